@@ -1,0 +1,107 @@
+"""TLS 1.3 between two parties that know each other's public key and nothing else.
+
+Each side shows a certificate that it made at start from its Ed25519 key. OpenSSL cannot be told "trust this public
+key", only "trust this certificate"; so each side makes, for every public key in the job, an *anchor*: a certificate
+that holds the key and that nobody needs to have signed (OpenSSL reads an anchor's key and name, not its signature). A
+stranger's certificate then fails in the handshake. What an anchor's key has signed *for another key* passes it:
+therefore `shown_identity` takes the public key out of the certificate, and its caller compares that with the job's
+lines. TLS's
+own CertificateVerify proves that the other side holds the private key (RFC 8446, section 4.4.3).
+
+Names, dates and chains in these certificates mean nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.x509.oid import NameOID
+
+from parties.identity import PrivateIdentity, PublicIdentity
+
+PROTOCOL = "vsplit/1"
+# Clocks of the two machines play no part in who is trusted, so the certificates are valid always.
+_FROM = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+_UNTIL = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
+
+
+def server_context(me: PrivateIdentity, peers: Iterable[PublicIdentity]) -> ssl.SSLContext:
+    """The label party's side: it demands a certificate of each client."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.num_tickets = 0  # no session is ever resumed, so no ticket could stand in for a key
+    return _pinned(context, me, peers)
+
+
+def client_context(me: PrivateIdentity, peer: PublicIdentity) -> ssl.SSLContext:
+    """A feature party's side."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # the public key is compared, never a name
+    return _pinned(context, me, [peer])
+
+
+def shown_identity(certificate: bytes | None) -> PublicIdentity | None:
+    """The public key of a DER certificate that the other side showed; None where there is none, or of another kind."""
+    if certificate is None:
+        return None
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    return PublicIdentity(key.public_bytes_raw()) if isinstance(key, Ed25519PublicKey) else None
+
+
+def _pinned(context: ssl.SSLContext, me: PrivateIdentity, peers: Iterable[PublicIdentity]) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # the anchors are bare keys in a certificate's form
+    context.set_alpn_protocols([PROTOCOL])
+    _load_own(context, me)
+    context.load_verify_locations(cadata="".join(_pem(_anchor(peer)) for peer in peers))
+    return context
+
+
+def _load_own(context: ssl.SSLContext, me: PrivateIdentity) -> None:
+    own = _certificate(me.private_key, me.private_key.public_key(), "vsplit", me.public.line, authority=False)
+    key = me.private_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    # `ssl` reads a key from a file only. The folder is this user's alone and is gone when the key is loaded.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "own.pem"
+        file.touch(mode=0o600)
+        file.write_bytes(key + _pem(own).encode())
+        context.load_cert_chain(file)
+
+
+def _anchor(peer: PublicIdentity) -> x509.Certificate:
+    nobody = Ed25519PrivateKey.generate()
+    return _certificate(nobody, Ed25519PublicKey.from_public_bytes(peer.key), peer.line, peer.line, authority=True)
+
+
+def _certificate(
+    signer: Ed25519PrivateKey, key: Ed25519PublicKey, subject: str, issuer: str, *, authority: bool
+) -> x509.Certificate:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(subject))
+        .issuer_name(_name(issuer))
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_FROM)
+        .not_valid_after(_UNTIL)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .sign(signer, None)
+    )
+
+
+def _name(text: str) -> x509.Name:
+    # A common name holds at most 64 characters; the end of a public line is as unique as the whole.
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[-64:])])
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -1,0 +1,178 @@
+"""A party's Ed25519 key pair: the private key file at home, and the public line that goes into the job.
+
+The line is `vsplit1` followed by 58 characters of RFC 4648 base32 in lower case (a to z and 2 to 7, so that neither
+0 nor 1 can be confused with a letter). They spell the 32 bytes of the public key and 4 bytes of a SHA-256 checksum,
+so that a mistyped line is refused when it is read and not when a connection fails.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from vsplit.protocol import ConfigError
+
+PREFIX = "vsplit1"
+KEY_BYTES = 32
+CHECK_BYTES = 4
+BODY_LENGTH = -(-8 * (KEY_BYTES + CHECK_BYTES) // 5)
+ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz234567")
+KEY_FILE_LIMIT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PublicIdentity:
+    """A party's public key: 32 raw bytes. It is no secret, so it is compared with a plain `==`."""
+
+    key: bytes
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.key, bytes) or len(self.key) != KEY_BYTES:
+            raise ValueError(f"a public identity is {KEY_BYTES} bytes")
+
+    @property
+    def line(self) -> str:
+        """The line that people paste into the job file."""
+        return PREFIX + _base32(self.key + _checksum(self.key))
+
+    @classmethod
+    def parse(cls, line: str) -> PublicIdentity:
+        """The identity that `line` spells; spaces around it do not matter.
+
+        Raises ConfigError, which says whether the prefix, the length, a character or the checksum is wrong.
+        """
+        text = line.strip()
+        if not text.startswith(PREFIX):
+            raise ConfigError(f"an identity line starts with {PREFIX!r}, and this one does not: paste the whole line")
+        body = text.removeprefix(PREFIX)
+        for place, letter in enumerate(body, start=len(PREFIX) + 1):
+            if letter not in ALPHABET:
+                raise ConfigError(
+                    f"character {place} of the identity line is {letter!r}; only a to z in lower case and 2 to 7 occur"
+                )
+        if len(body) != BODY_LENGTH:
+            raise ConfigError(
+                f"the identity line has {len(text)} characters, not {len(PREFIX) + BODY_LENGTH}: paste the whole line"
+            )
+        raw = base64.b32decode(body.upper() + "=" * (-len(body) % 8))
+        key, check = raw[:KEY_BYTES], raw[KEY_BYTES:]
+        # The last character carries two bits that belong to no byte; the comparison of texts covers them as well.
+        if _checksum(key) != check or _base32(raw) != body:
+            raise ConfigError("the checksum of the identity line does not fit: a character was mistyped or lost")
+        return cls(key)
+
+    def __str__(self) -> str:
+        return self.line
+
+    def __repr__(self) -> str:
+        return f"PublicIdentity({self.line})"
+
+
+class PrivateIdentity:
+    """A party's private key. Neither `repr` nor an error ever shows it, and it cannot be pickled."""
+
+    __slots__ = ("private_key", "public")
+
+    private_key: Ed25519PrivateKey
+    public: PublicIdentity
+
+    def __init__(self, private_key: Ed25519PrivateKey) -> None:
+        self.private_key = private_key
+        self.public = PublicIdentity(private_key.public_key().public_bytes_raw())
+
+    @classmethod
+    def generate(cls) -> PrivateIdentity:
+        """A fresh key, drawn from the operating system."""
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load(cls, path: Path) -> PrivateIdentity:
+        """Read the key file at `path` (PKCS #8 in PEM, as `save` writes it).
+
+        A link is followed, because secret stores mount their files so; what is checked is the file that was opened.
+        Raises ConfigError where the file is absent, is no plain file, can be read or written by others, or holds
+        anything but an unencrypted Ed25519 key.
+        """
+        data = _read_private(path)
+        try:
+            key = load_pem_private_key(data, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise ConfigError(
+                f"the key file {path} does not hold an unencrypted private key in PEM form; "
+                "make one with: vsplit identity new"
+            ) from None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ConfigError(
+                f"the key file {path} holds another kind of key than Ed25519; make one with: vsplit identity new"
+            )
+        return cls(key)
+
+    def save(self, path: Path) -> None:
+        """Write the key to the new file `path`, which only its owner can read and write (mode 0600).
+
+        Raises ConfigError where the file exists already, since a key that is overwritten is gone for good, or where
+        it cannot be written. Nothing half-written stays behind.
+        """
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise ConfigError(
+                f"the key file {path} exists already and is never overwritten; choose another name, or move it away first"
+            ) from None
+        except OSError as error:
+            raise ConfigError(f"the key file {path} cannot be made: {error.strerror}") from None
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise ConfigError(f"the key file {path} cannot be written: {error.strerror}") from None
+
+    def __repr__(self) -> str:
+        return f"<PrivateIdentity of {self.public.line}>"
+
+
+def _base32(raw: bytes) -> str:
+    return base64.b32encode(raw).decode("ascii").rstrip("=").lower()
+
+
+def _checksum(key: bytes) -> bytes:
+    return hashlib.sha256(b"vsplit public identity 1\0" + key).digest()[:CHECK_BYTES]
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # Opening a named pipe would otherwise wait for a writer that may never come.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _read_private(path: Path) -> bytes:
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ConfigError(f"the key file {path} is not a plain file")
+            if os.name == "posix" and status.st_mode & 0o077:
+                raise ConfigError(
+                    f"the key file {path} can be read or written by others (mode {stat.S_IMODE(status.st_mode):04o}); "
+                    f"close it with: chmod 600 {path}"
+                )
+            return file.read(KEY_FILE_LIMIT)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no key file {path}; make one with: vsplit identity new") from None
+    except OSError as error:
+        raise ConfigError(f"the key file {path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,105 @@
+"""A network of parties in one process, for tests and for trying roles out: it raises on deadlock instead of hanging.
+
+It moves the same bytes as the TLS transport and keeps the same promises; every party runs in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+from parties import wire
+from parties.transport import QUEUE, Transport, checked_length, stop_sentence
+from vsplit.protocol import Bytes, Deadlock, PeerLost, ProtocolError, StoppedError, VsplitError
+
+
+class MemoryNetwork:
+    """Queues between every two of `names`; `endpoint(name)` is the transport of one party.
+
+    `queue` bounds the bytes that wait between two parties. When all parties that are still there wait, none can ever
+    go on, and every wait raises Deadlock.
+    """
+
+    def __init__(self, names: Sequence[str], queue: int = QUEUE) -> None:
+        self.changed = threading.Condition()
+        self.queue = queue
+        self.queues: dict[tuple[str, str], deque[Bytes]] = {(a, b): deque() for a in names for b in names if a != b}
+        self.waiting: dict[str, str] = {}
+        self.present = set(names)
+        self.ends: dict[str, VsplitError | None] = {}  # who left, and the error that the others see (None: it was done)
+
+    def endpoint(self, name: str) -> Transport:
+        """The transport of the party `name`."""
+        return _Endpoint(self, name)
+
+    def leave(self, name: str, error: VsplitError | None) -> None:
+        """`name` is gone: done (None), or with `error` for all others."""
+        with self.changed:
+            self.present.discard(name)
+            self.ends.setdefault(name, error)
+            self.wake()
+
+    def wake(self) -> None:
+        """Something has changed, so everybody looks again. Called with the lock held."""
+        self.waiting.clear()
+        self.changed.notify_all()
+
+    def kill(self, name: str) -> None:
+        """`name` is gone without a word, as a process that was killed."""
+        self.leave(name, PeerLost(name, f"The link to {name} is gone."))
+
+
+class _Endpoint:
+    def __init__(self, network: MemoryNetwork, name: str) -> None:
+        self._network = network
+        self._name = name
+
+    def send(self, to: str, parts: Sequence[memoryview]) -> None:
+        data = wire.buffer(wire.size_of(list(parts)))
+        at = 0
+        for part in parts:
+            data[at : at + len(part)] = part
+            at += len(part)
+        network = self._network
+        queue = network.queues[self._name, to]
+        with network.changed:
+            self._wait(lambda: sum(map(len, queue)) < network.queue, f"room to send to {to}", to)
+            queue.append(data)
+            network.wake()
+
+    def receive(self, sender: str, limit: int) -> Bytes:
+        network = self._network
+        queue = network.queues[sender, self._name]
+        with network.changed:
+            self._wait(lambda: bool(queue), f"a message from {sender}", sender)
+            data = queue.popleft()
+            network.wake()
+        return checked_length(sender, data, limit)
+
+    def finish(self) -> list[VsplitError]:
+        self._network.leave(self._name, None)
+        return []
+
+    def stop(self, word: str) -> None:
+        self._network.leave(self._name, StoppedError(self._name, stop_sentence(self._name, word)))
+
+    def _wait(self, ready: object, what: str, peer: str) -> None:
+        network = self._network
+        assert callable(ready)  # noqa: S101 - a lambda of this class
+        while True:
+            for name, error in network.ends.items():
+                if error is not None and name != self._name:
+                    raise error
+            if ready():
+                return
+            if peer in network.ends:
+                raise ProtocolError(peer, f"{peer} ended the session before this party had all that it needs.")
+            network.waiting[self._name] = what
+            if set(network.waiting) >= network.present:
+                waits = "; ".join(f"{name} waits for {thing}" for name, thing in sorted(network.waiting.items()))
+                for name in network.present:
+                    network.ends[name] = Deadlock(name, f"Nobody can go on: {waits}.")
+                network.changed.notify_all()
+                raise network.ends[self._name] or Deadlock(peer, waits)
+            network.changed.wait()

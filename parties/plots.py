@@ -1,0 +1,348 @@
+"""The plots of a report, as SVG text that stands inside a page.
+
+Each function draws one figure and returns it as one `<svg>` element that loads nothing, repeats no id of another
+plot, and is the same text for the same input. Text stays text, so names in any script are shown by the browser.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from vsplit.learn.metrics import Bin, Estimates, Line
+
+INK, PALE, JOINT, ALONE = "#27313b", "#c9d1d9", "#0b62a8", "#c8501e"
+SHADES = ("#0b62a8", "#6ea6d3", "#b9d3ea")  # training, validation and test
+COLOURS = {"joint": JOINT, "alone": ALONE}
+MARKS = {"joint": "o", "alone": "s"}  # The two also differ in shape and line style, for print and colour blindness.
+DASHES = {"joint": "-", "alone": (0, (4, 2))}
+
+HALF, WIDE = 4.4, 9.0  # Inches; a page has two columns of half plots, at about 1.35 pixels a point.
+
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # A dollar sign in a name is a dollar sign.
+    "font.family": ["sans-serif"],
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.edgecolor": "#8a949e",
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6eaee",
+    "text.color": INK,
+    "xtick.color": "#55606b",
+    "ytick.color": "#55606b",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+}
+
+
+def _svg(name: str, label: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> Markup:
+    """One `<svg>` element of `size` inches; `label` is what a screen reader says, `name` is unique in the page."""
+    text = io.StringIO()
+    with mpl.rc_context(), warnings.catch_warnings():
+        mpl.rcdefaults()  # The reader's own matplotlibrc does not change a report.
+        mpl.rcParams.update({**_STYLE, "svg.hashsalt": name})
+        # The measuring font may lack a script that the browser has.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return Markup(_inlined(text.getvalue(), name, label))  # noqa: S704 - matplotlib escaped the text in it
+
+
+def _inlined(svg: str, name: str, label: str) -> str:
+    """The element alone, without what belongs to a file of its own: prolog, metadata, namespaces, a global style."""
+    box = re.search(r'viewBox="[^"]*"', svg)
+    body = svg[svg.index(">", svg.index("<svg")) + 1 :]
+    body = re.sub(r"<metadata>.*?</metadata>|<style\b.*?</style>", "", body, flags=re.DOTALL)
+    body = body.replace("xlink:href=", "href=")
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'href="#', f'href="#{name}-', body)
+    body = body.replace("url(#", f"url(#{name}-")
+    return f'<svg role="img" aria-label="{escape(label)}" {box.group(0) if box else ""}>{body}'
+
+
+def _shortened(name: str, length: int = 22) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def _whole(axis: Axes) -> None:
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _thousands(value: float, _position: int = 0) -> str:
+    return f"{value:,.0f}"
+
+
+def losses(
+    numbers: Sequence[int], train: Sequence[float | None], validation: Sequence[float | None], kept: int | None
+) -> Markup:
+    """Training and validation loss by epoch, with a line at the epoch whose model was kept."""
+
+    def draw(figure: Figure) -> None:
+        axis = figure.subplots()
+        for values, colour, name, dash in (
+            (train, JOINT, "Training", DASHES["joint"]),
+            (validation, ALONE, "Validation", DASHES["alone"]),
+        ):
+            known = [(number, value) for number, value in zip(numbers, values, strict=True) if value is not None]
+            if known:
+                xs, ys = zip(*known, strict=True)
+                axis.plot(xs, ys, color=colour, linestyle=dash, label=name, marker="o" if len(known) == 1 else "")
+        if kept is not None:
+            axis.axvline(kept, color="#8a949e", linewidth=1, linestyle=":", label=f"Epoch {kept} was kept")
+        axis.set(xlabel="Epoch", ylabel="Loss", title="Loss by epoch")
+        _whole(axis)
+        axis.legend(loc="upper right")
+
+    said = f"Loss by epoch, training and validation; {len(numbers)} epochs" + (f", {kept} was kept." if kept else ".")
+    return _svg("losses", said, (WIDE, 2.8), draw)
+
+
+def roc(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
+    """The ROC curves of each model, above the line of chance."""
+
+    def draw(figure: Figure) -> None:
+        axis = figure.subplots()
+        axis.plot([0, 1], [0, 1], color="#8a949e", linewidth=1, linestyle=":", label="Chance")
+        for model, line in lines.items():
+            axis.plot(line["x"], line["y"], color=COLOURS[model], linestyle=DASHES[model], label=names[model])
+        axis.set(xlabel="False positive rate", ylabel="True positive rate", title="ROC curve")
+        axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+        axis.legend(loc="lower right")
+
+    return _svg("roc", f"ROC curve of {' and '.join(names[model] for model in lines)}.", (HALF, 3.5), draw)
+
+
+def precision_recall(lines: Mapping[str, Line], names: Mapping[str, str], positive_share: float) -> Markup:
+    """The precision-recall curves of each model, above the share of positive records."""
+
+    def draw(figure: Figure) -> None:
+        axis = figure.subplots()
+        axis.axhline(positive_share, color="#8a949e", linewidth=1, linestyle=":", label="Chance")
+        for model, line in lines.items():
+            style: dict[str, Any] = {"color": COLOURS[model], "label": names[model]}
+            axis.plot(line["x"], line["y"], drawstyle="steps-post", linestyle=DASHES[model], **style)
+        axis.set(xlabel="Recall", ylabel="Precision", title="Precision and recall")
+        axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+        # Below the axes: a good curve and a poor one together leave no corner of the plot free.
+        figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2, handlelength=1.6)
+
+    said = f"Precision against recall of {' and '.join(names[model] for model in lines)}."
+    return _svg("precision-recall", said, (HALF, 3.5), draw)
+
+
+def calibration(bins: Mapping[str, Sequence[Bin]], names: Mapping[str, str]) -> Markup:
+    """Predicted probability against what came true, in ten bins, above the number of records in each bin."""
+
+    def draw(figure: Figure) -> None:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        upper.plot([0, 1], [0, 1], color="#8a949e", linewidth=1, linestyle=":", label="Perfect")
+        for number, (model, parts) in enumerate(bins.items()):
+            xs, ys = [part["predicted"] for part in parts], [part["observed"] for part in parts]
+            style: dict[str, Any] = {
+                "color": COLOURS[model],
+                "marker": MARKS[model],
+                "markersize": 4.5,
+                "label": names[model],
+            }
+            upper.plot(xs, ys, linestyle=DASHES[model], **style)
+            width = 0.08 / len(bins)
+            centres = [
+                np.floor(min(part["predicted"], 0.999) * 10) / 10 + 0.01 + width * (number + 0.5) for part in parts
+            ]
+            lower.bar(centres, [part["rows"] for part in parts], width=width, color=COLOURS[model])
+        upper.set(ylabel="Share that came true", title="Calibration", xlim=(-0.01, 1.01), ylim=(-0.02, 1.04))
+        upper.legend(loc="upper left")
+        lower.set(xlabel="Predicted probability", ylabel="Records")
+        lower.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+        lower.yaxis.set_major_formatter(FuncFormatter(_thousands))
+
+    said = f"Predicted probability against the share that came true, for {' and '.join(names[m] for m in bins)}."
+    return _svg("calibration", said, (HALF, 4.1), draw)
+
+
+def comparison(
+    estimates: Mapping[str, Estimates], names: Mapping[str, str], panels: Mapping[str, Sequence[tuple[str, str]]]
+) -> Markup:
+    """Each metric of each model with its interval. `panels` has, by title, the (key, shown name) of its metrics."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots(
+            len(panels), 1, squeeze=False, height_ratios=[len(part) + 0.6 for part in panels.values()]
+        )
+        for axis, (title, metrics) in zip(axes[:, 0], panels.items(), strict=True):
+            for number, (model, found) in enumerate(estimates.items()):
+                shown = [(row, found[key]) for row, (key, _) in enumerate(metrics)]
+                for row, estimate in shown:
+                    if estimate is None:
+                        continue
+                    place = row + (0 if len(estimates) == 1 else 0.32 * number - 0.16)
+                    axis.plot([estimate["low"], estimate["high"]], [place, place], color=COLOURS[model], linewidth=2)
+                    label = names[model] if row == 0 else None
+                    style: dict[str, Any] = {
+                        "color": COLOURS[model],
+                        "marker": MARKS[model],
+                        "linestyle": "none",
+                        "label": label,
+                    }
+                    axis.plot([estimate["value"]], [place], markersize=6, **style)
+            axis.set_yticks(range(len(metrics)), [name for _, name in metrics])
+            axis.set(title=title, ylim=(len(metrics) - 0.5, -0.5))
+            axis.grid(visible=False, axis="y")
+            axis.margins(x=0.06)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+
+    rows = sum(len(part) for part in panels.values())
+    said = f"The metrics of {' and '.join(names[model] for model in estimates)} with their intervals, as in the table."
+    return _svg("comparison", said, (HALF, 1.6 + 0.42 * rows), draw)
+
+
+def confusion(
+    classes: Sequence[str], tables: Mapping[str, Sequence[Sequence[int]]], names: Mapping[str, str]
+) -> Markup:
+    """For each model, how many records of each true class (rows) were given each class (columns)."""
+    count = len(classes)
+    shown = [_shortened(name, 14) for name in classes]
+
+    step = max(1, -(-count // 15))  # With many classes only every second or third is named.
+    crowded = max(len(label) for label in shown) * len(shown[::step]) > 30
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots(1, 2)
+        for axis in axes[len(tables) :]:
+            axis.set_axis_off()
+        for axis, (model, table) in zip(axes, tables.items(), strict=False):
+            counts = np.asarray(table, dtype=float)
+            share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+            axis.pcolormesh(range(count), range(count), share, cmap="Blues", vmin=0, vmax=1, edgecolor="white")
+            axis.grid(visible=False)
+            axis.invert_yaxis()
+            axis.set(title=names[model], xlabel="Predicted class", ylabel="True class")
+            ticks = range(0, count, step)
+            axis.set_xticks(ticks, shown[::step], rotation=45 if crowded else 0, ha="right" if crowded else "center")
+            axis.set_yticks(ticks, shown[::step])
+            axis.tick_params(length=0)
+            if count <= 12:
+                for row, column in np.ndindex(count, count):
+                    colour = "white" if share[row, column] > 0.55 else INK
+                    number = _thousands(float(counts[row, column]))
+                    axis.text(column, row, number, ha="center", va="center", color=colour)
+
+    said = f"Confusion counts of {' and '.join(names[model] for model in tables)} for {count} classes."
+    return _svg("confusion", said, (WIDE, min(6.5, 2.6 + 0.28 * count)), draw)
+
+
+def predicted(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
+    """Predicted against true values of a sample of records, around the diagonal."""
+
+    def draw(figure: Figure) -> None:
+        axis = figure.subplots()
+        ends = [end(line["x"]) for line in lines.values() for end in (min, max)]
+        axis.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#8a949e", linewidth=1, linestyle=":")
+        for model, line in reversed(list(lines.items())):
+            _dots(axis, line["x"], line["y"], model, names[model])
+        axis.set(xlabel="True value", ylabel="Predicted value", title="Predicted against true")
+        figure.legend(loc="outside lower center", ncols=2)
+
+    said = f"Predicted against true values of {' and '.join(names[model] for model in lines)}."
+    return _svg("predicted", said, (HALF, 3.7), draw)
+
+
+def residuals(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
+    """Predicted minus true against the predicted value of the same sample."""
+
+    def draw(figure: Figure) -> None:
+        axis = figure.subplots()
+        axis.axhline(0, color="#8a949e", linewidth=1, linestyle=":")
+        for model, line in reversed(list(lines.items())):
+            off = [y - x for x, y in zip(line["x"], line["y"], strict=True)]
+            _dots(axis, line["y"], off, model, names[model])
+        axis.set(xlabel="Predicted value", ylabel="Predicted minus true", title="Residuals")
+        figure.legend(loc="outside lower center", ncols=2)
+
+    said = f"Residuals against predicted values of {' and '.join(names[model] for model in lines)}."
+    return _svg("residuals", said, (HALF, 3.7), draw)
+
+
+def _dots(axis: Axes, xs: Sequence[float], ys: Sequence[float], model: str, name: str) -> None:
+    style: dict[str, Any] = {
+        "marker": MARKS[model],
+        "markersize": 4,
+        "linestyle": "none",
+        "alpha": 0.6,
+        "markeredgewidth": 0,
+    }
+    axis.plot(xs, ys, color=COLOURS[model], label=name, **style)
+
+
+def records(bars: Sequence[tuple[str, int]], parts: Sequence[tuple[str, int]]) -> Markup:
+    """Horizontal bars of record counts, and a last one, the matched records, cut into its `parts` (name, count)."""
+    matched = sum(count for _, count in parts)
+
+    def draw(figure: Figure) -> None:
+        axis = figure.subplots()
+        names = [*(_shortened(name, 34) for name, _ in bars), "Matched"]
+        axis.barh(range(len(bars)), [count for _, count in bars], color=PALE, height=0.6)
+        left = 0
+        for (name, count), colour in zip(parts, SHADES, strict=False):
+            axis.barh(len(bars), count, left=left, color=colour, height=0.6, label=f"{name} {_thousands(count)}")
+            left += count
+        for place, count in enumerate([*(count for _, count in bars), matched]):
+            axis.annotate(_thousands(count), (count, place), xytext=(4, 0), textcoords="offset points", va="center")
+        _as_bars(figure, axis, names, "Records")
+
+    said = "Records: " + ", ".join(f"{name} {count}" for name, count in [*bars, ("matched", matched)]) + "."
+    return _svg("records", said, (WIDE, 1.1 + 0.34 * (len(bars) + 1)), draw)
+
+
+def traffic(kinds: Sequence[tuple[str, int, int]], shown: Callable[[int], str]) -> Markup:
+    """Bytes sent and received by kind of message; `shown` writes a number of bytes for a person."""
+
+    def draw(figure: Figure) -> None:
+        axis = figure.subplots()
+        for number, (name, colour) in enumerate((("Sent", ALONE), ("Received", JOINT))):
+            for row, (_, sent, received) in enumerate(kinds):
+                size, place = (sent, received)[number], row + 0.38 * number - 0.19
+                axis.barh(place, size, color=colour, height=0.34, label=name if row == 0 else None)
+                axis.annotate(shown(size), (size, place), xytext=(4, 0), textcoords="offset points", va="center")
+        _as_bars(figure, axis, [_shortened(kind, 34) for kind, _, _ in kinds], None)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(int(value))))
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+
+    said = "Bytes by kind of message: "
+    said += "; ".join(f"{kind}, sent {shown(sent)}, received {shown(received)}" for kind, sent, received in kinds)
+    return _svg("traffic", said + ".", (WIDE, 1.0 + 0.46 * len(kinds)), draw)
+
+
+def _as_bars(figure: Figure, axis: Axes, names: Sequence[str], label: str | None) -> None:
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_xlim(0, max(1.0, axis.get_xlim()[1]) * 1.08)  # Room for the number at the end of the longest bar.
+    axis.grid(visible=False, axis="y")
+    axis.tick_params(axis="y", length=0)
+    axis.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if label:
+        axis.set_xlabel(label)
+    figure.legend(loc="outside lower center", ncols=3)

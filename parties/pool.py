@@ -1,0 +1,67 @@
+"""The pool that runs a role's *work*: processes of this machine, spawned when first needed, that never import torch.
+
+Small work runs at once in this process, since to start processes takes longer.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from types import TracebackType
+from typing import Any, Self
+
+# A role cuts its work into pieces of some tens of milliseconds each, so fewer pieces than this are done sooner here.
+WORTH_SPAWNING = 12
+
+
+class Pool:
+    """`workers` processes; with 1 everything runs in this process."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self._workers = workers
+        self._executor: ProcessPoolExecutor | None = None
+
+    def run(self, function: Callable[..., Any], pieces: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """`function(*piece)` for each piece, in order; an exception of a piece is raised here."""
+        return self.collect(self.start(function, pieces))
+
+    def start(self, function: Callable[..., Any], pieces: Sequence[tuple[Any, ...]]) -> object:
+        """Like `run`, but the answer is a ticket for `collect`; processes, where there are any, begin at once."""
+        if self._workers == 1 or (self._executor is None and len(pieces) < WORTH_SPAWNING):
+            return _Later(function, pieces)
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(self._workers, get_context("spawn"), _leave_interrupts_to_the_party)
+        return [self._executor.submit(function, *piece) for piece in pieces]
+
+    def collect(self, ticket: object) -> list[Any]:
+        """The results of the work that `start` gave this ticket for."""
+        if isinstance(ticket, _Later):
+            return ticket.results()
+        if not isinstance(ticket, list):
+            raise TypeError("a ticket comes from start")
+        futures: list[Future[Any]] = ticket
+        return [future.result() for future in futures]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+class _Later:
+    def __init__(self, function: Callable[..., Any], pieces: Sequence[tuple[Any, ...]]) -> None:
+        self._function = function
+        self._pieces = pieces
+
+    def results(self) -> list[Any]:
+        return [self._function(*piece) for piece in self._pieces]
+
+
+def _leave_interrupts_to_the_party() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

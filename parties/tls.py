@@ -1,0 +1,172 @@
+"""The network transport: TLS 1.3, one link per other party, the label party in the middle of the star.
+
+Whoever calls `send` or `receive` moves the bytes itself, so that no message waits for another thread; while the party
+computes, a keeper thread that holds no protocol state writes what is left, reads what comes into bounded queues, and
+keeps the heartbeat.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from parties.frames import FrameWriter, Type
+from parties.link import Link
+from parties.transport import checked_length
+from vsplit.protocol import Bytes, PeerLost, ProtocolError, VsplitError
+
+_STEP = 0.25  # seconds between two looks at the clock
+_KEEPER_PAUSE = 0.003  # leaves the lock to the party between two steps of the keeper
+
+
+class Doorkeeper(Protocol):
+    """Whoever holds the open port, while the session goes on."""
+
+    def watch(self, poll: select.poll) -> None:
+        """Register all that may need `serve`."""
+
+    def serve(self, descriptor: int) -> tuple[str, ssl.SSLSocket] | None:
+        """Go on with what is at `descriptor`; when a listed party has proved itself, its name and its stream."""
+
+    def close(self) -> None:
+        """Close the port."""
+
+
+class TlsTransport:
+    """The transport of one party; `dial` and `Listener.gather` (both in `parties.sockets`) make it.
+
+    `links` are by the other party's name. `doorkeeper` refuses whoever comes later.
+    """
+
+    def __init__(self, links: Mapping[str, Link], wait: float, doorkeeper: Doorkeeper | None = None) -> None:
+        self._links = dict(links)
+        self._wait = wait
+        self._doorkeeper = doorkeeper
+        self._lock = threading.Lock()
+        self._closing = False
+        self._left_over = threading.Event()
+        self._by_descriptor = {link.stream.fileno(): link for link in self._links.values()}
+        self._keeper = threading.Thread(target=self._keep, name="vsplit-keeper", daemon=True)
+        self._keeper.start()
+
+    @property
+    def session(self) -> bytes:
+        """The 16 bytes that name this session."""
+        return next(iter(self._links.values())).session
+
+    def send(self, to: str, parts: Sequence[memoryview]) -> None:
+        link = self._links[to]
+        with self._lock:
+            while link.full:
+                self._raise_failure()
+                self._step(_STEP)
+            self._raise_failure()
+            link.queue(parts)
+            link.write(time.monotonic())
+            if link.wants_to_write:
+                self._left_over.set()
+
+    def receive(self, sender: str, limit: int) -> Bytes:
+        link = self._links[sender]
+        with self._lock:
+            link.limit = limit
+            try:
+                while (data := link.take()) is None:
+                    self._raise_failure()
+                    if link.done:
+                        raise ProtocolError(
+                            sender, f"{sender} ended the session before this party had all that it needs."
+                        )
+                    self._step(_STEP)
+            finally:
+                link.limit = 0
+        return checked_length(sender, data, limit)
+
+    def finish(self) -> list[VsplitError]:
+        with self._lock:
+            for link in self._links.values():
+                link.say(Type.DONE)
+            while any(link.failure is None and (link.wants_to_write or not link.done) for link in self._links.values()):
+                self._step(_STEP)
+            failures = [link.failure for link in self._links.values() if link.failure is not None and not link.done]
+            self._close()
+        return failures
+
+    def stop(self, word: str) -> None:
+        with self._lock:
+            for link in self._links.values():
+                link.say(Type.STOP, word.encode("ascii"))
+            # A peer that reads gets the word within this second; one that does not must not hold us up.
+            until = time.monotonic() + 1.0
+            while any(link.wants_to_write for link in self._links.values()) and time.monotonic() < until:
+                self._step(_STEP / 4)
+            self._close()
+
+    def _raise_failure(self) -> None:
+        failures = [link.failure for link in self._links.values() if link.failure is not None]
+        if failures:
+            # A peer that says why is more use to a person than a link that broke because of it.
+            raise min(failures, key=lambda error: isinstance(error, PeerLost))
+
+    def _step(self, seconds: float) -> None:
+        """Wait until something can move, at most `seconds`, and move it. Called with the lock held."""
+        watched = select.poll()
+        for descriptor, link in self._by_descriptor.items():
+            watched.register(descriptor, _interest(link))
+        if self._doorkeeper:
+            self._doorkeeper.watch(watched)
+        ready = watched.poll(seconds * 1000)
+        now = time.monotonic()
+        for descriptor, _ in ready:
+            if descriptor in self._by_descriptor:
+                link = self._by_descriptor[descriptor]
+                link.write(now)
+                link.read(now)
+            elif self._doorkeeper and (arrival := self._doorkeeper.serve(descriptor)):
+                turn_away(arrival[1])
+        for link in self._links.values():
+            link.beat(now)
+            if link.closed or link.failure is not None:
+                self._by_descriptor = {d: other for d, other in self._by_descriptor.items() if other is not link}
+
+    def _keep(self) -> None:
+        while not self._closing:
+            self._left_over.wait(_STEP)
+            if self._lock.acquire(blocking=False):
+                with self._held():
+                    if not self._closing:
+                        self._step(0)
+                    if not any(link.wants_to_write for link in self._links.values()):
+                        self._left_over.clear()
+            time.sleep(_KEEPER_PAUSE)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _close(self) -> None:
+        self._closing = True
+        self._left_over.set()
+        for link in self._links.values():
+            link.stream.close()
+        if self._doorkeeper:
+            self._doorkeeper.close()
+
+
+def _interest(link: Link) -> int:
+    return (select.POLLIN if link.wants_to_read else 0) | (select.POLLOUT if link.wants_to_write else 0)
+
+
+def turn_away(stream: ssl.SSLSocket) -> None:
+    """Tell a party that is connected already, in its second connection, and close that."""
+    with contextlib.suppress(OSError):
+        stream.send(FrameWriter().control(Type.STOP, 0, b"twice"))
+    stream.close()

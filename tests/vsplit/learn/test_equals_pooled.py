@@ -1,0 +1,176 @@
+"""The joint training equals the same network trained in one process with pooled data, bit for bit."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from parties.driver import drive
+from parties.memory import MemoryNetwork
+from parties.pool import Pool
+from vsplit.learn.aggregation import join
+from vsplit.learn.batches import Split, epoch_batches, split_by_seed
+from vsplit.learn.feature import FeatureState, feature_role
+from vsplit.learn.label import LabelSide, LabelState, label_role
+from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
+from vsplit.learn.plan import Plan
+from vsplit.learn.training import build_optimizer, make_target
+from vsplit.protocol import Role
+
+ROWS = 700
+
+
+class World:
+    """The data of all parties, and identical models for the split and the pooled training."""
+
+    def __init__(self, plan: Plan) -> None:
+        rng = np.random.default_rng(3)
+        self.plan = plan
+        self.stores = {}
+        for index, name in enumerate(plan.contributors):
+            numeric = rng.standard_normal((ROWS, 5 + index)).astype(np.float32)
+            codes = rng.integers(0, 4, (ROWS, index % 2), dtype=np.int64)
+            self.stores[name] = (numeric, codes)
+        signal = sum(numeric[:, 0] for numeric, _ in self.stores.values())
+        if plan.task == "binary":
+            labels = (signal > 0).astype(np.float32)
+        elif plan.task == "multiclass":
+            labels = np.digitize(signal, [-1.0, 1.0])
+        else:
+            labels = signal.astype(np.float32)
+        self.split = split_by_seed(ROWS, (0.7, 0.1, 0.2), plan.seed)
+        self.target = make_target(plan, labels, self.split.train)
+
+    def store(self, name: str) -> Store:
+        numeric, codes = self.stores[name]
+        return Store(numeric, codes if codes.shape[1] else None)
+
+    def models(self) -> tuple[dict[str, nn.Module], nn.Module]:
+        torch.manual_seed(11)
+        bottoms = {}
+        for name, (numeric, codes) in self.stores.items():
+            shape = InputShape(numeric.shape[1], (4,) * codes.shape[1])
+            bottoms[name] = build_bottom(tabular([8]), shape, self.plan.width)
+        return bottoms, build_top(self.plan, self.target.outputs)
+
+    def pooled(self, epochs: int) -> dict[str, torch.Tensor]:
+        bottoms, top = self.models()
+        modules = nn.ModuleDict({**bottoms, "the_top": top})
+        optimizer = build_optimizer(self.plan, modules.parameters())
+        stores = {name: self.store(name) for name in bottoms}
+        for epoch in range(epochs):
+            for rows in epoch_batches(self.split.train, self.plan.batch_size, self.plan.seed, epoch):
+                embeddings = [bottoms[name](stores[name].take(rows)) for name in self.plan.contributors]
+                loss = self.target.loss(top(join(self.plan.aggregate, embeddings)), torch.from_numpy(rows))
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        return dict(modules.state_dict())
+
+    def joint(self) -> dict[str, torch.Tensor]:
+        bottoms, top = self.models()
+        label, *features = ["clinic", *[name for name in bottoms if name != "clinic"]]
+        own = [*(bottoms[label].parameters() if label in bottoms else []), *top.parameters()]
+        state = LabelState(bottoms.get(label), top, build_optimizer(self.plan, own))
+        side = LabelSide(label, self.store(label) if label in bottoms else None, self.target)
+        roles: dict[str, Role[Any]] = {label: label_role(features, state, side, self.split, self.plan)}
+        for name in features:
+            feature = FeatureState(bottoms[name], build_optimizer(self.plan, bottoms[name].parameters()))
+            roles[name] = feature_role(label, feature, self.store(name), self.split, self.plan)
+        run_in_memory(roles)
+        return dict(nn.ModuleDict({**bottoms, "the_top": top}).state_dict())
+
+
+def run_in_memory(roles: dict[str, Role[Any]]) -> dict[str, Any]:
+    network = MemoryNetwork(list(roles))
+    results: dict[str, Any] = {}
+
+    def live(name: str) -> None:
+        endpoint = network.endpoint(name)
+        try:
+            results[name] = drive(roles[name], endpoint, Pool())
+            endpoint.finish()
+        except Exception as error:
+            results[name] = error
+            endpoint.stop("error")
+
+    threads = [threading.Thread(target=live, args=(name,)) for name in roles]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    failures = [result for result in results.values() if isinstance(result, Exception)]
+    for failure in failures:
+        raise failure
+    return results
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+TWO = ("clinic", "lab")
+THREE = ("lab", "clinic", "vendor")
+WITHOUT_OWN_FEATURES = ("lab", "vendor")
+
+
+@pytest.mark.parametrize("contributors", [TWO, THREE, WITHOUT_OWN_FEATURES], ids="-".join)
+@pytest.mark.parametrize("aggregate", ["concat", "sum"])
+def test_one_epoch_equals_the_pooled_network_bit_for_bit(contributors: tuple[str, ...], aggregate: Any) -> None:
+    plan = Plan(
+        task="binary",
+        contributors=contributors,
+        aggregate=aggregate,
+        width=6,
+        top_hidden=(8,),
+        epochs=1,
+        batch_size=64,
+        lr=0.01,
+    )
+    compare(World(plan))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_three_epochs_of_every_task_and_optimiser_equal_the_pooled_network(task: Any, optimizer: Any) -> None:
+    plan = Plan(
+        task=task,
+        contributors=THREE,
+        width=6,
+        top_hidden=(8, 4),
+        epochs=3,
+        batch_size=50,
+        optimizer=optimizer,
+        lr=0.01,
+        weight_decay=0.01,
+        momentum=0.9 if optimizer == "sgd" else 0.0,
+        balanced=task != "regression",
+        seed=5,
+    )
+    compare(World(plan))
+
+
+def compare(world: World) -> None:
+    pooled = world.pooled(world.plan.epochs)
+    joint = world.joint()
+    assert pooled.keys() == joint.keys()
+    for name, tensor in pooled.items():
+        assert torch.equal(tensor, joint[name]), name
+
+
+def test_the_comparison_can_fail() -> None:
+    plan = Plan(task="binary", contributors=TWO, width=6, epochs=1, batch_size=64, lr=0.01)
+    world = World(plan)
+    joint = world.joint()
+    world.split = Split(world.split.train[::-1].copy(), world.split.validation, world.split.test)
+    pooled = world.pooled(1)
+    assert any(not torch.equal(tensor, joint[name]) for name, tensor in pooled.items())

@@ -1,0 +1,86 @@
+"""Which rows of the common order are trained on, validated on and tested on, and in which batches.
+
+All of it follows from the common order and the job's seed, never from labels or file order. The generator is numpy's
+PCG64, whose stream of `permutation` is fixed for a pinned numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vsplit.protocol import Bytes, DataError
+
+Rows = npt.NDArray[np.int64]
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+# Fewer rows than this in a part say nothing about a model.
+FEWEST_ROWS = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Positions in the common order, int64 arrays [n], of the three parts."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+
+
+def split_by_seed(rows: int, fractions: tuple[float, float, float], seed: int) -> Split:
+    """Cut `rows` positions at random; every party computes the same. Raises DataError where a part is too small."""
+    order = np.random.default_rng([seed, 0]).permutation(rows)
+    return _cut(order, fractions)
+
+
+def split_by_date(dates: npt.NDArray[np.int64], fractions: tuple[float, float, float]) -> Split:
+    """Oldest rows to train on, newest to test on. `dates` is int64 [rows] in the common order, in any unit of time.
+
+    Rows of the same date keep the common order, which is random.
+    """
+    return _cut(np.argsort(dates, kind="stable").astype(np.int64), fractions)
+
+
+def to_parts(split: Split, rows: int) -> Bytes:
+    """The part of each of `rows` positions, uint8 [rows]: how a split by date is told to the feature parties."""
+    parts = np.zeros(rows, np.uint8)
+    parts[split.validation] = VALIDATION
+    parts[split.test] = TEST
+    return parts
+
+
+def from_parts(parts: Bytes) -> Split:
+    """The split that `to_parts` told; within a part, the rows stand in the common order."""
+    train, validation, test = (np.flatnonzero(parts == part) for part in (TRAIN, VALIDATION, TEST))
+    return Split(train, validation, test)
+
+
+def batches(rows: Rows, size: int) -> Iterator[Rows]:
+    """`rows` in order, `size` at a time; the last batch may be smaller."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def epoch_batches(train: Rows, size: int, seed: int, epoch: int) -> list[Rows]:
+    """The training batches of one epoch (counted from 0), shuffled anew for each."""
+    order = np.random.default_rng([seed, 1, epoch]).permutation(len(train))
+    return list(batches(train[order], size))
+
+
+def _cut(order: Rows, fractions: tuple[float, float, float]) -> Split:
+    rows = len(order)
+    first = round(rows * fractions[0])
+    second = round(rows * (fractions[0] + fractions[1]))
+    split = Split(order[:first], order[first:second], order[second:])
+    sizes = [len(part) for part in (split.train, split.validation, split.test)]
+    if min(sizes) < FEWEST_ROWS:
+        train, validation, test = sizes
+        raise DataError(
+            f"The parties have {rows} usable records in common, too few to split and train on: {train} would be for "
+            f"training, {validation} for validation and {test} for the test, and each needs at least {FEWEST_ROWS}; "
+            "bring more records or agree on other fractions in the job's `split`."
+        )
+    return split

@@ -1,0 +1,418 @@
+"""How good a model is: scores with 95% intervals, the joint model beside the label party's own, on the same rows.
+
+Point values come from scikit-learn. Intervals are percentile bootstrap intervals over rows: a resample is a vector of
+counts (how often each row was drawn), and every metric is a function of such weights, computed for a block of
+resamples at once. Joint, alone and their difference use the same resamples, so the difference is a paired one.
+
+A resample on which a metric is undefined (one class only for AUC, no positive row for average precision, one single
+value for R2) is left out for that metric. A metric that is undefined on the rows themselves is None.
+
+Macro scores are means over the classes that occur in the truth (of the split, or of the resample).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal, NotRequired, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from sklearn import metrics as sk
+
+from vsplit.protocol import DataError
+
+Task = Literal["binary", "multiclass", "regression"]
+Array = npt.NDArray[np.float64]
+Weighted = Callable[[Array], dict[str, Array]]
+
+#: Whether a higher value of the metric is the better one. The order is the order of reports.
+HIGHER_IS_BETTER: dict[str, bool] = {
+    "auc": True,
+    "macro_auc": True,
+    "average_precision": True,
+    "accuracy": True,
+    "macro_f1": True,
+    "macro_recall": True,
+    "log_loss": False,
+    "brier": False,
+    "r2": True,
+    "mae": False,
+    "rmse": False,
+}
+#: The metric of a task that a headline names.
+MAIN_METRIC: dict[str, str] = {"binary": "auc", "multiclass": "macro_auc", "regression": "r2"}
+
+# The models count in float32. A probability nearer to 0 or 1 than this is held at it, so that no log loss is infinite.
+_NEAREST = float(np.finfo(np.float32).eps)
+_BLOCK_CELLS = 500_000  # Rows times resamples that are weighed at once: 4 MB an array, whatever the number of rows.
+
+
+class Estimate(TypedDict):
+    """A metric's value on the rows, and the 2.5% and 97.5% quantiles of its bootstrap distribution."""
+
+    value: float
+    low: float
+    high: float
+
+
+Estimates = dict[str, Estimate | None]
+
+
+class Comparison(TypedDict):
+    """What `compare` returns; without a model of the label party alone, `alone` and `difference` are missing."""
+
+    rows: int
+    resamples: int
+    joint: Estimates
+    alone: NotRequired[Estimates]
+    difference: NotRequired[Estimates]
+
+
+def compare(
+    task: Task,
+    truth: npt.ArrayLike,
+    joint: npt.ArrayLike,
+    alone: npt.ArrayLike | None = None,
+    *,
+    seed: int,
+    resamples: int = 1000,
+) -> Comparison:
+    """Judge the joint model, and the label party's own one beside it, on the same rows. JSON-ready.
+
+    `truth` is [n]: 0/1 (binary), class codes 0..k-1 (multiclass) or numbers (regression). `joint` and `alone` are
+    the probability of the positive class [n], the probabilities of the classes [n, k], or the predictions [n].
+    `difference` is joint minus alone for every metric; `HIGHER_IS_BETTER` says which sign is the good one. A metric
+    that these rows do not define (AUC with one class) is None. Equal arguments give equal results.
+
+    Raises DataError where there is no row or a model's output is not finite, ValueError where the arrays do not fit.
+    """
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}; it must be at least 1")
+    models = {"joint": joint} if alone is None else {"joint": joint, "alone": alone}
+    checked = {name: _checked(task, truth, scores, name) for name, scores in models.items()}
+    rows = len(checked["joint"][0])
+    points = {name: _POINT[task](*pair) for name, pair in checked.items()}
+    weighted = {name: _WEIGHTED[task](*pair) for name, pair in checked.items()}
+    drawn: dict[str, dict[str, list[Array]]] = {name: {metric: [] for metric in points[name]} for name in models}
+    for weights in _resamples(rows, resamples, np.random.default_rng(seed)):
+        for name, function in weighted.items():
+            for metric, values in function(weights).items():
+                drawn[name][metric].append(values)
+    spread = {name: {metric: np.concatenate(parts) for metric, parts in drawn[name].items()} for name in models}
+
+    result = Comparison(rows=rows, resamples=resamples, joint=_estimates(points["joint"], spread["joint"]))
+    if alone is not None:
+        result["alone"] = _estimates(points["alone"], spread["alone"])
+        result["difference"] = _estimates(
+            {metric: points["joint"][metric] - points["alone"][metric] for metric in points["joint"]},
+            {metric: spread["joint"][metric] - spread["alone"][metric] for metric in points["joint"]},
+        )
+    return result
+
+
+def _estimates(points: dict[str, float], spread: dict[str, Array]) -> Estimates:
+    found: Estimates = {}
+    for metric, value in points.items():
+        defined = spread[metric][np.isfinite(spread[metric])]
+        if np.isfinite(value) and defined.size:
+            low, high = np.quantile(defined, [0.025, 0.975])
+            found[metric] = Estimate(value=float(value), low=float(low), high=float(high))
+        else:
+            found[metric] = None
+    return found
+
+
+def _resamples(rows: int, count: int, rng: np.random.Generator) -> Iterator[Array]:
+    """Multinomial counts [b, rows] in blocks, `count` resamples in all, drawn one after another from `rng`."""
+    block = max(1, _BLOCK_CELLS // rows)
+    for start in range(0, count, block):
+        size = min(block, count - start)
+        picks = rng.integers(0, rows, size=(size, rows)) + rows * np.arange(size)[:, None]
+        yield np.bincount(picks.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
+
+
+def _checked(task: Task, truth: npt.ArrayLike, scores: npt.ArrayLike, name: str) -> tuple[Array, Array]:
+    y, s = np.asarray(truth), np.asarray(scores)
+    if y.ndim != 1 or s.ndim != (2 if task == "multiclass" else 1) or len(y) != len(s):
+        raise ValueError(f"for a {task} task, truth of shape {y.shape} and scores of shape {s.shape} do not fit")
+    if len(y) == 0:
+        raise DataError("There is no record to judge the model on. Give split.validation and split.test a share.")
+    if not np.isfinite(s).all():
+        raise DataError(
+            f"The {name} model's output holds values that are not finite numbers: the training went astray. "
+            "Lower train.lr in the job, and look for extreme values in the columns."
+        )
+    y, s = y.astype(np.float64), _as_scores(task, s)
+    if task == "binary" and not np.isin(y, (0.0, 1.0)).all():
+        raise ValueError("the truth of a binary task must be 0 or 1")
+    if task == "multiclass" and not np.isin(y, np.arange(s.shape[1])).all():
+        raise ValueError(f"the truth of this task must be class codes from 0 to {s.shape[1] - 1}")
+    if not np.isfinite(y).all():
+        raise ValueError("the truth holds a value that is not a finite number")
+    return y, s
+
+
+def _as_scores(task: Task, scores: npt.NDArray[np.generic]) -> Array:
+    values = scores.astype(np.float64)
+    if task == "regression":
+        return values
+    if values.min() < 0 or values.max() > 1:
+        raise ValueError(f"the scores of a {task} task must be probabilities")
+    if task == "multiclass":
+        total = values.sum(axis=1, keepdims=True)
+        if np.abs(total - 1).max() > 1e-3:
+            raise ValueError("the probabilities of the classes must sum to one in every row")
+        values /= total  # Float32 sums are a little off, and scikit-learn warns of it.
+    return values
+
+
+# --- point values, by scikit-learn ------------------------------------------------------------------------------------
+
+
+def _binary_point(truth: Array, scores: Array) -> dict[str, float]:
+    positives = int(truth.sum())
+    return {
+        "auc": float(sk.roc_auc_score(truth, scores)) if 0 < positives < len(truth) else np.nan,
+        "average_precision": float(sk.average_precision_score(truth, scores)) if positives else np.nan,
+        "accuracy": float(sk.accuracy_score(truth, scores >= 0.5)),
+        "log_loss": float(sk.log_loss(truth, np.clip(scores, _NEAREST, 1 - _NEAREST), labels=[0, 1])),
+        "brier": float(sk.brier_score_loss(truth, scores, pos_label=1)),
+    }
+
+
+def _multiclass_point(truth: Array, scores: Array) -> dict[str, float]:
+    predicted, present = scores.argmax(axis=1), np.unique(truth)
+    average = {"labels": present, "average": "macro", "zero_division": 0}
+    each = [sk.roc_auc_score(truth == c, scores[:, int(c)]) for c in present] if len(present) > 1 else [np.nan]
+    classes = np.arange(scores.shape[1])
+    return {
+        "macro_auc": float(np.mean(each)),
+        "accuracy": float(sk.accuracy_score(truth, predicted)),
+        "macro_f1": float(sk.f1_score(truth, predicted, **average)),
+        "macro_recall": float(sk.recall_score(truth, predicted, **average)),
+        "log_loss": float(sk.log_loss(truth, np.clip(scores, _NEAREST, 1), labels=classes)),
+    }
+
+
+def _regression_point(truth: Array, scores: Array) -> dict[str, float]:
+    return {
+        "r2": float(sk.r2_score(truth, scores)) if np.ptp(truth) > 0 else np.nan,
+        "mae": float(sk.mean_absolute_error(truth, scores)),
+        "rmse": float(np.sqrt(sk.mean_squared_error(truth, scores))),
+    }
+
+
+# --- the same metrics as functions of row weights [b, n], for many resamples at once ----------------------------------
+
+
+def _binary_weighted(truth: Array, scores: Array) -> Weighted:
+    """A function from weights [b, n] to each metric [b]; NaN where a resample does not define it."""
+    told = np.clip(np.where(truth == 1, scores, 1 - scores), _NEAREST, 1 - _NEAREST)
+    per_row = np.column_stack([(scores >= 0.5) == (truth == 1), -np.log(told), (scores - truth) ** 2])
+    ranked = _ranked(truth, scores)
+
+    def function(weights: Array) -> dict[str, Array]:
+        means = (weights @ per_row).T / weights.sum(axis=1)
+        found = dict(zip(("accuracy", "log_loss", "brier"), means, strict=True))
+        passed, hits = ranked(weights)
+        found["auc"], found["average_precision"] = _auc(passed, hits), _average_precision(passed, hits)
+        return found
+
+    return function
+
+
+def _ranked(truth: Array, scores: Array) -> Callable[[Array], tuple[Array, Array]]:
+    """From one sort, for weights [b, n]: at each threshold, the weight of all rows at or above it, and of the
+    positive ones among them, both [b, thresholds]."""
+    order = np.argsort(-scores, kind="stable")
+    positive = truth[order]
+    # Rows of equal score pass a threshold together, so only the last row of each run of ties is a point of the curve.
+    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+
+    def function(weights: Array) -> tuple[Array, Array]:
+        sorted_weights = weights[:, order]
+        passed = np.cumsum(sorted_weights, axis=1)[:, last]
+        hits = np.cumsum(sorted_weights * positive, axis=1)[:, last]
+        return passed, hits
+
+    return function
+
+
+def _auc(passed: Array, hits: Array) -> Array:
+    """The area under the ROC curve [b] by trapezoids, which count a tie of a positive and a negative row as half."""
+    missed = passed - hits
+    middle = hits.copy()
+    middle[:, 1:] += hits[:, :-1]
+    under = np.einsum("bt,bt->b", np.diff(missed, axis=1, prepend=0), middle) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        area: Array = under / (hits[:, -1] * missed[:, -1])
+    return area
+
+
+def _average_precision(passed: Array, hits: Array) -> Array:
+    """The mean precision [b] over the steps of recall."""
+    # A threshold that no drawn row passes has no precision, and gains no recall.
+    precision = np.divide(hits, passed, out=np.zeros_like(hits), where=passed > 0)
+    with np.errstate(invalid="ignore"):
+        mean: Array = np.einsum("bt,bt->b", np.diff(hits, axis=1, prepend=0), precision) / hits[:, -1]
+    return mean
+
+
+def _multiclass_weighted(truth: Array, scores: Array) -> Weighted:
+    predicted, present = scores.argmax(axis=1), np.unique(truth)
+    told = -np.log(np.maximum(scores[np.arange(len(truth)), truth.astype(int)], _NEAREST))
+    per_row = np.column_stack([predicted == truth, told])
+    rankings = [_ranked((truth == c).astype(np.float64), scores[:, int(c)]) for c in present]
+    said, true = [predicted == c for c in present], [truth == c for c in present]
+
+    def total(weights: Array, masks: list[npt.NDArray[np.bool_]]) -> Array:
+        return np.stack([weights[:, mask].sum(axis=1) for mask in masks])
+
+    def function(weights: Array) -> dict[str, Array]:
+        accuracy, log_loss = (weights @ per_row).T / weights.sum(axis=1)
+        support = total(weights, true)
+        hits = total(weights, [one & other for one, other in zip(said, true, strict=True)])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            recall = hits / support
+            f1 = np.where(support > 0, 2 * hits / (support + total(weights, said)), np.nan)
+        return {
+            "macro_auc": _mean_of_defined(np.stack([_auc(*ranked(weights)) for ranked in rankings])),
+            "accuracy": accuracy,
+            "macro_f1": _mean_of_defined(f1),
+            "macro_recall": _mean_of_defined(recall),
+            "log_loss": log_loss,
+        }
+
+    return function
+
+
+def _mean_of_defined(values: Array) -> Array:
+    """The mean over classes [k, b] -> [b], of those that are defined; NaN where none is."""
+    defined = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        mean: Array = np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0)
+    return mean
+
+
+def _regression_weighted(truth: Array, scores: Array) -> Weighted:
+    centred = truth - truth.mean()  # The variance below is a difference of squares, exact only near zero.
+    off = scores - truth
+    per_row = np.column_stack([np.abs(off), off**2, centred, centred**2])
+
+    def function(weights: Array) -> dict[str, Array]:
+        mae, mse, mean, square = (weights @ per_row).T / weights.sum(axis=1)
+        several = (weights * (truth != truth[weights.argmax(axis=1)][:, None])).any(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            r2 = np.where(several, 1 - mse / (square - mean**2), np.nan)
+        return {"r2": r2, "mae": mae, "rmse": np.sqrt(mse)}
+
+    return function
+
+
+_POINT = {"binary": _binary_point, "multiclass": _multiclass_point, "regression": _regression_point}
+_WEIGHTED = {"binary": _binary_weighted, "multiclass": _multiclass_weighted, "regression": _regression_weighted}
+
+
+# --- what the plots of a report are drawn from ------------------------------------------------------------------------
+
+
+class Line(TypedDict):
+    """Points of one curve or scatter, at most about 200."""
+
+    x: list[float]
+    y: list[float]
+
+
+class Bin(TypedDict):
+    """One bin of a calibration plot: the mean prediction, the share that came true, and how many rows it holds."""
+
+    predicted: float
+    observed: float
+    rows: int
+
+
+class Curves(TypedDict, total=False):
+    """What `curves` returns. The outer keys of each part are "joint" and, where there is one, "alone"."""
+
+    positive_share: float
+    roc: dict[str, Line]
+    precision_recall: dict[str, Line]
+    calibration: dict[str, list[Bin]]
+    classes: list[str]
+    confusion: dict[str, list[list[int]]]
+    predictions: dict[str, Line]
+
+
+def curves(
+    task: Task,
+    truth: npt.ArrayLike,
+    joint: npt.ArrayLike,
+    alone: npt.ArrayLike | None = None,
+    *,
+    classes: list[str] | None = None,
+    points: int = 200,
+) -> Curves:
+    """What a report draws of the same arguments that `compare` takes. JSON-ready.
+
+    binary: `roc` (x: false positive rate, y: true positive rate) and `precision_recall` (x: recall, y: precision),
+    both missing where the truth has one class, `calibration` in ten bins of equal width (empty ones left out), and
+    `positive_share`. multiclass: `confusion` counts [true][predicted] and the names of the `classes` (default: their
+    codes). regression: `predictions` (x: true, y: predicted) for rows that are spread evenly over the ranks of the
+    truth, the same rows for both models.
+
+    Raises as `compare` does.
+    """
+    models = {"joint": joint} if alone is None else {"joint": joint, "alone": alone}
+    checked = {name: _checked(task, truth, scores, name) for name, scores in models.items()}
+    y = checked["joint"][0]
+    if task == "regression":
+        shown = np.argsort(y, kind="stable")[_spread_over(np.arange(len(y)), points)]
+        return {"predictions": {name: _line(t[shown], s[shown]) for name, (t, s) in checked.items()}}
+    if task == "multiclass":
+        codes = np.arange(checked["joint"][1].shape[1])
+        names = [str(code) for code in codes] if classes is None else list(classes)
+        if len(names) != len(codes):
+            raise ValueError(f"{len(names)} names of classes were given for {len(codes)} classes")
+        tables = {name: sk.confusion_matrix(t, s.argmax(axis=1), labels=codes) for name, (t, s) in checked.items()}
+        return {"classes": names, "confusion": {name: table.tolist() for name, table in tables.items()}}
+    found = Curves(
+        positive_share=float(y.mean()), calibration={name: _calibration(t, s) for name, (t, s) in checked.items()}
+    )
+    if 0 < y.mean() < 1:
+        found["roc"] = {name: _roc(t, s, points) for name, (t, s) in checked.items()}
+        found["precision_recall"] = {name: _precision_recall(t, s, points) for name, (t, s) in checked.items()}
+    return found
+
+
+def _roc(truth: Array, scores: Array, points: int) -> Line:
+    false_rate, true_rate, _ = sk.roc_curve(truth, scores)
+    shown = _spread_over(false_rate + true_rate, points)
+    return _line(false_rate[shown], true_rate[shown])
+
+
+def _precision_recall(truth: Array, scores: Array, points: int) -> Line:
+    precision, recall, _ = sk.precision_recall_curve(truth, scores)
+    shown = _spread_over(1 - recall, points)  # scikit-learn's recall falls from 1 to 0.
+    return _line(recall[shown], precision[shown])
+
+
+def _spread_over(position: npt.NDArray[np.generic], points: int) -> npt.NDArray[np.intp]:
+    """Indices of at most `points` of these rising positions, spread evenly over their range, the ends included."""
+    if len(position) <= points:
+        return np.arange(len(position))
+    chosen = np.searchsorted(position, np.linspace(position[0], position[-1], points))
+    return np.unique(np.concatenate([[0], chosen, [len(position) - 1]]).clip(0, len(position) - 1))[:points]
+
+
+def _calibration(truth: Array, scores: Array) -> list[Bin]:
+    which = np.minimum((scores * 10).astype(int), 9)
+    inside = [which == number for number in range(10)]
+    return [
+        Bin(predicted=float(scores[mask].mean()), observed=float(truth[mask].mean()), rows=int(mask.sum()))
+        for mask in inside
+        if mask.any()
+    ]
+
+
+def _line(x: Array, y: Array) -> Line:
+    return Line(x=[float(value) for value in x], y=[float(value) for value in y])

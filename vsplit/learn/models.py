@@ -1,0 +1,197 @@
+"""Bottom and top models.
+
+A bottom model maps one party's prepared inputs to its embedding; the top model maps the joined embeddings to the
+output. A party may bring its own bottom as a torch module; see `build_bottom`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from vsplit.learn.batches import Rows
+from vsplit.learn.plan import Plan
+from vsplit.protocol import ConfigError
+
+# Columns of the learned vector of one category.
+CATEGORY_WIDTH = 4
+
+
+class Inputs(NamedTuple):
+    """A party's inputs: `numeric` float32 [n, d], `categories` int64 [n, c], `image` float32 [n, channels, h, w] in 0..1.
+
+    What a party does not have has size 0 in its second dimension.
+    """
+
+    numeric: Tensor
+    categories: Tensor
+    image: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class InputShape:
+    """What a bottom model is built for: number of numeric inputs, codes per category column, (channels, h, w) or None."""
+
+    numeric: int
+    vocabularies: tuple[int, ...] = ()
+    image: tuple[int, int, int] | None = None
+
+
+class Store:
+    """One party's inputs in the common order, on its device. Images stay uint8 until their batch is taken."""
+
+    def __init__(
+        self,
+        numeric: npt.NDArray[np.float32],
+        categories: npt.NDArray[np.int64] | None = None,
+        images: npt.NDArray[np.uint8] | None = None,
+        device: str = "cpu",
+    ) -> None:
+        rows = len(numeric)
+        self._numeric = torch.from_numpy(numeric).to(device)
+        self._categories = torch.from_numpy(np.zeros((rows, 0), np.int64) if categories is None else categories)
+        self._categories = self._categories.to(device)
+        self._images = None if images is None else torch.from_numpy(images).to(device)
+        self._no_image = torch.zeros((rows, 0), device=device)
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self._numeric)
+
+    def take(self, rows: Rows) -> Inputs:
+        """The inputs of these positions of the common order."""
+        index = torch.from_numpy(rows).to(self.device)
+        image = self._no_image[index] if self._images is None else self._images[index].float().div_(255.0)
+        return Inputs(self._numeric[index], self._categories[index], image)
+
+
+class TabularBottom(nn.Module):
+    """A multilayer perceptron over numeric inputs and learned vectors of categories; Inputs [n] to float32 [n, width]."""
+
+    starts: Tensor  # where each column's categories begin in the one table of vectors, int64 [c]
+
+    def __init__(self, shape: InputShape, hidden: Sequence[int], width: int) -> None:
+        super().__init__()
+        starts = np.concatenate([[0], np.cumsum(shape.vocabularies)]).astype(np.int64)
+        self.vectors = nn.Embedding(int(starts[-1]), CATEGORY_WIDTH) if shape.vocabularies else None
+        self.register_buffer("starts", torch.from_numpy(starts[:-1]), persistent=False)
+        wide = shape.numeric + CATEGORY_WIDTH * len(shape.vocabularies)
+        self.layers = perceptron(wide, hidden, width)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        if self.vectors is None:
+            joined: Tensor = self.layers(inputs.numeric)
+            return joined
+        vectors = self.vectors(inputs.categories + self.starts).flatten(1)
+        embedding: Tensor = self.layers(torch.cat([inputs.numeric, vectors], 1))
+        return embedding
+
+
+class Top(nn.Module):
+    """The label party's model over the joined embeddings: float32 [n, joined] to [n, outputs]."""
+
+    def __init__(self, joined: int, hidden: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.ReLU(), perceptron(joined, hidden, outputs))
+
+    def forward(self, joined: Tensor) -> Tensor:
+        output: Tensor = self.layers(joined)
+        return output
+
+
+def perceptron(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
+    """Linear layers with ReLU between them."""
+    widths = [inputs, *hidden]
+    layers: list[nn.Module] = []
+    for wide, narrow in itertools.pairwise(widths):
+        layers += [nn.Linear(wide, narrow), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
+
+
+def build_top(plan: Plan, outputs: int) -> Top:
+    """The top model of a plan, with `outputs` columns (1, or the number of classes)."""
+    return Top(plan.joined_width, plan.top_hidden, outputs)
+
+
+Builder = Callable[[InputShape, int], nn.Module]
+
+
+def tabular(hidden: Sequence[int]) -> Builder:
+    """A builder of `TabularBottom`."""
+
+    def build(shape: InputShape, width: int) -> nn.Module:
+        if shape.image is not None:
+            raise ConfigError(
+                "The party file's data has an image, which the built-in bottom model does not take: name a torch "
+                "module of your own with `bottom: {module: my_package.my_file:build}`."
+            )
+        return TabularBottom(shape, hidden, width)
+
+    return build
+
+
+def imported(path: str) -> Builder:
+    """The builder at an import path `package.module:function`; it takes an InputShape and the width of the embedding.
+
+    Raises ConfigError where the path leads to nothing that can be called.
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        builder: Any = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"The party file's `bottom.module` says {path}, and it cannot be imported ({error}): see that the package is "
+            "installed in this environment, or that its folder stands in PYTHONPATH."
+        ) from None
+    if not callable(builder):
+        raise ConfigError(
+            f"The party file's `bottom.module` says {path}, which is not a function that builds a module."
+        )
+    built: Builder = builder
+    return built
+
+
+def build_bottom(builder: Builder, shape: InputShape, width: int, device: str = "cpu") -> nn.Module:
+    """Build a bottom model and try it on two empty rows; raises ConfigError where its output is not float32 [n, width]."""
+    bottom = builder(shape, width)
+    if not isinstance(bottom, nn.Module):
+        raise ConfigError("The builder that the party file's `bottom.module` names did not return a torch.nn.Module.")
+    bottom = bottom.to(device)
+    image = torch.zeros((2, *shape.image) if shape.image else (2, 0))
+    trial = Inputs(torch.zeros(2, shape.numeric), torch.zeros(2, len(shape.vocabularies), dtype=torch.int64), image)
+    was_training = bottom.training
+    try:
+        with torch.no_grad():
+            output = bottom.eval()(Inputs(*(tensor.to(device) for tensor in trial)))
+    except Exception as error:
+        raise ConfigError(
+            f"The bottom model fails on this party's inputs ({shape.numeric} numeric, {len(shape.vocabularies)} "
+            f"categories, image {shape.image}): {type(error).__name__}: {error}"
+        ) from error
+    bottom.train(was_training)
+    if output.shape != (2, width) or output.dtype != torch.float32:
+        raise ConfigError(
+            f"The bottom model gives {output.dtype} {tuple(output.shape)} for two rows; the job's model.embedding asks for "
+            f"float32 (2, {width})."
+        )
+    return bottom
+
+
+def weights(module: nn.Module) -> bytes:
+    """The module's parameters and buffers in the safetensors format."""
+    return save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()})
+
+
+def load_weights(module: nn.Module, data: bytes) -> None:
+    """Put back what `weights` gave; raises where names or shapes differ."""
+    module.load_state_dict(load_tensors(data))

@@ -1,0 +1,41 @@
+"""What the parties have agreed on for the training: one frozen record, the same at every party."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Task = Literal["binary", "multiclass", "regression"]
+Aggregate = Literal["concat", "sum"]
+OptimizerName = Literal["adam", "adamw", "sgd"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The learning part of a job.
+
+    `contributors` are the parties with a bottom model, in the job's order: the order in which embeddings are
+    concatenated or added. `width` is the number of columns of each embedding. `patience` counts epochs without a better
+    validation loss (None: the last epoch counts). `lr`, `weight_decay` and `momentum` are the optimiser's, as in
+    torch.optim.
+    """
+
+    task: Task
+    contributors: tuple[str, ...]
+    aggregate: Aggregate = "concat"
+    width: int = 16
+    top_hidden: tuple[int, ...] = (64,)
+    epochs: int = 30
+    batch_size: int = 256
+    optimizer: OptimizerName = "adam"
+    lr: float = 0.001
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    balanced: bool = False
+    patience: int | None = None
+    seed: int = 0
+
+    @property
+    def joined_width(self) -> int:
+        """Columns of the aggregate, which the top model takes."""
+        return self.width * (len(self.contributors) if self.aggregate == "concat" else 1)

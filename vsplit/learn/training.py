@@ -1,0 +1,128 @@
+"""What both roles do at home: losses, optimisers, and remembering the best weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vsplit.learn.plan import Plan, Task
+from vsplit.protocol import DataError
+
+
+def build_optimizer(plan: Plan, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+    """The plan's optimiser in torch's fused form. It works on each parameter alone, so that one optimiser per party
+    does the same as one over all."""
+    values = list(parameters)
+    if plan.optimizer == "sgd":
+        return torch.optim.SGD(values, lr=plan.lr, momentum=plan.momentum, weight_decay=plan.weight_decay, fused=True)
+    kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
+    return kind(values, lr=plan.lr, weight_decay=plan.weight_decay, fused=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """The label party's labels in the common order, and how outputs become losses and predictions.
+
+    `values`: binary float32 0/1 [n], multiclass int64 codes [n], regression float32 [n] (as given, not scaled).
+    `weights`: float32 weight of each class, or None. `centre`, `scale`: of a regression's training rows; the model
+    learns (value - centre) / scale.
+    """
+
+    task: Task
+    values: Tensor
+    classes: int = 2
+    weights: Tensor | None = None
+    centre: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """Columns of the top model's output."""
+        return self.classes if self.task == "multiclass" else 1
+
+    def loss(self, output: Tensor, rows: Tensor) -> Tensor:
+        """Mean loss of `output` [b, outputs] for these positions: cross entropy, or squared error."""
+        truth = self.values[rows]
+        if self.task == "multiclass":
+            return F.cross_entropy(output, truth, weight=self.weights)
+        if self.task == "regression":
+            return F.mse_loss(output[:, 0], (truth - self.centre) / self.scale)
+        weight = None if self.weights is None else self.weights[truth.long()]
+        return F.binary_cross_entropy_with_logits(output[:, 0], truth, weight=weight)
+
+    def predictions(self, output: Tensor) -> npt.NDArray[np.float64]:
+        """Probabilities [n] or [n, classes], or values in the label's own unit [n]."""
+        if self.task == "multiclass":
+            scores = torch.softmax(output.double(), 1)
+        elif self.task == "regression":
+            scores = output[:, 0].double() * self.scale + self.centre
+        else:
+            scores = torch.sigmoid(output[:, 0].double())
+        predicted: npt.NDArray[np.float64] = scores.cpu().numpy()
+        return predicted
+
+
+def make_target(plan: Plan, values: npt.NDArray[Any], train: npt.NDArray[np.int64], device: str = "cpu") -> Target:
+    """The target for labels in the common order (binary: 0/1, multiclass: codes from 0, regression: numbers).
+
+    Class weights and scaling are taken from the training rows alone. Raises DataError where these hold one class only.
+    """
+    if plan.task == "regression":
+        held = values[train].astype(np.float64)
+        scale = float(held.std())
+        if scale == 0.0:
+            raise DataError("All training rows have the same label, so that there is nothing to learn.")
+        tensor = torch.from_numpy(values.astype(np.float32)).to(device)
+        return Target("regression", tensor, centre=float(held.mean()), scale=scale)
+    codes = values.astype(np.int64)
+    classes = 2 if plan.task == "binary" else int(codes.max()) + 1
+    counts = np.bincount(codes[train], minlength=classes)
+    if np.count_nonzero(counts) < 2:
+        raise DataError(
+            "The training rows among the shared records hold one class of the label only: share more records, or another split."
+        )
+    weights = None
+    if plan.balanced:
+        even = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        weights = torch.from_numpy(even.astype(np.float32)).to(device)
+    labels = codes.astype(np.float32) if plan.task == "binary" else codes
+    return Target(plan.task, torch.from_numpy(labels).to(device), classes, weights)
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a party stands: everything besides weights and optimiser that a role needs to go on from."""
+
+    epoch: int = 0
+    kept_epoch: int | None = None
+    stale: int = 0
+    best_loss: float = float("inf")
+    stopped: bool = False
+    kept: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+
+    def keep(self, **modules: nn.Module | None) -> None:
+        """Remember these modules' weights as the best so far."""
+        self.kept_epoch = self.epoch
+        self.kept = {name: deepcopy(module.state_dict()) for name, module in modules.items() if module is not None}
+
+    def restore(self, **modules: nn.Module | None) -> None:
+        """Put the best weights back."""
+        for name, module in modules.items():
+            if module is not None and name in self.kept:
+                module.load_state_dict(self.kept[name])
+
+
+def diverged(whose: str) -> DataError:
+    """The error for outputs that are no finite numbers any more."""
+    return DataError(
+        f"The training has diverged: {whose} is no finite number any more; lower `train.lr` in the job, or look for "
+        "extreme values in the features."
+    )
