@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from parties import wire
 from parties.pool import Pool
@@ -16,6 +16,7 @@ from parties.transport import Transport
 from vsplit.protocol import Collect, Effect, Note, ProtocolError, Receive, Role, Send, Work
 
 R = TypeVar("R")
+Direction = Literal["sent", "received"]
 
 
 @dataclass(slots=True)
@@ -30,9 +31,9 @@ class Count:
 class Traffic:
     """What left and what came, by (direction "sent" or "received", other party, kind of message)."""
 
-    counts: dict[tuple[str, str, str], Count] = field(default_factory=lambda: defaultdict(Count))
+    counts: dict[tuple[Direction, str, str], Count] = field(default_factory=lambda: defaultdict(Count))
 
-    def record(self, direction: str, peer: str, kind: str, size: int) -> None:
+    def record(self, direction: Direction, peer: str, kind: str, size: int) -> None:
         """One message of `size` bytes crossed."""
         count = self.counts[direction, peer, kind]
         count.messages += 1

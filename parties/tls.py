@@ -22,6 +22,7 @@ from vsplit.protocol import Bytes, PeerLost, ProtocolError, VsplitError
 
 _STEP = 0.25  # seconds between two looks at the clock
 _KEEPER_PAUSE = 0.003  # leaves the lock to the party between two steps of the keeper
+_PATIENCE_MS = 2  # how long a sender waits for a stream that takes no more
 
 
 class Doorkeeper(Protocol):
@@ -67,7 +68,7 @@ class TlsTransport:
                 self._step(_STEP)
             self._raise_failure()
             link.queue(parts)
-            link.write(time.monotonic())
+            self._write_patiently(link)
             if link.wants_to_write:
                 self._left_over.set()
 
@@ -112,6 +113,13 @@ class TlsTransport:
         if failures:
             # A peer that says why is more use to a person than a link that broke because of it.
             raise min(failures, key=lambda error: isinstance(error, PeerLost))
+
+    def _write_patiently(self, link: Link) -> None:
+        """Write while the other side takes it: what is left over would wait until this party has time again."""
+        stream = select.poll()
+        stream.register(link.stream, select.POLLOUT)
+        while link.write(time.monotonic()) and link.wants_to_write:
+            stream.poll(_PATIENCE_MS)
 
     def _step(self, seconds: float) -> None:
         """Wait until something can move, at most `seconds`, and move it. Called with the lock held."""

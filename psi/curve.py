@@ -9,7 +9,7 @@ importable by name, so that it may run in a worker process.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -166,5 +166,5 @@ def check_points(points: Bytes) -> None:
             raise ValueError("a point of low order")
 
 
-def _as_points(rows: object) -> Bytes:
-    return np.frombuffer(bytearray().join(rows), dtype=np.uint8).reshape(-1, POINT)  # type: ignore[arg-type]
+def _as_points(rows: Iterable[bytes]) -> Bytes:
+    return np.frombuffer(bytearray().join(rows), dtype=np.uint8).reshape(-1, POINT)

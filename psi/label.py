@@ -138,7 +138,7 @@ def _rows(array: Bytes) -> list[bytes]:
 
 
 def _common_order(order_secret: bytes, keys: Sequence[bytes], matched: Rows) -> Rows:
-    """`matched` in the order of HMAC-SHA-512(order_secret, tag || key): the same for every file order and every run."""
+    """`matched` in the order of HMAC-SHA-512(order_secret, tag + key): the same for every file order and every run."""
     ranks = {int(row): hmac.digest(order_secret, _ORDER_TAG + keys[row], "sha512") for row in matched}
     return np.array(sorted(ranks, key=ranks.__getitem__), dtype=np.int64)
 

@@ -126,17 +126,17 @@ def align(label_keys, *feature_keys, secret=SECRET, seed=0, max_records=10**6, m
     return play(roles, **hostile)
 
 
-@pytest.fixture(name="align")
+@pytest.fixture(name="align", scope="session")
 def align_fixture():
     return align
 
 
-@pytest.fixture(name="play")
+@pytest.fixture(name="play", scope="session")
 def play_fixture():
     return play
 
 
-@pytest.fixture(name="seeded")
+@pytest.fixture(name="seeded", scope="session")
 def seeded_fixture():
     return seeded
 

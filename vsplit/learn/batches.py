@@ -70,17 +70,20 @@ def epoch_batches(train: Rows, size: int, seed: int, epoch: int) -> list[Rows]:
     return list(batches(train[order], size))
 
 
-def _cut(order: Rows, fractions: tuple[float, float, float]) -> Split:
-    rows = len(order)
+def part_sizes(rows: int, fractions: tuple[float, float, float]) -> tuple[int, int, int]:
+    """How many of `rows` are for training, for validation and for the test."""
     first = round(rows * fractions[0])
     second = round(rows * (fractions[0] + fractions[1]))
-    split = Split(order[:first], order[first:second], order[second:])
-    sizes = [len(part) for part in (split.train, split.validation, split.test)]
-    if min(sizes) < FEWEST_ROWS:
-        train, validation, test = sizes
+    return first, second - first, rows - second
+
+
+def _cut(order: Rows, fractions: tuple[float, float, float]) -> Split:
+    rows = len(order)
+    train, validation, test = part_sizes(rows, fractions)
+    if min(train, validation, test) < FEWEST_ROWS:
         raise DataError(
             f"The parties have {rows} usable records in common, too few to split and train on: {train} would be for "
             f"training, {validation} for validation and {test} for the test, and each needs at least {FEWEST_ROWS}; "
             "bring more records or agree on other fractions in the job's `split`."
         )
-    return split
+    return Split(order[:train], order[train : train + validation], order[train + validation :])

@@ -1,0 +1,187 @@
+"""The command `vsplit`.
+
+Exit codes: 0 all went well; 1 an unforeseen error; 2 a config file, a key file or the command line is wrong; 3 this
+party's data cannot be used; 4 the job asks more than the party file allows; 5 another party misbehaved, stopped or runs
+another job; 6 another party is absent or the link to it is lost; 130 interrupted by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from parties.events import Event, Failed, Finished, JsonLines
+from parties.screen import Screen, print_end, print_failure
+from vsplit import __version__
+from vsplit.protocol import VsplitError
+
+app = typer.Typer(
+    name="vsplit",
+    help="Train one neural model with other organisations; every record stays at home.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 well; 1 unforeseen; 2 config, key or command line; 3 data; 4 refused by the party file; "
+    "5 another party; 6 link; 130 interrupted.",
+)
+identity_app = typer.Typer(help="Keys and identity lines.", no_args_is_help=True)
+app.add_typer(identity_app, name="identity")
+
+PartyArgument = Annotated[Path, typer.Argument(metavar="PARTY.yaml", help="The party file.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _top(version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False) -> None:
+    if version:
+        typer.echo(f"vsplit {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(debug: DebugOption = False) -> None:
+    """Run the thyroid example on this machine: two parties, two processes, real data."""
+    from parties.demo import run_demo
+
+    console = Console()
+    _guard(lambda: run_demo(console, debug=debug), _printer(console), debug)
+
+
+@app.command()
+def run(
+    party: PartyArgument,
+    debug: DebugOption = False,
+    events: Annotated[bool, typer.Option("--events", hidden=True)] = False,
+) -> None:
+    """Live one party's life: align, train, judge, and leave a run folder."""
+    console = Console()
+    if events:
+        write = JsonLines()
+        _guard(lambda: _live(party, write), write, debug)
+        return
+    with Screen([party.stem], console) as screen:
+        ends: list[Event] = []
+
+        def show(event: Event) -> None:
+            screen.show(party.stem, event)
+            if isinstance(event, Finished):
+                ends.append(event)
+
+        failed = _attempt(lambda: _live(party, show), debug)
+    for end in ends:
+        if isinstance(end, Finished):
+            print_end(console, party.stem, end)
+    _leave(failed, _printer(console))
+
+
+@app.command()
+def launch(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with a job file and its party files.")],
+    debug: DebugOption = False,
+) -> None:
+    """Run every party of a folder on this machine, one process each, on one screen."""
+    from parties.launch import launch as launch_folder
+
+    console = Console()
+    _guard(lambda: launch_folder(folder, console, debug=debug), _printer(console), debug)
+
+
+@app.command()
+def check(party: PartyArgument, debug: DebugOption = False) -> None:
+    """Read config and data, connect to nobody, and say what would go wrong and what would leave this party."""
+    from parties.check import print_check
+
+    console = Console()
+    _guard(lambda: print_check(party, console), _printer(console), debug)
+
+
+@identity_app.command("new")
+def identity_new(
+    name: Annotated[str, typer.Argument(help="Whose key it is; the file is NAME.key in this folder.")],
+    debug: DebugOption = False,
+) -> None:
+    """Make a key pair and print the line for the job file."""
+    from parties.identity_command import make_identity
+
+    _guard(lambda: make_identity(name), _printer(Console()), debug)
+
+
+@identity_app.command("show")
+def identity_show(
+    key: Annotated[Path, typer.Argument(metavar="NAME.key", help="The key file.")], debug: DebugOption = False
+) -> None:
+    """Print the identity line of a key file again."""
+    from parties.identity_command import show_identity
+
+    _guard(lambda: show_identity(key), _printer(Console()), debug)
+
+
+def _live(file: Path, show: Callable[[Event], None]) -> int:
+    from parties.config.party import load_party
+    from parties.launch import launched
+    from parties.life import live, load_identity
+
+    party = load_party(file)
+    started = launched(party)
+    party, identity = started if started else (party, load_identity(party))
+    show(live(party, identity, show))
+    return 0
+
+
+def _printer(console: Console) -> Callable[[Event], None]:
+    def show(event: Event) -> None:
+        if isinstance(event, Failed):
+            print_failure(console, "", event)
+
+    return show
+
+
+def _guard(command: Callable[[], int], show: Callable[[Event], None], debug: bool) -> None:
+    _leave(_attempt(command, debug), show)
+
+
+def _leave(outcome: Failed | int, show: Callable[[Event], None]) -> None:
+    if isinstance(outcome, Failed):
+        show(outcome)
+        raise typer.Exit(outcome.exit_code)
+    raise typer.Exit(outcome)
+
+
+def _attempt(command: Callable[[], int], debug: bool) -> Failed | int:
+    """Run a command; any failure becomes one sentence and an exit code, with a traceback only where it is asked for."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        return command()
+    except (VsplitError, KeyboardInterrupt, Exception) as error:
+        if debug:
+            traceback.print_exc(file=sys.stderr)
+        return _failure(error)
+
+
+def _failure(error: BaseException) -> Failed:
+    if isinstance(error, VsplitError):
+        return Failed(str(error), error.exit_code)
+    if isinstance(error, KeyboardInterrupt):
+        return Failed("Interrupted; the other parties were told.", INTERRUPTED)
+    return Failed(
+        f"An error that vsplit did not foresee ({type(error).__name__}): run the command again with --debug, and report "
+        "what it shows.",
+        1,
+    )
+
+
+def _as_interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt

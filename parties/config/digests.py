@@ -1,0 +1,49 @@
+"""Digests of a job, key by key, so that parties with different job files can name the first key that differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from parties.config.job import Job
+
+DIGEST_BYTES = 16
+
+
+def key_digests(job: Job, contract: int | str) -> dict[str, bytes]:
+    """16 bytes of SHA-256 for each key of the job, defaults included, by dotted name and in the order of the schema.
+
+    `contract` is the version of the id contract, which stands under `align.contract` although it is no key of the
+    file. `parties` covers the names in their order, since that is the order of the embeddings.
+    """
+    values = job.model_dump(mode="json")
+    values["align"]["contract"] = contract
+    flat: dict[str, Any] = {}
+    for key, value in _flatten(values):
+        if key.startswith("parties."):
+            flat.setdefault("parties", list(job.parties))
+        flat[key] = value
+    return {key: _digest(value) for key, value in flat.items()}
+
+
+def first_difference(mine: Mapping[str, bytes], theirs: Mapping[str, bytes]) -> str | None:
+    """The name of the first key whose digests differ, or None: in the order of `mine`, then keys only they have."""
+    for key, digest in mine.items():
+        if theirs.get(key) != digest:
+            return key
+    return next((key for key in theirs if key not in mine), None)
+
+
+def _flatten(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{above}{key}.")
+        else:
+            yield above + key, value
+
+
+def _digest(value: object) -> bytes:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).digest()[:DIGEST_BYTES]

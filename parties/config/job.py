@@ -1,0 +1,211 @@
+"""`job.yaml`: what the parties agree on, the same at every party."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from parties.config.errors import shown, validate, wrong
+from parties.config.fields import (
+    AUTO,
+    Address,
+    Aggregate,
+    Hidden,
+    IdentityLine,
+    KeyColumns,
+    Model,
+    PartyName,
+    PartyRole,
+    Seed,
+    Task,
+    split_address,
+)
+from parties.config.reading import parse_yaml, read_text
+from parties.identity import PublicIdentity
+from vsplit.protocol import ConfigError
+
+MOST_PARTIES = 64
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Patience = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class Member(Model):
+    """One party of the job. `identity` is `auto` or its public line."""
+
+    role: PartyRole
+    identity: IdentityLine
+
+
+class Align(Model):
+    """The columns that together name a record, by the names that the parties agreed on."""
+
+    key: KeyColumns
+
+
+class Split(Model):
+    """Shares of the shared records: by seed over the common order, or by the label party's date column."""
+
+    train: Share
+    validation: Share
+    test: Share
+    by: Literal["seed", "date"] = "seed"
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Split:
+        total = math.fsum((self.train, self.validation, self.test))
+        if abs(total - 1) > 1e-9:
+            raise wrong("", f"has shares (train, validation, test) that add up to {total:g}; they must add up to 1")
+        return self
+
+
+class Top(Model):
+    """The label party's model over the joined embeddings."""
+
+    hidden: Hidden
+
+
+class Joint(Model):
+    """What of the network both sides must know. `embedding` is the width of the cut layer, per party."""
+
+    embedding: Annotated[int, Field(ge=1, le=4096)]
+    aggregate: Aggregate
+    top: Top
+
+
+class EarlyStopping(Model):
+    """Stop after `patience` epochs without a better validation loss."""
+
+    patience: Patience
+
+
+class Train(Model):
+    """How the network is trained. `lr`, `weight_decay` and `momentum` are those of torch.optim."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)]
+    optimizer: Literal["adam", "adamw", "sgd"]
+    lr: Annotated[float, Field(gt=0, le=100)]
+    weight_decay: Annotated[float, Field(ge=0, le=100)] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    early_stopping: EarlyStopping | None = None
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _momentum_is_for_sgd(self) -> Train:
+        if self.momentum and self.optimizer != "sgd":
+            raise wrong("momentum", f"is {self.momentum} with the optimizer {self.optimizer}; only sgd has a momentum")
+        return self
+
+
+class Job(Model):
+    """The whole job. The order of `parties` is the order in which embeddings are concatenated or added."""
+
+    job: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="letters, digits, - and _, at most 64 characters")
+    ]
+    task: Task
+    address: Address
+    parties: dict[PartyName, Member]
+    align: Align
+    split: Split
+    model: Joint
+    train: Train
+
+    @model_validator(mode="after")
+    def _has_one_label_party(self) -> Job:
+        roles = [member.role for member in self.parties.values()]
+        if roles.count("label") != 1:
+            raise wrong("parties", f"has {roles.count('label')} parties with `role: label`; it must have exactly one")
+        if not 2 <= len(roles) <= MOST_PARTIES:
+            raise wrong(
+                "parties", f"has {len(roles)} parties; it must have 2 to {MOST_PARTIES}, one of them with labels"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _parties_are_distinct(self) -> Job:
+        names: dict[str, str] = {}
+        lines: dict[str, str] = {}
+        for name, member in self.parties.items():
+            if name.lower() in names:
+                raise wrong(
+                    f"parties.{name}",
+                    f"differs from {names[name.lower()]} in upper and lower case only; names become file names, "
+                    "so choose another",
+                )
+            names[name.lower()] = name
+            if member.identity != AUTO:
+                if member.identity in lines:
+                    raise wrong(
+                        f"parties.{name}.identity",
+                        f"is the line of {lines[member.identity]} as well; each party must have a key of its own",
+                    )
+                lines[member.identity] = name
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_for_classes(self) -> Job:
+        if self.train.class_weights != "none" and self.task == "regression":
+            raise wrong("train.class_weights", "is balanced in a regression, which has no classes; it must be none")
+        return self
+
+    @property
+    def label_party(self) -> str:
+        """The name of the party that has the labels, and that listens."""
+        return next(name for name, member in self.parties.items() if member.role == "label")
+
+    @property
+    def feature_parties(self) -> tuple[str, ...]:
+        """The names of the others, in the job's order."""
+        return tuple(name for name, member in self.parties.items() if member.role == "feature")
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """`address` in its two parts."""
+        return split_address(self.address)
+
+    @property
+    def needs_launch(self) -> bool:
+        """Whether `vsplit launch` has something to fill in: an identity that is `auto`, or the port 0."""
+        return self.host_and_port[1] == 0 or any(member.identity == AUTO for member in self.parties.values())
+
+    def identity_of(self, name: str) -> PublicIdentity:
+        """The public identity of a party. Raises ConfigError where the job says `auto`."""
+        line = self.parties[name].identity
+        if line == AUTO:
+            raise ConfigError(
+                f"The job {self.job} says `identity: auto` for {name}, which only works for a launch on one machine; "
+                "put the line that `vsplit identity new` printed at that party into parties."
+                f"{name}.identity of the job file, or use `vsplit launch`."
+            )
+        return PublicIdentity.parse(line)
+
+    def with_identities(self, lines: Mapping[str, str | PublicIdentity]) -> Job:
+        """This job with other identities for the parties that `lines` names. Raises ConfigError."""
+        values = self.model_dump()
+        for name, line in lines.items():
+            if name not in values["parties"]:
+                raise ConfigError(f"The job {self.job} has no party {shown(name)}; it has {', '.join(self.parties)}.")
+            values["parties"][name]["identity"] = str(line)
+        return validate(Job, values, f"the job {self.job}")
+
+    def with_address(self, address: str) -> Job:
+        """This job with another address, HOST:PORT. Raises ConfigError."""
+        return validate(Job, {**self.model_dump(), "address": address}, f"the job {self.job}")
+
+
+def load_job(path: Path | str, named_by: str = "") -> Job:
+    """Read and check `job.yaml`. `named_by` says, in an error, which file and key led there.
+
+    Raises ConfigError: one sentence with the file, the key, what was found and what is allowed.
+    """
+    path = Path(path)
+    values: dict[str, Any] = parse_yaml(read_text(path, named_by), path)
+    return validate(Job, values, path)

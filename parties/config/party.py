@@ -1,0 +1,180 @@
+"""A party's own file, and with its job everything that one party is configured to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from parties.config.errors import did_you_mean, shown, validate
+from parties.config.fields import AUTO, PartyRole, split_address
+from parties.config.job import Job, load_job
+from parties.config.party_file import PartyFile
+from parties.config.reading import parse_yaml, read_text
+from parties.config.urls import check_url, is_url
+from vsplit.protocol import ConfigError, RefusedError
+
+LABEL_KEYS = ("label", "positive", "date")
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One party, ready to live: its settings, the job, and absolute paths.
+
+    `identity` is None where the job says `auto` and the file names no key; `source` is None where the data comes from
+    a database.
+    """
+
+    file: Path
+    job_file: Path
+    job: Job
+    settings: PartyFile
+    identity: Path | None
+    source: Path | None
+    output: Path
+
+    @property
+    def name(self) -> str:
+        """This party's name in the job."""
+        return self.settings.party
+
+    @property
+    def role(self) -> PartyRole:
+        """What this party is in the job."""
+        return self.job.parties[self.name].role
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """This party's names of the job's key columns, in the job's order."""
+        return self.settings.data.key or self.job.align.key
+
+    @property
+    def bind(self) -> tuple[str, int]:
+        """(host, port) where the label party listens: `listen`, or else the job's address."""
+        return split_address(self.settings.listen or self.job.address)
+
+    @property
+    def data_folder(self) -> Path:
+        """The folder that paths in the data are relative to: that of the source file, or of the party file."""
+        return (self.source or self.file).parent
+
+
+def load_party(path: Path | str) -> Party:
+    """Read and check a party file and the job that it names. Reads neither key nor data, and no environment variable.
+
+    Raises ConfigError: one sentence with the file, the key, what was found and what is allowed.
+    """
+    file = Path(path).absolute()
+    settings = validate(PartyFile, parse_yaml(read_text(file), file), file)
+    job_file = _resolved(file, settings.job)
+    job = load_job(job_file, named_by=f"the key job of {file}")
+    if settings.party not in job.parties:
+        raise ConfigError(
+            f"In {file}, the key party is {shown(settings.party)}, which is no party of {job_file}"
+            f"{did_you_mean(settings.party, job.parties) or '.'} It must be one of {', '.join(job.parties)}."
+        )
+    url = is_url(settings.data.source)
+    party = Party(
+        file=file,
+        job_file=job_file,
+        job=job,
+        settings=settings,
+        identity=None if settings.identity is None else _resolved(file, settings.identity),
+        source=None if url else _resolved(file, settings.data.source),
+        output=_resolved(file, settings.output),
+    )
+    if url:
+        check_url(settings.data.source, str(file))
+    _check_identity(party)
+    _check_role(party)
+    _check_columns(party)
+    return party
+
+
+def check_bounds(party: Party) -> None:
+    """Raise RefusedError where the job asks more than `accept` in the party file allows.
+
+    `accept.min_records` is not judged here, since the number of shared records is known only later.
+    """
+    accept, job = party.settings.accept, party.job
+    for key, asked, bound in [
+        ("task", job.task, ("tasks", accept.tasks)),
+        ("model.aggregate", job.model.aggregate, ("aggregations", accept.aggregations)),
+    ]:
+        if bound[1] is not None and asked not in bound[1]:
+            raise RefusedError(
+                f"The job {party.job_file} asks for {key}: {asked}, but accept.{bound[0]} in {party.file} allows only "
+                f"{', '.join(bound[1])}; change one of the two, or do not take part."
+            )
+    if accept.max_embedding is not None and job.model.embedding > accept.max_embedding:
+        raise RefusedError(
+            f"The job {party.job_file} asks for model.embedding: {job.model.embedding}, but accept.max_embedding in "
+            f"{party.file} allows at most {accept.max_embedding}; change one of the two, or do not take part."
+        )
+
+
+def _resolved(file: Path, written: str) -> Path:
+    return (file.parent / written).resolve()
+
+
+def _check_identity(party: Party) -> None:
+    if party.identity is None and party.job.parties[party.name].identity != AUTO:
+        raise ConfigError(
+            f"In {party.file}, the key identity is missing, but {party.job_file} has an identity line for {party.name}; "
+            "name the key file that this line was printed for (identity: ../keys/NAME.key)."
+        )
+
+
+def _check_role(party: Party) -> None:
+    """Keys that only the label party may have, or that only some jobs need."""
+    data, job = party.settings.data, party.job
+    if party.role == "feature":
+        for key, value in [
+            ("listen", party.settings.listen),
+            *((f"data.{one}", getattr(data, one)) for one in LABEL_KEYS),
+        ]:
+            if value is not None:
+                raise _cross(
+                    party, key, f"is given, but {party.name} is a feature party; only {job.label_party} has it"
+                )
+        return
+    if data.label is None:
+        raise _cross(
+            party, "data.label", f"is missing; {party.name} is the label party, so it must name the column to predict"
+        )
+    if data.positive is not None and job.task != "binary":
+        raise _cross(
+            party, "data.positive", f"is given, but the task is {job.task}; only a binary task has a positive label"
+        )
+    if data.date is None and job.split.by == "date":
+        raise _cross(
+            party, "data.date", "is missing, but the job says split.by: date; it must name the column of dates"
+        )
+    if data.date is not None and job.split.by != "date":
+        raise _cross(
+            party, "data.date", "is given, but the job splits by seed; leave it out, or list the column in data.ignore"
+        )
+
+
+def _check_columns(party: Party) -> None:
+    """Each column has one use, and there are as many key columns as the job has."""
+    data, key = party.settings.data, party.key_columns
+    if len(key) != len(party.job.align.key):
+        wanted = len(party.job.align.key)
+        raise _cross(
+            party, "data.key", f"names {len(key)} column(s), but align.key of the job {wanted}; it must name {wanted}"
+        )
+    uses = [("data.key", one) for one in key]
+    uses += [(f"data.{name}", one) for name in ("label", "date") if (one := getattr(data, name)) is not None]
+    uses += [("data.image.column", data.image.column)] if data.image is not None else []
+    uses += [("data.ignore", one) for one in data.ignore] + [("data.categories", one) for one in data.categories]
+    first: dict[str, str] = {}
+    for use, column in uses:
+        if column in first:
+            raise _cross(
+                party, use, f"names the column {shown(column)}, which is in {first[column]} already; use it once"
+            )
+        first[column] = use
+
+
+def _cross(party: Party, key: str, sentence: str) -> ConfigError:
+    return ConfigError(f"In {party.file}, the key {key} {sentence}.")

@@ -1,0 +1,105 @@
+"""The keys of a party file, which stays private to one party. Here each is judged by itself; `party` adds the job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from parties.config.errors import wrong
+from parties.config.fields import (
+    Address,
+    Aggregate,
+    Columns,
+    Hidden,
+    KeyColumns,
+    Model,
+    PartyName,
+    Seed,
+    Task,
+    Text,
+    Width,
+)
+from parties.config.urls import is_url
+
+FILE_KINDS = (".csv", ".csv.gz", ".parquet")
+
+Side = Annotated[int, Field(ge=1, le=4096)]
+
+
+class ImageColumn(Model):
+    """A column with paths of image files; `size` is (height, width) in pixels, `channels` 1 (grey) or 3 (colour)."""
+
+    column: Text
+    size: Annotated[tuple[Side, Side], Field(strict=False)]
+    channels: Literal[1, 3] = 1
+
+
+class Data(Model):
+    """Where this party's records are, and what its columns are for. `key` None: named as in the job."""
+
+    source: Text
+    query: Annotated[str, Field(min_length=1, max_length=100_000, description="a SELECT statement")] | None = None
+    key: KeyColumns | None = None
+    label: Text | None = None
+    positive: str | int | float | bool | None = None
+    date: Text | None = None
+    ignore: Columns = ()
+    categories: Columns = ()
+    image: ImageColumn | None = None
+
+    @model_validator(mode="after")
+    def _source_fits(self) -> Data:
+        if is_url(self.source):
+            if self.query is None:
+                raise wrong("query", "is missing; with a database URL as data.source it must be a SELECT statement")
+        elif not self.source.lower().endswith(FILE_KINDS):
+            raise wrong("source", f"names no known kind of file; it must end in {', '.join(FILE_KINDS)}, or be a URL")
+        elif self.query is not None:
+            raise wrong("query", "is given, but data.source is a file; a query needs a database URL as data.source")
+        return self
+
+
+class Bottom(Model):
+    """This party's bottom model: the widths of its hidden layers, or the import path of a builder of its own."""
+
+    hidden: Hidden | None = None
+    module: (
+        Annotated[
+            str,
+            Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="an import path, my_package.my_file:build"),
+        ]
+        | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> Bottom:
+        if (self.hidden is None) == (self.module is None):
+            raise wrong("", "must have either hidden, a list of widths, or module, an import path, and not both")
+        return self
+
+
+class Accept(Model):
+    """What this party lets a job ask of it; a bound that is absent bounds nothing."""
+
+    tasks: Annotated[tuple[Task, ...], Field(strict=False, min_length=1)] | None = None
+    aggregations: Annotated[tuple[Aggregate, ...], Field(strict=False, min_length=1)] | None = None
+    max_embedding: Width | None = None
+    min_records: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+
+
+class PartyFile(Model):
+    """The keys of a party file, paths as they are written. `wait` is in seconds; `seed` None: drawn afresh."""
+
+    job: Text
+    party: PartyName
+    identity: Text | None = None
+    listen: Address | None = None
+    data: Data
+    bottom: Bottom = Bottom(hidden=(64,))
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,3})?)$", description="cpu, cuda or cuda:N")] = "cpu"
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    seed: Seed | None = None
+    accept: Accept = Accept()
+    wait: Annotated[float, Field(ge=1, le=604_800)] = 30.0
+    output: Text

@@ -1,0 +1,32 @@
+"""`vsplit demo`: the thyroid example, copied out to where a newcomer can read and change it, and launched there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from rich.console import Console
+
+from parties.launch import launch
+from vsplit.protocol import ConfigError
+
+FOLDER = Path("vsplit-demo")
+EXAMPLE = "thyroid"
+# In an installed package the example lies beside this file, in a checkout two folders up.
+_PLACES = (Path(__file__).parent / "shipped", Path(__file__).parent.parent)
+
+
+def run_demo(console: Console, *, debug: bool = False) -> int:
+    """Copy the example into ./vsplit-demo, unless it is there, and launch it on a free port; returns the exit code."""
+    configs = FOLDER / "configs" / EXAMPLE
+    if not configs.exists():
+        place = next((place for place in _PLACES if (place / "configs" / EXAMPLE).is_dir()), None)
+        if place is None:
+            raise ConfigError("This installation of vsplit has lost its example data; install it again.")
+        for part in ("configs", "examples"):
+            shutil.copytree(place / part / EXAMPLE, FOLDER / part / EXAMPLE, dirs_exist_ok=True)
+    console.print(
+        f"Two organisations on this machine, a clinic and a laboratory, train one model. Their files stand in {FOLDER}.",
+        highlight=False,
+    )
+    return launch(configs, console, debug=debug, port=0)

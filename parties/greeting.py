@@ -1,0 +1,77 @@
+"""The first words between two parties: do both run the same job, by the same protocol?
+
+SPEC.md, section 3. Nothing about a record is sent before this has gone well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from parties.config.digests import DIGEST_BYTES, first_difference
+from vsplit import __version__
+from vsplit.protocol import Message, MismatchError, Role, Send, receive
+
+# Raised whenever messages or their sequence change, so that two versions never begin what they cannot end.
+PROTOCOL = 1
+MOST_KEYS = 4096
+_LIMIT = 1 << 20
+
+
+class Greeting(Message, frozen=True, kw_only=True, eq=False):
+    """Both ways, once: the protocol's number, the program's version, and a digest for each key of the job."""
+
+    reveals: ClassVar[str] = "fingerprints of the job's settings, which all parties hold, and the program's version"
+
+    protocol: int
+    version: str
+    keys: dict[str, bytes]
+
+    def check(self) -> None:
+        if len(self.version) > 40 or not self.version.isprintable():
+            raise ValueError("a version has at most 40 printable characters")
+        if len(self.keys) > MOST_KEYS or any(len(digest) != DIGEST_BYTES for digest in self.keys.values()):
+            raise ValueError("a job has fewer keys, and digests of another length")
+        if not all(len(key) <= 200 and key.isprintable() for key in self.keys):
+            raise ValueError("a key of a job is a short name")
+
+
+def greet_features(me: str, feature_parties: Sequence[str], keys: Mapping[str, bytes]) -> Role[None]:
+    """The label party's side: hear all, answer all, and only then judge, so that every side can name what differs.
+
+    Learns and reveals: the versions, and whether the jobs are the same. Raises MismatchError.
+    """
+    theirs = {}
+    for party in feature_parties:
+        theirs[party] = yield from receive(party, Greeting, _LIMIT)
+    for party in feature_parties:
+        yield Send(party, _greeting(keys))
+    for party, greeting in theirs.items():
+        _compare(me, party, keys, greeting)
+
+
+def greet_label(me: str, label_party: str, keys: Mapping[str, bytes]) -> Role[None]:
+    """A feature party's side. Raises MismatchError."""
+    yield Send(label_party, _greeting(keys))
+    theirs = yield from receive(label_party, Greeting, _LIMIT)
+    _compare(me, label_party, keys, theirs)
+
+
+def _greeting(keys: Mapping[str, bytes]) -> Greeting:
+    return Greeting(protocol=PROTOCOL, version=__version__, keys=dict(keys))
+
+
+def _compare(me: str, other: str, mine: Mapping[str, bytes], theirs: Greeting) -> None:
+    if theirs.protocol != PROTOCOL:
+        raise MismatchError(
+            other,
+            f"{other} runs vsplit {theirs.version} and {me} runs {__version__}, which do not speak the same protocol: "
+            "install the same version at all parties.",
+        )
+    key = first_difference(mine, theirs.keys)
+    if key is not None:
+        raise MismatchError(
+            other,
+            f"{me} and {other} have different job files: the first key that differs is {key}. "
+            "Agree on one file and give every party the same.",
+        )

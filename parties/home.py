@@ -1,0 +1,67 @@
+"""What a party has at home, read and checked before it speaks to anybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from parties.config.party import Party, check_bounds
+from parties.data import Labels, Table, encode_labels, read_table
+from parties.prepare import inspect_features
+from psi import Keys, read_keys
+from vsplit.protocol import DataError
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Home:
+    """A party's table, its usable keys, and at the label party its labels.
+
+    `keys.rows` are row numbers of the table. `labels.values` belong to the rows in `labelled`, in that order.
+    """
+
+    party: Party
+    table: Table
+    keys: Keys
+    labels: Labels | None
+    labelled: Rows
+
+    @property
+    def without_label(self) -> int:
+        """Rows that were left out because they have no label."""
+        return self.table.rows - len(self.labelled) if self.labels is not None else 0
+
+    @property
+    def contributes(self) -> bool:
+        """Whether this party has features, and so a bottom model."""
+        return self.table.features.shape[1] > 0 or self.table.images is not None
+
+    def label_values(self, rows: Rows) -> npt.NDArray[np.float32] | npt.NDArray[np.int64]:
+        """The encoded labels of these rows of the table, all of which have one."""
+        if self.labels is None:
+            raise ValueError("only the label party has labels")
+        return self.labels.values[np.searchsorted(self.labelled, rows)]
+
+
+def read_home(party: Party) -> Home:
+    """Check the job against this party's bounds, then read its data. Raises LocalError of the fitting kind."""
+    check_bounds(party)
+    table = read_table(party)
+    labels, labelled = None, np.arange(table.rows)
+    if party.role == "label" and table.label is not None:
+        labelled = np.flatnonzero(table.has_label)
+        labels = encode_labels(table.label[table.has_label], party.job.task, table.where, party.settings.data.positive)
+    found = read_keys([table.keys.iloc[labelled][column] for column in table.keys.columns])
+    keys = Keys(found.keys, labelled[found.rows], found.report)
+    home = Home(party, table, keys, labels, labelled)
+    if table.features.shape[1]:
+        inspect_features(table.features, party.settings.data.categories, table.where)
+    if party.role == "feature" and not home.contributes:
+        raise DataError(
+            f"{table.where} has no feature column left besides the key and what data.ignore leaves out: a feature party "
+            "needs at least one."
+        )
+    return home

@@ -1,0 +1,199 @@
+"""From a job and aligned rows to a trained model: builds what the roles of vsplit.learn need, and runs them."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from parties.config.job import Job
+from parties.home import Home, Rows
+from parties.images import read_images
+from parties.prepare import Preparation
+from vsplit.learn import runtime
+from vsplit.learn.batches import Split, split_by_date, split_by_seed
+from vsplit.learn.feature import FeatureState, feature_role, receive_split
+from vsplit.learn.label import LabelSide, LabelState, Predictions, label_role, send_split
+from vsplit.learn.models import Builder, InputShape, Store, build_bottom, build_top, imported, tabular
+from vsplit.learn.plan import Plan
+from vsplit.learn.training import Target, build_optimizer, make_target
+from vsplit.protocol import Role
+
+R = TypeVar("R")
+Run = Callable[[Role[Any]], Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """A party's inputs in the common order, and how they were prepared."""
+
+    preparation: Preparation
+    shape: InputShape
+    store: Store
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """One party's outcome. The label party has `label`, `target` and predictions; `inputs` is None without features."""
+
+    plan: Plan
+    split: Split
+    rows: Rows
+    inputs: Inputs | None
+    state: FeatureState | LabelState
+    target: Target | None = None
+    joint: Predictions | None = None
+
+
+def plan_of(job: Job, label_party_contributes: bool) -> Plan:
+    """The learning part of a job. Only the label party needs to know whether it has features itself."""
+    train, model = job.train, job.model
+    return Plan(
+        task=job.task,
+        contributors=tuple(
+            name for name, member in job.parties.items() if member.role == "feature" or label_party_contributes
+        ),
+        aggregate=model.aggregate,
+        width=model.embedding,
+        top_hidden=tuple(model.top.hidden),
+        epochs=train.epochs,
+        batch_size=train.batch_size,
+        optimizer=train.optimizer,
+        lr=train.lr,
+        weight_decay=train.weight_decay,
+        momentum=train.momentum,
+        balanced=train.class_weights == "balanced",
+        patience=train.early_stopping.patience if train.early_stopping else None,
+        seed=train.seed,
+    )
+
+
+def private_seed(home: Home) -> int:
+    """The seed of this party's initial weights: from its file, or else from the operating system.
+
+    It is private, because who knows the initial weights could read features out of the first embeddings.
+    """
+    seed = home.party.settings.seed
+    return secrets.randbits(63) if seed is None else seed
+
+
+def check_inputs(home: Home) -> None:
+    """Prepare all usable rows and build the bottom model, as a run would. Raises ConfigError or DataError."""
+    settings = home.party.settings
+    runtime.configure(settings.threads, settings.device)
+    if home.contributes:
+        every = np.arange(len(home.keys.rows))
+        inputs = _inputs(home, home.keys.rows, Split(every, every, every))
+        build_bottom(_builder(home), inputs.shape, home.party.job.model.embedding, settings.device)
+
+
+def train_feature(home: Home, rows: Rows, seed: int, run: Run) -> Trained:
+    """A feature party's training on its table's `rows`, int64 [matched], in the common order."""
+    job, settings = home.party.job, home.party.settings
+    runtime.configure(settings.threads, settings.device)
+    plan = plan_of(job, label_party_contributes=False)
+    if job.split.by == "date":
+        split = run(receive_split(job.label_party, len(rows)))
+    else:
+        split = split_by_seed(len(rows), _fractions(job), job.split.seed)
+    inputs = _inputs(home, rows, split)
+    runtime.seed(seed)
+    bottom = build_bottom(_builder(home), inputs.shape, plan.width, settings.device)
+    state = FeatureState(bottom, build_optimizer(plan, bottom.parameters()))
+    run(feature_role(job.label_party, state, inputs.store, split, plan))
+    return Trained(plan, split, rows, inputs, state)
+
+
+def train_label(home: Home, rows: Rows, seed: int, run: Run) -> Trained:
+    """The label party's training with all feature parties."""
+    job, settings = home.party.job, home.party.settings
+    runtime.configure(settings.threads, settings.device)
+    plan = plan_of(job, home.contributes)
+    split = _label_split(home, rows)
+    target = make_target(plan, home.label_values(rows), split.train, settings.device)
+    if job.split.by == "date":
+        run(send_split(job.feature_parties, split, len(rows)))
+    inputs = _inputs(home, rows, split) if home.contributes else None
+    runtime.seed(seed)
+    state = _label_state(home, inputs, plan, target)
+    side = LabelSide(home.party.name, inputs.store if inputs else None, target, settings.device)
+    joint: Predictions = run(label_role(job.feature_parties, state, side, split, plan))
+    return Trained(plan, split, rows, inputs, state, target, joint)
+
+
+def train_alone(home: Home, trained: Trained, seed: int, run: Run) -> Predictions:
+    """What the label party predicts without the others: trained the same way, on the same rows.
+
+    Without features of its own it can only say how frequent each outcome was in training.
+    """
+    split, target = trained.split, trained.target
+    if target is None:
+        raise ValueError("only the label party trains alone")
+    if trained.inputs is None:
+        return _base_rate(home.label_values(trained.rows), trained)
+    plan = dataclasses.replace(trained.plan, contributors=(home.party.name,))
+    runtime.seed(seed)
+    state = _label_state(home, trained.inputs, plan, target)
+    side = LabelSide(home.party.name, trained.inputs.store, target, home.party.settings.device)
+    alone: Predictions = run(label_role((), state, side, split, plan))
+    return alone
+
+
+def _label_state(home: Home, inputs: Inputs | None, plan: Plan, target: Target) -> LabelState:
+    device = home.party.settings.device
+    bottom = build_bottom(_builder(home), inputs.shape, plan.width, device) if inputs else None
+    top = build_top(plan, target.outputs).to(device)
+    parameters = [*(bottom.parameters() if bottom is not None else []), *top.parameters()]
+    return LabelState(bottom, top, build_optimizer(plan, parameters))
+
+
+def _base_rate(values: npt.NDArray[Any], trained: Trained) -> Predictions:
+    held = values[trained.split.train]
+    classes = trained.target.classes if trained.target else 2
+    if trained.plan.task == "multiclass":
+        rate = np.bincount(held.astype(np.int64), minlength=classes) / len(held)
+    else:
+        rate = np.asarray(held.mean(), np.float64)
+    same = [
+        np.broadcast_to(rate, (len(part), *rate.shape)).copy()
+        for part in (trained.split.validation, trained.split.test)
+    ]
+    return Predictions(*same)
+
+
+def _label_split(home: Home, rows: Rows) -> Split:
+    job = home.party.job
+    if job.split.by == "date" and home.table.date is not None:
+        dates = home.table.date.iloc[rows].to_numpy("datetime64[us]").astype(np.int64)
+        return split_by_date(dates, _fractions(job))
+    return split_by_seed(len(rows), _fractions(job), job.split.seed)
+
+
+def _fractions(job: Job) -> tuple[float, float, float]:
+    return job.split.train, job.split.validation, job.split.test
+
+
+def _builder(home: Home) -> Builder:
+    bottom = home.party.settings.bottom
+    return imported(bottom.module) if bottom.module else tabular(bottom.hidden or ())
+
+
+def _inputs(home: Home, rows: Rows, split: Split) -> Inputs:
+    """Prepare this party's features, fitted on the training rows only."""
+    settings, table = home.party.settings, home.table
+    features = table.features.iloc[rows].reset_index(drop=True)
+    preparation = Preparation.fit(features, settings.data.categories, split.train)
+    prepared = preparation.transform(features)
+    images, image_shape = None, None
+    if table.images is not None and settings.data.image is not None:
+        wanted = settings.data.image
+        images = read_images(table.images.iloc[rows], wanted.size, wanted.channels, table.image_folder)
+        image_shape = (wanted.channels, *wanted.size)
+    shape = InputShape(prepared.numeric.shape[1], tuple(prepared.vocabularies), image_shape)
+    store = Store(prepared.numeric, prepared.categories, images, settings.device)
+    return Inputs(preparation, shape, store)

@@ -1,0 +1,197 @@
+"""One party's life, from its data at home to its run folder. Both roles live it in the same order."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from parties import leave
+from parties.config.digests import key_digests
+from parties.config.job import Job
+from parties.config.party import Party
+from parties.driver import Traffic, drive
+from parties.events import Finished, Show, Step, step_of, waiting_step
+from parties.folder import RunFolder
+from parties.greeting import greet_features, greet_label
+from parties.home import Home, read_home
+from parties.identity import PrivateIdentity
+from parties.learning import private_seed, train_alone, train_feature, train_label
+from parties.memory import MemoryNetwork
+from parties.pool import Pool
+from parties.sockets import Address, Listener, dial
+from parties.tls import TlsTransport
+from psi import CONTRACT, Alignment, align_feature, align_label
+from vsplit.protocol import ConfigError, Note, Role, VsplitError
+
+R = TypeVar("R")
+
+# A list of a hundred million keys takes 3 GB on each side; who has more than that says so in a new version.
+MOST_RECORDS = 100_000_000
+
+
+@dataclass(slots=True)
+class Life:
+    """What is known so far of one party's run."""
+
+    party: Party
+    identity: PrivateIdentity
+    show: Show
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    traffic: Traffic = field(default_factory=Traffic)
+    epoch_ends: list[float] = field(default_factory=list)
+    training_began: float = 0.0
+
+    @property
+    def job(self) -> Job:
+        """The job, with every identity filled in."""
+        return self.party.job
+
+    def note(self, note: Note) -> None:
+        """Pass a role's note on, and keep the time at which each epoch ended."""
+        if note.stage == "training":
+            self.epoch_ends.append(time.monotonic())
+        self.show(step_of(note))
+
+
+def check_identity(party: Party, identity: PrivateIdentity) -> None:
+    """Raise ConfigError unless the key at hand is the one that the job lists for this party."""
+    listed = party.job.identity_of(party.name)
+    if listed == identity.public:
+        return
+    owner = next((name for name in party.job.parties if party.job.identity_of(name) == identity.public), None)
+    whose = f"it belongs to {owner}" if owner else "the job lists it nowhere"
+    raise ConfigError(
+        f"The key that {party.file} names is not the one that the job lists for {party.name}; {whose}. Name the right key "
+        "file, or put this line into the job at every party: " + identity.public.line
+    )
+
+
+def load_identity(party: Party) -> PrivateIdentity:
+    """The party's own key, which must be the one that the job lists. Raises ConfigError."""
+    if party.job.needs_launch or party.identity is None:
+        raise ConfigError(
+            f"The job {party.job_file} says `identity: auto` or port 0, which only works with `vsplit launch` on one "
+            "machine; make a key with `vsplit identity new` and put its line into the job."
+        )
+    identity = PrivateIdentity.load(party.identity)
+    check_identity(party, identity)
+    return identity
+
+
+def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
+    """Live one party's life; returns what to tell the people at home. Raises VsplitError."""
+    life = Life(party, identity, show)
+    show(Step("reading data"))
+    home = read_home(party)
+    folder = RunFolder(party.output)
+    folder.copy_config("job.yaml", party.job_file)
+    folder.copy_config("party.yaml", party.file)
+    seed = private_seed(home)
+    with Pool(party.settings.threads) as pool:
+        transport = connect(life)
+        try:
+            aligned, trained = _with_the_others(life, home, folder, seed, transport, pool)
+        except BaseException as error:
+            transport.stop(error.word if isinstance(error, VsplitError) else _stop_word(error))
+            raise
+        farewell = transport.finish()
+        run = leave.Run(life.started, transport.session.hex(), life.traffic, _epoch_seconds(life), farewell)
+        if party.role == "feature":
+            return leave.feature(home, folder, aligned, trained, run)
+        show(Step("training alone, to compare"))
+        alone = train_alone(home, trained, seed, lambda role: _drive_alone(life, role, pool))
+        show(Step("judging"))
+        return leave.label(home, folder, aligned, trained, alone, run)
+
+
+def _with_the_others(
+    life: Life, home: Home, folder: RunFolder, seed: int, transport: TlsTransport, pool: Pool
+) -> tuple[Alignment, Any]:
+    def run(role: Role[R]) -> R:
+        return drive(role, transport, pool, traffic=life.traffic, note=life.note)
+
+    job, me = life.job, life.party.name
+    digests = key_digests(job, CONTRACT)
+    fewest = life.party.settings.accept.min_records or 1
+    train: Callable[..., Any]
+    if life.party.role == "feature":
+        run(greet_label(me, job.label_party, digests))
+        aligned = run(
+            align_feature(
+                job.label_party,
+                home.keys.keys,
+                random_bytes=os.urandom,
+                max_records=MOST_RECORDS,
+                min_records=fewest,
+            )
+        )
+        train = train_feature
+    else:
+        run(greet_features(me, job.feature_parties, digests))
+        secret = _order_secret(life.party)
+        folder.write("order.secret", secret, private=True)
+        aligned = run(
+            align_label(
+                job.feature_parties,
+                home.keys.keys,
+                order_secret=secret,
+                random_bytes=os.urandom,
+                max_records=MOST_RECORDS,
+                min_records=fewest,
+            )
+        )
+        train = train_label
+    life.training_began = time.monotonic()
+    return aligned, train(home, home.keys.rows[aligned.positions], seed, run)
+
+
+def connect(life: Life) -> TlsTransport:
+    """Listen for the feature parties, or dial the label party, with a countdown while somebody is missing."""
+    job, party = life.job, life.party
+    wait = party.settings.wait
+
+    def waiting(names: Any, left: float) -> None:
+        life.show(waiting_step(names, left))
+
+    if party.role == "label":
+        listed = {name: job.identity_of(name) for name in job.feature_parties}
+        return Listener(life.identity, Address(*party.bind), listed, wait).gather(waiting)
+    address = Address(*job.host_and_port)
+    return dial(life.identity, job.label_party, job.identity_of(job.label_party), address, wait=wait, waiting=waiting)
+
+
+def _order_secret(party: Party) -> bytes:
+    """32 bytes from which the common order is drawn: fresh, or from the party's own seed where it has one.
+
+    The order depends on the shared keys and this secret alone. So even a seed that others could guess would show them
+    nothing of this party's file; it only makes a run repeatable.
+    """
+    seed = party.settings.seed
+    if seed is None:
+        return os.urandom(32)
+    return hmac.digest(b"vsplit order secret 1", str(seed).encode(), hashlib.sha256)
+
+
+def _drive_alone(life: Life, role: Role[R], pool: Pool) -> R:
+    """Run a role that speaks to nobody, on a network of one."""
+    endpoint = MemoryNetwork([life.party.name]).endpoint(life.party.name)
+
+    def note(note: Note) -> None:
+        life.show(Step("training alone, to compare", note.done, note.total, note.text))
+
+    return drive(role, endpoint, pool, note=note)
+
+
+def _epoch_seconds(life: Life) -> list[float]:
+    starts = [life.training_began, *life.epoch_ends]
+    return [end - start for start, end in zip(starts, life.epoch_ends, strict=False)]
+
+
+def _stop_word(error: BaseException) -> str:
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "error"

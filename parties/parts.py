@@ -1,0 +1,105 @@
+"""A party's part of the model on disk: weights as safetensors, and beside them all that is needed to use them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parties.folder import RunFolder
+from parties.home import Home
+from parties.learning import Trained
+from parties.prepare import Preparation
+from vsplit.learn.label import LabelState
+from vsplit.learn.models import InputShape, build_bottom, imported, load_weights, tabular, weights
+from vsplit.protocol import ConfigError
+
+FORMAT = 1
+DESCRIPTION, BOTTOM, TOP = "model.json", "bottom.safetensors", "top.safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A party's part, ready to use: `description` is model.json, `bottom` a torch module (None without features)."""
+
+    description: dict[str, Any]
+    preparation: Preparation | None
+    bottom: Any
+    top: Any
+
+
+def save_part(folder: RunFolder, home: Home, trained: Trained) -> None:
+    """Write model.json, bottom.safetensors and, at the label party, top.safetensors."""
+    plan, inputs, state = trained.plan, trained.inputs, trained.state
+    settings = home.party.settings
+    description: dict[str, Any] = {
+        "format": FORMAT,
+        "job": home.party.job.job,
+        "party": home.party.name,
+        "role": home.party.role,
+        "embedding": plan.width,
+        "bottom": None,
+        "top": None,
+    }
+    if inputs is not None and state.bottom is not None:
+        description["bottom"] = {
+            "module": settings.bottom.module,
+            "hidden": list(settings.bottom.hidden or ()),
+            "numeric": inputs.shape.numeric,
+            "vocabularies": list(inputs.shape.vocabularies),
+            "image": list(inputs.shape.image) if inputs.shape.image else None,
+            "preparation": inputs.preparation.to_json(),
+        }
+        folder.write(BOTTOM, weights(state.bottom))
+    if isinstance(state, LabelState) and trained.target is not None:
+        description["top"] = {
+            "task": plan.task,
+            "contributors": list(plan.contributors),
+            "aggregate": plan.aggregate,
+            "hidden": list(plan.top_hidden),
+            "outputs": trained.target.outputs,
+            "classes": list(home.labels.classes) if home.labels else [],
+            "centre": trained.target.centre,
+            "scale": trained.target.scale,
+        }
+        folder.write(TOP, weights(state.top))
+    folder.write_json(DESCRIPTION, description)
+
+
+def load_part(path: Path) -> Part:
+    """Read a party's part from its run folder `path`. Raises ConfigError where it is of another format or incomplete."""
+    try:
+        description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+        if description.get("format") != FORMAT:
+            raise ConfigError(f"{path / DESCRIPTION} has a format that this version of vsplit does not know.")
+        preparation, bottom = _load_bottom(path, description)
+        top = _load_top(path, description)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{error.filename} is missing: {path} holds no whole model part.") from None
+    return Part(description, preparation, bottom, top)
+
+
+def _load_bottom(path: Path, description: dict[str, Any]) -> tuple[Preparation | None, Any]:
+    spec = description["bottom"]
+    if spec is None:
+        return None, None
+    builder = imported(spec["module"]) if spec["module"] else tabular(spec["hidden"])
+    image = tuple(spec["image"]) if spec["image"] else None
+    bottom = build_bottom(
+        builder, InputShape(spec["numeric"], tuple(spec["vocabularies"]), image), description["embedding"]
+    )
+    load_weights(bottom, (path / BOTTOM).read_bytes())
+    return Preparation.from_json(spec["preparation"]), bottom.eval()
+
+
+def _load_top(path: Path, description: dict[str, Any]) -> Any:
+    spec = description["top"]
+    if spec is None:
+        return None
+    from vsplit.learn.models import Top
+
+    width = description["embedding"] * (len(spec["contributors"]) if spec["aggregate"] == "concat" else 1)
+    top = Top(width, spec["hidden"], spec["outputs"])
+    load_weights(top, (path / TOP).read_bytes())
+    return top.eval()

@@ -1,0 +1,238 @@
+"""The party file, beside its job: paths, cross checks, bounds, and what no error may show."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from parties.config.party import Party, check_bounds, load_party
+from parties.identity import PublicIdentity
+from vsplit.protocol import ConfigError, RefusedError
+
+CANARY = "CANARY-7311"
+JOB: dict[str, Any] = {
+    "job": "thyroid",
+    "task": "binary",
+    "address": "clinic.example.org:9440",
+    "parties": {
+        "clinic": {"role": "label", "identity": "auto"},
+        "lab": {"role": "feature", "identity": "auto"},
+    },
+    "align": {"key": ["patient_id"]},
+    "split": {"train": 0.7, "validation": 0.1, "test": 0.2},
+    "model": {"embedding": 16, "aggregate": "concat", "top": {"hidden": [64]}},
+    "train": {"epochs": 30, "batch_size": 256, "optimizer": "adam", "lr": 0.001},
+}
+CLINIC: dict[str, Any] = {
+    "job": "job.yaml",
+    "party": "clinic",
+    "data": {"source": "data/clinic.csv", "label": "diagnosis"},
+    "output": "../runs/clinic",
+}
+LAB: dict[str, Any] = {
+    "job": "job.yaml",
+    "party": "lab",
+    "data": {"source": "lab.parquet", "key": ["pid"]},
+    "output": "runs",
+}
+DATABASE = {"source": "sqlite:///a.db", "query": "select 1", "label": "diagnosis"}
+
+
+def with_key(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:
+    found = copy.deepcopy(values)
+    *above, last = key.split(".")
+    place = found
+    for part in above:
+        place = place.setdefault(part, {})
+    place[last] = value
+    return found
+
+
+def load(folder: Path, party: dict[str, Any], job: dict[str, Any] = JOB) -> Party:
+    (folder / "job.yaml").write_text(yaml.safe_dump(job, sort_keys=False), encoding="utf-8")
+    path = folder / "party.yaml"
+    path.write_text(yaml.safe_dump(party, sort_keys=False), encoding="utf-8")
+    return load_party(path)
+
+
+def test_paths_are_relative_to_the_file_that_they_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    load(folder, {**CLINIC, "identity": "../keys/clinic.key", "listen": "0.0.0.0:9000"})
+    monkeypatch.chdir(tmp_path)
+    party = load_party("config/party.yaml")
+    assert party.file == folder / "party.yaml"
+    assert party.job_file == folder / "job.yaml"
+    assert party.identity == tmp_path / "keys" / "clinic.key"
+    assert party.source == folder / "data" / "clinic.csv"
+    assert party.data_folder == folder / "data"
+    assert party.output == tmp_path / "runs" / "clinic"
+    assert (party.name, party.role, party.bind) == ("clinic", "label", ("0.0.0.0", 9000))
+
+
+def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
+    party = load(tmp_path, LAB)
+    settings = party.settings
+    assert (settings.bottom.hidden, settings.device, settings.threads, settings.wait) == ((64,), "cpu", 1, 30.0)
+    assert (settings.seed, party.identity, party.role) == (None, None, "feature")
+    assert party.key_columns == ("pid",)
+    assert load(tmp_path, CLINIC).key_columns == ("patient_id",)
+    assert load(tmp_path, CLINIC).bind == ("clinic.example.org", 9440)
+    check_bounds(party)
+
+
+def test_the_ready_examples_load() -> None:
+    folder = Path(__file__).resolve().parents[2] / "configs"
+    for path in folder.glob("*/*.yaml"):
+        if path.name != "job.yaml":
+            party = load_party(path)
+            assert party.name == path.stem
+            check_bounds(party)
+
+
+WRONG: list[tuple[str, object, str, str]] = [
+    (
+        "party",
+        "clinci",
+        "party is 'clinci', which is no party of",
+        "did you mean clinic? It must be one of clinic, lab.",
+    ),
+    ("party", "x", "party is 'x'", "job.yaml. It must be one of clinic, lab."),
+    ("job", "jobs.yaml", "jobs.yaml, which the key job of", "does not exist"),
+    ("data.label", None, "data.label is missing", "the column to predict"),
+    ("data.labels", "a", "data.labels is not known", "did you mean label?"),
+    ("data.date", "visit", "data.date is given, but the job splits by seed", "data.ignore"),
+    ("data.source", "clinic.xlsx", "data.source names no known kind of file", ".csv, .csv.gz, .parquet"),
+    ("data.query", "select 1", "data.query is given, but data.source is a file", "database URL"),
+    ("data.key", ["a", "b"], "data.key names 2 column(s), but align.key of the job 1", "must name 1"),
+    ("data.ignore", ["diagnosis"], "data.ignore names the column 'diagnosis', which is in data.label", "once"),
+    ("data.categories", ["patient_id"], "data.categories names the column 'patient_id', which is in data.key", "once"),
+    ("data.image", {"column": "diagnosis", "size": [8, 8]}, "data.image.column names", "once"),
+    ("data.image", {"column": "scan", "size": [8]}, "data.image.size is a list of 1", "exactly 2"),
+    ("data.image", {"column": "scan", "size": [8, 5000]}, "data.image.size[1] is 5000", "from 1 to 4096"),
+    ("data.image", {"column": "scan", "size": [8, 8], "channels": 2}, "data.image.channels is 2", "one of 1, 3"),
+    ("data.positive", [1], "data.positive holds something else", "text or a whole number"),
+    ("bottom", {}, "key bottom must have either hidden", "not both"),
+    ("bottom", {"hidden": [1], "module": "a:b"}, "key bottom must have either", "not both"),
+    ("bottom", {"module": "a.b.c"}, "bottom.module is 'a.b.c'", "my_package.my_file:build"),
+    ("device", "gpu", "device is 'gpu'", "cpu, cuda or cuda:N"),
+    ("threads", 0, "threads is 0", "from 1 to 1024"),
+    ("wait", 0.5, "wait is 0.5", "from 1 to 604800"),
+    ("accept", {"tasks": ["sorting"]}, "accept.tasks[0] is 'sorting'", "one of binary"),
+    ("accept", {"tasks": []}, "accept.tasks is a list of 0", "at least one"),
+    ("accept", {"max_embeddings": 3}, "accept.max_embeddings is not known", "did you mean max_embedding?"),
+    ("listen", "9440", "listen is '9440'", "HOST:PORT"),
+    ("output", "a\0b", "output is", "a text of one line"),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "found", "allowed"), WRONG, ids=[f"{one[0]}-{n}" for n, one in enumerate(WRONG)]
+)
+def test_an_error_names_file_key_found_and_allowed(
+    tmp_path: Path, key: str, value: object, found: str, allowed: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, with_key(CLINIC, key, value))
+    sentence = str(caught.value)
+    assert str(tmp_path / "party.yaml") in sentence
+    assert found in sentence
+    assert allowed in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("listen", "0.0.0.0:1"), ("data.label", "a"), ("data.positive", 1), ("data.date", "a")]
+)
+def test_a_feature_party_has_no_keys_of_the_label_party(tmp_path: Path, key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=rf"key {key} is given, but lab is a feature party; only clinic has it"):
+        load(tmp_path, with_key(LAB, key, value))
+
+
+def test_a_split_by_date_needs_the_column(tmp_path: Path) -> None:
+    job = with_key(JOB, "split.by", "date")
+    with pytest.raises(ConfigError, match=r"data\.date is missing, but the job says split\.by: date"):
+        load(tmp_path, CLINIC, job)
+    assert load(tmp_path, with_key(CLINIC, "data.date", "visit"), job).settings.data.date == "visit"
+    assert load(tmp_path, LAB, job).role == "feature"
+
+
+def test_a_positive_label_needs_a_binary_task(tmp_path: Path) -> None:
+    for value in ("sick", 1, True, 2.5):
+        party = load(tmp_path, with_key(CLINIC, "data.positive", value))
+        assert party.settings.data.positive == value
+        assert type(party.settings.data.positive) is type(value)
+        with pytest.raises(ConfigError, match=r"data\.positive is given, but the task is multiclass"):
+            load(tmp_path, with_key(CLINIC, "data.positive", value), with_key(JOB, "task", "multiclass"))
+
+
+def test_a_real_line_in_the_job_needs_the_key_at_home(tmp_path: Path) -> None:
+    job = with_key(JOB, "parties.clinic.identity", PublicIdentity(bytes(32)).line)
+    with pytest.raises(ConfigError, match=r"key identity is missing, but .*job\.yaml has an identity line for clinic"):
+        load(tmp_path, CLINIC, job)
+    assert load(tmp_path, {**CLINIC, "identity": "a.key"}, job).identity == tmp_path / "a.key"
+    assert load(tmp_path, LAB, job).identity is None
+
+
+def test_a_database_needs_a_query_and_keeps_no_password(tmp_path: Path) -> None:
+    assert load(tmp_path, {**CLINIC, "data": DATABASE}).source is None
+    assert load(tmp_path, {**CLINIC, "data": DATABASE}).data_folder == tmp_path
+    assert load(tmp_path, {**CLINIC, "data": {**DATABASE, "source": "${CLINIC_DB}"}}).source is None
+    with pytest.raises(ConfigError, match=r"data\.query is missing"):
+        load(tmp_path, {**CLINIC, "data": {"source": "sqlite:///a.db", "label": "a"}})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {**CLINIC, "data": {**DATABASE, "source": f"postgresql://me:{CANARY}@host/db"}},
+        {**CLINIC, "data": {**DATABASE, "source": f"postgresql://me:${{A}}{CANARY}@host/db"}},
+        {**CLINIC, "data": {**DATABASE, "source": f"postgresql://me@host/db?password={CANARY}"}},
+        {**CLINIC, "data": {**DATABASE, "source": f"mssql+pyodbc:///?odbc_connect=PWD%3D{CANARY}"}},
+        {**CLINIC, "data": {**DATABASE, "source": f"post gresql://me:{CANARY}@host:x/db"}},
+        {**CLINIC, "data": {**DATABASE, "source": [f"postgresql://me:{CANARY}@host/db"]}},
+        {**CLINIC, "data": {**DATABASE, "query": {CANARY: 1}}},
+        {**CLINIC, "data": {**DATABASE, "positive": [CANARY]}},
+        {**CLINIC, "data": f"postgresql://me:{CANARY}@host/db"},
+        {**CLINIC, f"postgresql://me:{CANARY}@host/db": None},
+        {**CLINIC, "identity": 7, "data": {**DATABASE, f"source: //{CANARY}": 1}},
+        {**CLINIC, "device": f"postgresql://me:{CANARY}@host/db"},
+        {**CLINIC, "device": f"-----BEGIN PRIVATE KEY-----{CANARY}"},
+        {**CLINIC, "data": {**DATABASE, "source": f"postgresql:me:{CANARY}@host"}},
+    ],
+)
+def test_no_error_shows_what_may_be_a_secret(tmp_path: Path, values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"party\.yaml") as caught:
+        load(tmp_path, values)
+    assert CANARY not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("accept", "asked", "bound"),
+    [
+        (
+            {"tasks": ["regression", "multiclass"]},
+            "task: binary",
+            "accept.tasks in {} allows only regression, multiclass",
+        ),
+        ({"aggregations": ["sum"]}, "model.aggregate: concat", "accept.aggregations in {} allows only sum"),
+        ({"max_embedding": 15}, "model.embedding: 16", "accept.max_embedding in {} allows at most 15"),
+    ],
+)
+def test_a_job_that_asks_too_much_is_refused(tmp_path: Path, accept: dict[str, Any], asked: str, bound: str) -> None:
+    party = load(tmp_path, {**LAB, "accept": accept})
+    with pytest.raises(RefusedError) as caught:
+        check_bounds(party)
+    assert asked in str(caught.value)
+    assert bound.format(party.file) in str(caught.value)
+
+
+def test_a_job_within_the_bounds_is_accepted(tmp_path: Path) -> None:
+    accept = {"tasks": ["binary"], "aggregations": ["concat", "sum"], "max_embedding": 16, "min_records": 100}
+    check_bounds(load(tmp_path, {**LAB, "accept": accept}))

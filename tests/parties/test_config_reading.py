@@ -1,0 +1,82 @@
+"""From bytes to plain values: what YAML hides, and what is no YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parties.config.reading import FILE_LIMIT, parse_yaml, read_text
+from vsplit.protocol import ConfigError
+
+PATH = Path("clinic.yaml")
+
+
+def test_words_numbers_and_truth_are_those_of_yaml_1_2() -> None:
+    text = "a: yes\nb: no\nc: on\nd: true\ne: FALSE\nf: 1e-3\ng: 1.5e3\nh: 007\ni: .5\nj: -2E+2\nk: ~\nl: e5\n"
+    assert parse_yaml(text, PATH) == {
+        "a": "yes", "b": "no", "c": "on", "d": True, "e": False, "f": 0.001,
+        "g": 1500.0, "h": 7, "i": 0.5, "j": -200.0, "k": None, "l": "e5",
+    }  # fmt: skip
+    # The rules of PyYAML itself, which others in the same process may use, are as they were.
+    assert yaml.safe_load("yes") is True
+    assert yaml.safe_load("1e-3") == "1e-3"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "line 3"),
+        ("x:\n  - {k: 1, k: 2}\n", "line 2"),
+        ("a: &anchor 1\nb: 2\n", "line 1"),
+        ("a: 1\nb: *CANARY\n", "line 2"),
+        ("a: [1\nb: CANARY\n", "line 2"),
+        ("a: !!python/object:CANARY.x {}\n", "line 1"),
+        ("? [a, b]\n: CANARY\n", "line 1"),
+        ("a:\n\t- CANARY\n", "line 2"),
+        ("---\na: 1\n---\nb: CANARY\n", "line"),
+    ],
+)
+def test_an_error_in_the_text_names_the_line_and_shows_none_of_it(text: str, line: str) -> None:
+    with pytest.raises(ConfigError, match=r"clinic\.yaml") as caught:
+        parse_yaml(text, PATH)
+    assert line in str(caught.value)
+    assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "just words", "- a\n- b\n", "7"])
+def test_a_file_without_keys_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"clinic\.yaml holds no keys"):
+        parse_yaml(text, PATH)
+
+
+def test_a_deep_file_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        parse_yaml("a: " + "[" * 20_000, PATH)
+
+
+@given(st.text(alphabet=" -:[]{}&*!?|>'\"#%@`,\n\tab01.$~", max_size=60))
+def test_any_text_gives_keys_or_a_config_error(text: str) -> None:
+    try:
+        assert isinstance(parse_yaml(text, PATH), dict)
+    except ConfigError:
+        return
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml, which the key job of x names, does not exist"):
+        read_text(tmp_path / "none.yaml", "the key job of x")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_text(tmp_path)
+    path = tmp_path / "a.yaml"
+    path.write_bytes(b"a: \xff\xfe")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        read_text(path)
+    path.write_bytes(b"#" * (FILE_LIMIT + 1))
+    with pytest.raises(ConfigError, match="longer than 1,048,576 bytes"):
+        read_text(path)
+    path.write_bytes(b"\xef\xbb\xbfa: 1")
+    assert parse_yaml(read_text(path), path) == {"a": 1}
