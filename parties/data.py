@@ -28,6 +28,7 @@ Positive = str | int | float | bool
 NO_VALUE = ["NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "-nan", "NULL", "Null", "null", "None"]
 """Texts that stand for a missing number or category in a CSV file. In a key or a class, only an empty cell does."""
 
+PLAIN_USES = ("data.key", "data.label", "data.date", "data.image.column", "data.categories")
 MOST_CLASSES = 1000
 
 
@@ -201,6 +202,11 @@ def _check_columns(found: pa.Table, uses: Sequence[tuple[str, str]], where: str,
             raise DataError(
                 f"In {where}, there is no column {column}, which the key {use} of {party.file} names{named}{hint}{alone}"
             )
+        if use in PLAIN_USES and pa.types.is_nested(found[column].type):
+            raise DataError(
+                f"In {where}, the column {column} holds lists or groups of values, so it cannot be what the key {use} of "
+                f"{party.file} names it for; name another column."
+            )
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -226,14 +232,17 @@ def _key(column: pa.ChunkedArray) -> pd.Series[Any]:
 
 
 def _text(column: pa.ChunkedArray, untyped: bool) -> pd.Series[Any]:
-    """A column as text without spaces around it; a category, a label or a path. Empty is missing."""
+    return _pandas(_trimmed(column, untyped))
+
+
+def _trimmed(column: pa.ChunkedArray, untyped: bool) -> pa.ChunkedArray:
+    """A column as text without spaces around it: a category, a label or a path. Empty is missing."""
     column = _plain(column)
     try:
         words = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
     except pa.ArrowException:
-        return _pandas(column)
-    missing = pc.is_in(words, pa.array(["", *NO_VALUE] if untyped else [""]))
-    return _pandas(pc.if_else(missing, None, words))
+        return column
+    return pc.if_else(pc.is_in(words, pa.array(["", *NO_VALUE] if untyped else [""])), None, words)
 
 
 def _feature(column: pa.ChunkedArray, untyped: bool) -> pd.Series[Any]:
@@ -246,9 +255,11 @@ def _feature(column: pa.ChunkedArray, untyped: bool) -> pd.Series[Any]:
         return pd.Series(pd.to_datetime(_pandas(pc.cast(column, pa.timestamp("us"), safe=False))))
     if not (_is_text(kind) or pa.types.is_boolean(kind)):
         return _pandas(column)
-    words = _text(column, untyped)
-    numbers = pd.to_numeric(words, errors="coerce").astype(np.float64) if untyped else None
-    return words if numbers is None or (numbers.isna() & words.notna()).any() else numbers
+    words = _trimmed(column, untyped)
+    try:
+        return _pandas(pc.cast(words, pa.float64()) if untyped else words)
+    except pa.ArrowInvalid:  # Some cell is no number, so the column is text.
+        return _pandas(words)
 
 
 def _dates(column: pa.ChunkedArray, name: str, label: pd.Series[Any] | None, where: str) -> pd.Series[Any]:

@@ -16,6 +16,7 @@ that says why, DONE says that no message will follow.
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -171,14 +172,20 @@ class FrameWriter:
     def message(self, parts: Sequence[memoryview], acknowledged: int) -> Iterator[bytes]:
         """The frames of one message, each one piece of bytes."""
         self.sequence += 1
-        total = sum(len(part) for part in parts)
-        if total <= CHUNK:
-            yield b"".join((self._head(Type.DATA, total, acknowledged, total), *parts))
-            return
-        whole = b"".join(parts)
-        for start in range(0, total, CHUNK):
-            chunk = whole[start : start + CHUNK]
-            yield self._head(Type.DATA, len(chunk), acknowledged, total) + chunk
+        total = left = sum(len(part) for part in parts)
+        rest = deque(part for part in parts if len(part))
+        while left:
+            length = min(left, CHUNK)
+            frame: list[bytes | memoryview] = [self._head(Type.DATA, length, acknowledged, total)]
+            room = length
+            while room:
+                part = rest.popleft()
+                frame.append(part[:room])
+                if len(part) > room:
+                    rest.appendleft(part[room:])
+                room -= len(frame[-1])
+            left -= length
+            yield b"".join(frame)
 
     def control(self, kind: Type, acknowledged: int, payload: bytes = b"") -> bytes:
         """One control frame."""

@@ -81,12 +81,9 @@ def _inlined(svg: str, name: str, label: str) -> str:
     return f'<svg role="img" aria-label="{escape(label)}" {box.group(0) if box else ""}>{body}'
 
 
-def _shortened(name: str, length: int = 22) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
-
-
-def _whole(axis: Axes) -> None:
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+def _shortened(name: str, length: int) -> str:
+    """At most `length` characters: the middle is cut, since names of classes often differ in their last ones."""
+    return name if len(name) <= length else f"{name[: length // 2]}…{name[length // 2 + 1 - length :]}"
 
 
 def _thousands(value: float, _position: int = 0) -> str:
@@ -110,9 +107,9 @@ def losses(
                 axis.plot(xs, ys, color=colour, linestyle=dash, label=name, marker="o" if len(known) == 1 else "")
         if kept is not None:
             axis.axvline(kept, color="#8a949e", linewidth=1, linestyle=":", label=f"Epoch {kept} was kept")
-        axis.set(xlabel="Epoch", ylabel="Loss", title="Loss by epoch")
-        _whole(axis)
-        axis.legend(loc="upper right")
+        axis.set(xlabel="Epoch", ylabel="Loss", title="Loss by epoch", xlim=(numbers[0] - 0.5, numbers[-1] + 0.5))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.legend(loc="best")
 
     said = f"Loss by epoch, training and validation; {len(numbers)} epochs" + (f", {kept} was kept." if kept else ".")
     return _svg("losses", said, (WIDE, 2.8), draw)
@@ -182,15 +179,21 @@ def calibration(bins: Mapping[str, Sequence[Bin]], names: Mapping[str, str]) -> 
 
 
 def comparison(
-    estimates: Mapping[str, Estimates], names: Mapping[str, str], panels: Mapping[str, Sequence[tuple[str, str]]]
+    estimates: Mapping[str, Estimates],
+    names: Mapping[str, str],
+    panels: Mapping[str, Sequence[tuple[str, str]]],
+    wide: bool,
 ) -> Markup:
-    """Each metric of each model with its interval. `panels` has, by title, the (key, shown name) of its metrics."""
+    """Each metric of each model with its interval. `panels` has, by title, the (key, shown name) of its metrics;
+    they stand side by side in a wide plot and above each other in a half one."""
+    rows = [len(part) for part in panels.values()]
 
     def draw(figure: Figure) -> None:
-        axes = figure.subplots(
-            len(panels), 1, squeeze=False, height_ratios=[len(part) + 0.6 for part in panels.values()]
-        )
-        for axis, (title, metrics) in zip(axes[:, 0], panels.items(), strict=True):
+        if wide:
+            axes = figure.subplots(1, len(panels), squeeze=False).ravel()
+        else:
+            axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[count + 0.6 for count in rows]).ravel()
+        for axis, (title, metrics) in zip(axes, panels.items(), strict=True):
             for number, (model, found) in enumerate(estimates.items()):
                 shown = [(row, found[key]) for row, (key, _) in enumerate(metrics)]
                 for row, estimate in shown:
@@ -210,12 +213,12 @@ def comparison(
             axis.set(title=title, ylim=(len(metrics) - 0.5, -0.5))
             axis.grid(visible=False, axis="y")
             axis.margins(x=0.06)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
+        handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
-    rows = sum(len(part) for part in panels.values())
     said = f"The metrics of {' and '.join(names[model] for model in estimates)} with their intervals, as in the table."
-    return _svg("comparison", said, (HALF, 1.6 + 0.42 * rows), draw)
+    size = (WIDE, 1.1 + 0.42 * max(rows)) if wide else (HALF, 1.6 + 0.42 * sum(rows))
+    return _svg("comparison", said, size, draw)
 
 
 def confusion(
@@ -229,10 +232,8 @@ def confusion(
     crowded = max(len(label) for label in shown) * len(shown[::step]) > 30
 
     def draw(figure: Figure) -> None:
-        axes = figure.subplots(1, 2)
-        for axis in axes[len(tables) :]:
-            axis.set_axis_off()
-        for axis, (model, table) in zip(axes, tables.items(), strict=False):
+        axes = figure.subplots(1, len(tables), squeeze=False)[0]
+        for axis, (model, table) in zip(axes, tables.items(), strict=True):
             counts = np.asarray(table, dtype=float)
             share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
             axis.pcolormesh(range(count), range(count), share, cmap="Blues", vmin=0, vmax=1, edgecolor="white")
@@ -250,7 +251,7 @@ def confusion(
                     axis.text(column, row, number, ha="center", va="center", color=colour)
 
     said = f"Confusion counts of {' and '.join(names[model] for model in tables)} for {count} classes."
-    return _svg("confusion", said, (WIDE, min(6.5, 2.6 + 0.28 * count)), draw)
+    return _svg("confusion", said, (WIDE if len(tables) > 1 else HALF, min(6.5, 2.6 + 0.28 * count)), draw)
 
 
 def predicted(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
@@ -260,9 +261,10 @@ def predicted(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
         axis = figure.subplots()
         ends = [end(line["x"]) for line in lines.values() for end in (min, max)]
         axis.plot([min(ends), max(ends)], [min(ends), max(ends)], color="#8a949e", linewidth=1, linestyle=":")
-        for model, line in reversed(list(lines.items())):
+        for model, line in lines.items():
             _dots(axis, line["x"], line["y"], model, names[model])
         axis.set(xlabel="True value", ylabel="Predicted value", title="Predicted against true")
+        _in_plain_numbers(axis)
         figure.legend(loc="outside lower center", ncols=2)
 
     said = f"Predicted against true values of {' and '.join(names[model] for model in lines)}."
@@ -275,10 +277,11 @@ def residuals(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
     def draw(figure: Figure) -> None:
         axis = figure.subplots()
         axis.axhline(0, color="#8a949e", linewidth=1, linestyle=":")
-        for model, line in reversed(list(lines.items())):
+        for model, line in lines.items():
             off = [y - x for x, y in zip(line["x"], line["y"], strict=True)]
             _dots(axis, line["y"], off, model, names[model])
         axis.set(xlabel="Predicted value", ylabel="Predicted minus true", title="Residuals")
+        _in_plain_numbers(axis)
         figure.legend(loc="outside lower center", ncols=2)
 
     said = f"Residuals against predicted values of {' and '.join(names[model] for model in lines)}."
@@ -286,14 +289,17 @@ def residuals(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
 
 
 def _dots(axis: Axes, xs: Sequence[float], ys: Sequence[float], model: str, name: str) -> None:
-    style: dict[str, Any] = {
-        "marker": MARKS[model],
-        "markersize": 4,
-        "linestyle": "none",
-        "alpha": 0.6,
-        "markeredgewidth": 0,
-    }
-    axis.plot(xs, ys, color=COLOURS[model], label=name, **style)
+    style: dict[str, Any] = {"marker": MARKS[model], "markersize": 4, "alpha": 0.6, "markeredgewidth": 0}
+    # The joint model comes first in the legend and lies on top.
+    order = 3 if model == "joint" else 2
+    axis.plot(xs, ys, color=COLOURS[model], label=name, linestyle="none", zorder=order, **style)
+
+
+def _in_plain_numbers(axis: Axes) -> None:
+    """200,000 in place of 0.2 and a 1e6 at the end of the axis; small numbers keep their decimals."""
+    for side, steps in ((axis.xaxis, 4), (axis.yaxis, 6)):
+        side.set_major_locator(MaxNLocator(steps))
+        side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}".replace("-", "−")))
 
 
 def records(bars: Sequence[tuple[str, int]], parts: Sequence[tuple[str, int]]) -> Markup:
@@ -323,8 +329,11 @@ def traffic(kinds: Sequence[tuple[str, int, int]], shown: Callable[[int], str]) 
         axis = figure.subplots()
         for number, (name, colour) in enumerate((("Sent", ALONE), ("Received", JOINT))):
             for row, (_, sent, received) in enumerate(kinds):
-                size, place = (sent, received)[number], row + 0.38 * number - 0.19
+                size, both = (sent, received)[number], sent > 0 and received > 0
+                place = row + (0.38 * number - 0.19 if both else 0)
                 axis.barh(place, size, color=colour, height=0.34, label=name if row == 0 else None)
+                if size == 0:
+                    continue
                 axis.annotate(shown(size), (size, place), xytext=(4, 0), textcoords="offset points", va="center")
         _as_bars(figure, axis, [_shortened(kind, 34) for kind, _, _ in kinds], None)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(int(value))))

@@ -169,7 +169,7 @@ def render_report(content: ReportContent) -> str:
         ended=_time_text(ended),
         took=(ended - started).total_seconds(),
         names=names,
-        headline=headline(content),
+        headline=_headline(content),
         verdict=_verdict(content),
         tables=[(title, judged.comparison, list(_metric_rows(judged))) for title, judged in splits if judged],
         metrics=[(metric, METRIC_NAMES[metric]) for metric in _shown_metrics(content)],
@@ -235,25 +235,24 @@ def _time_text(time: datetime) -> str:
 # --- the headline and the tables --------------------------------------------------------------------------------------
 
 
-def headline(content: ReportContent) -> str | None:
-    """The result on the test records in one line of plain text, also for a screen; None at a feature party.
+def _headline(content: ReportContent) -> list[str]:
+    """The result on the test records in a few plain sentences; none at a feature party.
 
-    It names the task's main metric, or the first one that the records define.
+    They name the task's main metric, or the first one that the records define.
     """
     if content.test is None:
-        return None
-    comparison = content.test.comparison
-    metric = _named_metric(content)
+        return []
+    comparison, metric = content.test.comparison, _named_metric(content)
     joint = comparison["joint"][metric]
     if joint is None:
-        return None
-    text = f"Together: {METRIC_NAMES[metric]} {_with_interval(joint, metric)}."
+        return []
+    sentences = [f"Together: {METRIC_NAMES[metric]} {_with_interval(joint, metric)}."]
     alone, gain = comparison.get("alone", {}).get(metric), comparison.get("difference", {}).get(metric)
     if alone and gain:
         word = "Gain" if HIGHER_IS_BETTER[metric] else "Difference"
-        text += f" {_sentence(content.party)} alone: {_with_interval(alone, metric)}."
-        text += f" {word} {_with_interval(gain, metric)}."
-    return text
+        sentences.append(f"{_sentence(content.party)} alone: {_with_interval(alone, metric)}.")
+        sentences.append(f"{word} {_with_interval(gain, metric)}.")
+    return sentences
 
 
 def _named_metric(content: ReportContent) -> str:
@@ -319,16 +318,21 @@ def _result_plots(content: ReportContent, names: Mapping[str, str]) -> Iterator[
         yield plots.calibration(curves["calibration"], names), caption, False
     if "confusion" in curves:
         caption = "Counts of test records. The darker, the larger the share of the true class; right is the diagonal."
-        yield plots.confusion(curves["classes"], curves["confusion"], names), caption, True
+        yield plots.confusion(curves["classes"], curves["confusion"], names), caption, len(curves["confusion"]) > 1
     if "predictions" in curves:
         caption = "Each point is one test record, without its key: show this page only to those who may see outcomes."
         yield plots.predicted(curves["predictions"], names), caption, False
-        yield plots.residuals(curves["predictions"], names), "The same records. Good errors have no pattern.", False
+        yield (
+            plots.residuals(curves["predictions"], names),
+            "The same records. Errors with a pattern show what a model misses.",
+            False,
+        )
     estimates = {"joint": comparison["joint"]} | ({"alone": comparison["alone"]} if "alone" in comparison else {})
     panels = _panels(comparison["joint"])
     if panels:
         caption = "Points with 95% intervals, on the test records."
-        yield plots.comparison(estimates, names, panels), caption, False
+        wide = "calibration" not in curves  # Beside the calibration plot it fills the row.
+        yield plots.comparison(estimates, names, panels, wide), caption, wide
 
 
 def _panels(joint: Estimates) -> dict[str, list[tuple[str, str]]]:

@@ -8,6 +8,7 @@ keeps the heartbeat.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import ssl
 import threading
@@ -22,7 +23,8 @@ from vsplit.protocol import Bytes, PeerLost, ProtocolError, VsplitError
 
 _STEP = 0.25  # seconds between two looks at the clock
 _KEEPER_PAUSE = 0.003  # leaves the lock to the party between two steps of the keeper
-_PATIENCE_MS = 2  # how long a sender waits for a stream that takes no more
+_PATIENCE = 0.002  # how long a sender waits for a stream that takes no more
+_SPIN = 0.005  # how long a receiver looks for an answer before it sleeps
 
 
 class Doorkeeper(Protocol):
@@ -76,6 +78,7 @@ class TlsTransport:
         link = self._links[sender]
         with self._lock:
             link.limit = limit
+            spin = _SPIN
             try:
                 while (data := link.take()) is None:
                     self._raise_failure()
@@ -83,7 +86,8 @@ class TlsTransport:
                         raise ProtocolError(
                             sender, f"{sender} ended the session before this party had all that it needs."
                         )
-                    self._step(_STEP)
+                    self._step(_STEP, spin)
+                    spin = 0.0
             finally:
                 link.limit = 0
         return checked_length(sender, data, limit)
@@ -118,17 +122,23 @@ class TlsTransport:
         """Write while the other side takes it: what is left over would wait until this party has time again."""
         stream = select.poll()
         stream.register(link.stream, select.POLLOUT)
-        while link.write(time.monotonic()) and link.wants_to_write:
-            stream.poll(_PATIENCE_MS)
+        until = (now := time.monotonic()) + _PATIENCE
+        while link.wants_to_write and now < until:
+            if link.write(now):
+                until = now + _PATIENCE
+            else:
+                stream.poll(_PATIENCE * 1000)
+            now = time.monotonic()
 
-    def _step(self, seconds: float) -> None:
-        """Wait until something can move, at most `seconds`, and move it. Called with the lock held."""
+    def _step(self, seconds: float, spin: float = 0.0) -> None:
+        """Wait until something can move, at most `seconds`, and move it; look for it for `spin` seconds before sleeping.
+        Called with the lock held."""
         watched = select.poll()
         for descriptor, link in self._by_descriptor.items():
             watched.register(descriptor, _interest(link))
         if self._doorkeeper:
             self._doorkeeper.watch(watched)
-        ready = watched.poll(seconds * 1000)
+        ready = _poll(watched, seconds, spin)
         now = time.monotonic()
         for descriptor, _ in ready:
             if descriptor in self._by_descriptor:
@@ -167,6 +177,17 @@ class TlsTransport:
             link.stream.close()
         if self._doorkeeper:
             self._doorkeeper.close()
+
+
+def _poll(watched: select.poll, seconds: float, spin: float) -> list[tuple[int, int]]:
+    # An answer is often under way already. To look for it for a moment costs less than to be put to sleep and woken;
+    # other processes may have the core meanwhile.
+    until = time.perf_counter() + spin
+    while time.perf_counter() < until:
+        if ready := watched.poll(0):
+            return ready
+        os.sched_yield()
+    return watched.poll(seconds * 1000)
 
 
 def _interest(link: Link) -> int:

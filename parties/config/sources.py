@@ -72,7 +72,7 @@ def _read_file(party: Party, path: Path) -> pa.Table:
         return _read_parquet(path) if path.name.lower().endswith(".parquet") else _read_csv(path)
     except (OSError, EOFError):
         raise DataError(f"The file {path} cannot be read to its end; is it whole, and may you read it?") from None
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise DataError(f"The file {path} is not UTF-8 text; save it as UTF-8 (in a spreadsheet: CSV UTF-8).") from None
     except (csv.Error, pa.ArrowException) as error:
         raise DataError(_about(str(error), path)) from None
@@ -87,8 +87,10 @@ def _read_parquet(path: Path) -> pa.Table:
 
 def _read_csv(path: Path) -> pa.Table:
     opener = gzip.open if path.name.lower().endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+    # Arrow judges the encoding of the rows, and can say which; here only that of the header matters.
+    with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         header = next(csv.reader(file), [])
+    "".join(header).encode("utf-8")
     if not header:
         raise DataError(f"The file {path} is empty; its first line must name the columns.")
     _check_names(header, str(path))

@@ -16,11 +16,9 @@ SENSITIVE = r"pass|pwd|secret|token|api_?key|credential"
 SECRET_NAME = re.compile(rf"{SENSITIVE}|odbc_connect", re.IGNORECASE)
 MASK = "***"
 
-# The password of a URL. It is taken up to the last @ of its word, since one that holds an @ is cut short by parsers
-# (SQLAlchemy's own masking of `u:a@b@host` shows the b); or, where a space follows, up to the last @ of the line.
-_BEFORE = r"(?P<before>[A-Za-z][\w+.-]*://[^\s/:@]*:)(?!\$\{\w+\}@|\*\*\*@)"
-_IN_WORD = re.compile(_BEFORE + r"(?P<secret>\S*)(?=@)")
-_IN_LINE = re.compile(_BEFORE + r"(?P<secret>[^\n]*)(?=@)")
+# The password of a URL, unless it is a variable or masked already. It is taken up to the last @ of the line, since
+# passwords hold what they like, and parsers cut short those with an @ (SQLAlchemy's masking of `u:a@b@host` shows the b).
+_PASSWORD = re.compile(r"(?P<before>[A-Za-z][\w+.-]*://[^\s/:@]*:)(?!\$\{\w+\}@|\*\*\*@)(?P<secret>[^\n]*)(?=@)")
 _PARAMETER = re.compile(
     rf"(?P<before>[?&;][\w.-]*(?:{SENSITIVE})[\w.-]*(?:=|%3D))(?P<secret>[^&;\s\"'#]+)", re.IGNORECASE
 )
@@ -69,9 +67,7 @@ def masked_copy(text: str) -> str:
 
     ${VARIABLES} stay as they are written. Where it is unclear how far a password goes, more is masked and not less.
     """
-    for pattern in (_IN_WORD, _IN_LINE, _PARAMETER):
-        text = pattern.sub(_masked, text)
-    return text
+    return _PARAMETER.sub(_masked, _PASSWORD.sub(_masked, text))
 
 
 def _masked(match: re.Match[str]) -> str:

@@ -112,7 +112,7 @@ WRONG: list[tuple[str, object, str, str]] = [
     ("data.ignore", ["diagnosis"], "data.ignore names the column 'diagnosis', which is in data.label", "once"),
     ("data.categories", ["patient_id"], "data.categories names the column 'patient_id', which is in data.key", "once"),
     ("data.image", {"column": "diagnosis", "size": [8, 8]}, "data.image.column names", "once"),
-    ("data.image", {"column": "scan", "size": [8]}, "data.image.size is a list of 1", "exactly 2"),
+    ("data.image", {"column": "scan", "size": [8] * 3}, "data.image.size is a list of 3", "exactly 2"),
     ("data.image", {"column": "scan", "size": [8, 5000]}, "data.image.size[1] is 5000", "from 1 to 4096"),
     ("data.image", {"column": "scan", "size": [8, 8], "channels": 2}, "data.image.channels is 2", "one of 1, 3"),
     ("data.positive", [1], "data.positive holds something else", "text or a whole number"),

@@ -392,7 +392,11 @@ def _roc(truth: Array, scores: Array, points: int) -> Line:
 
 def _precision_recall(truth: Array, scores: Array, points: int) -> Line:
     precision, recall, _ = sk.precision_recall_curve(truth, scores)
-    shown = _spread_over(1 - recall, points)  # scikit-learn's recall falls from 1 to 0.
+    # scikit-learn's recall falls from 1 to 0, and ends in thresholds that find nothing and a point (0, 1) of no
+    # threshold. They would draw a spike at the axis; the first step of recall is drawn back to 0 instead.
+    last = int(np.flatnonzero(recall > 0)[-1])
+    recall, precision = np.append(recall[: last + 1], 0.0), np.append(precision[: last + 1], precision[last])
+    shown = _spread_over(1 - recall, points)
     return _line(recall[shown], precision[shown])
 
 
