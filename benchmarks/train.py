@@ -30,8 +30,8 @@ from torch import nn
 
 from parties.driver import drive
 from parties.identity import PrivateIdentity
+from parties.network.sockets import Address, Listener, dial
 from parties.pool import Pool
-from parties.sockets import Address, Listener, dial
 from vsplit.learn.aggregation import join
 from vsplit.learn.batches import Split, epoch_batches
 from vsplit.learn.feature import FeatureState, feature_role

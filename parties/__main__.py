@@ -1,6 +1,6 @@
 """`python -m parties` is the command `vsplit`."""
 
-from parties.cli import main
+from parties.command.cli import main
 
 if __name__ == "__main__":
     main()

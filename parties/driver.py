@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from parties import wire
+from parties.network import wire
+from parties.network.transport import Transport
 from parties.pool import Pool
-from parties.transport import Transport
 from vsplit.protocol import Collect, Effect, Note, ProtocolError, Receive, Role, Send, Work
 
 R = TypeVar("R")

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from parties.config.party import Party, check_bounds
-from parties.data import Labels, Table, encode_labels, read_table
-from parties.prepare import inspect_features
+from parties.data.labels import Labels, encode_labels
+from parties.data.prepare import inspect_features
+from parties.data.table import Table, read_table
 from psi import Keys, read_keys
 from vsplit.protocol import DataError
 

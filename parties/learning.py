@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from parties.config.job import Job
+from parties.data.images import read_images
+from parties.data.prepare import Preparation
 from parties.home import Home, Rows
-from parties.images import read_images
-from parties.prepare import Preparation
 from vsplit.learn import runtime
 from vsplit.learn.batches import Split, split_by_date, split_by_seed
 from vsplit.learn.feature import FeatureState, feature_role, receive_split

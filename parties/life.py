@@ -22,10 +22,10 @@ from parties.greeting import greet_features, greet_label
 from parties.home import Home, read_home
 from parties.identity import PrivateIdentity
 from parties.learning import private_seed, train_alone, train_feature, train_label
-from parties.memory import MemoryNetwork
+from parties.network.memory import MemoryNetwork
+from parties.network.sockets import Address, Listener, dial
+from parties.network.tls import TlsTransport
 from parties.pool import Pool
-from parties.sockets import Address, Listener, dial
-from parties.tls import TlsTransport
 from psi import CONTRACT, Alignment, align_feature, align_label
 from vsplit.protocol import ConfigError, Note, Role, VsplitError
 

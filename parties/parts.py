@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parties.data.prepare import Preparation
 from parties.folder import RunFolder
 from parties.home import Home
 from parties.learning import Trained
-from parties.prepare import Preparation
 from vsplit.learn.label import LabelState
 from vsplit.learn.models import InputShape, build_bottom, imported, load_weights, tabular, weights
 from vsplit.protocol import ConfigError

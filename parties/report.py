@@ -173,7 +173,7 @@ def render_report(content: ReportContent) -> str:
         verdict=_verdict(content),
         tables=[(title, judged.comparison, list(_metric_rows(judged))) for title, judged in splits if judged],
         metrics=[(metric, METRIC_NAMES[metric]) for metric in _shown_metrics(content)],
-        result_plots=list(_result_plots(content, names)),
+        result_plots=_result_plots(content, names),
         record_plot=_record_plot(content),
         loss_plot=_loss_plot(content.training),
         traffic_plot=_traffic_plot(content.traffic),
@@ -304,10 +304,22 @@ def _ordered(estimates: Estimates) -> list[str]:
 Plot = tuple[Markup, str, bool]  # The figure, its caption, and whether it takes the whole width.
 
 
-def _result_plots(content: ReportContent, names: Mapping[str, str]) -> Iterator[Plot]:
+def _result_plots(content: ReportContent, names: Mapping[str, str]) -> list[Plot]:
     if content.test is None:
-        return
-    comparison, curves = content.test.comparison, content.test.curves or Curves()
+        return []
+    comparison = content.test.comparison
+    found = list(_curve_plots(content.test.curves or Curves(), names))
+    panels = _panels(comparison["joint"])
+    if panels:
+        estimates = {"joint": comparison["joint"]} | ({"alone": comparison["alone"]} if "alone" in comparison else {})
+        # Beside a half plot that is left over it fills the row; otherwise it takes a row of its own.
+        fills = sum(not wide for _, _, wide in found) % 2 == 1
+        caption = "Points with 95% intervals, on the test records."
+        found.append((plots.comparison(estimates, names, panels, wide=not fills), caption, not fills))
+    return found
+
+
+def _curve_plots(curves: Curves, names: Mapping[str, str]) -> Iterator[Plot]:
     if "roc" in curves:
         yield plots.roc(curves["roc"], names), "The further towards the upper left, the better.", False
     if "precision_recall" in curves:
@@ -322,17 +334,8 @@ def _result_plots(content: ReportContent, names: Mapping[str, str]) -> Iterator[
     if "predictions" in curves:
         caption = "Each point is one test record, without its key: show this page only to those who may see outcomes."
         yield plots.predicted(curves["predictions"], names), caption, False
-        yield (
-            plots.residuals(curves["predictions"], names),
-            "The same records. Errors with a pattern show what a model misses.",
-            False,
-        )
-    estimates = {"joint": comparison["joint"]} | ({"alone": comparison["alone"]} if "alone" in comparison else {})
-    panels = _panels(comparison["joint"])
-    if panels:
-        caption = "Points with 95% intervals, on the test records."
-        wide = "calibration" not in curves  # Beside the calibration plot it fills the row.
-        yield plots.comparison(estimates, names, panels, wide), caption, wide
+        caption = "The same records. Errors with a pattern show what a model misses."
+        yield plots.residuals(curves["predictions"], names), caption, False
 
 
 def _panels(joint: Estimates) -> dict[str, list[tuple[str, str]]]:

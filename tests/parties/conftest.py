@@ -10,10 +10,10 @@ import pytest
 
 from parties.driver import Traffic, drive
 from parties.identity import PrivateIdentity
-from parties.memory import MemoryNetwork
+from parties.network.memory import MemoryNetwork
+from parties.network.sockets import Address, Listener, dial
+from parties.network.transport import Transport
 from parties.pool import Pool
-from parties.sockets import Address, Listener, dial
-from parties.transport import Transport
 from vsplit.protocol import Role, VsplitError
 
 WAIT = 10.0

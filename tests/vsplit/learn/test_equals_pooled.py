@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from parties.driver import drive
-from parties.memory import MemoryNetwork
+from parties.network.memory import MemoryNetwork
 from parties.pool import Pool
 from vsplit.learn.aggregation import join
 from vsplit.learn.batches import Split, epoch_batches, split_by_seed

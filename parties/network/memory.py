@@ -9,8 +9,8 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-from parties import wire
-from parties.transport import QUEUE, Transport, checked_length, stop_sentence
+from parties.network import wire
+from parties.network.transport import QUEUE, Transport, checked_length, stop_sentence
 from vsplit.protocol import Bytes, Deadlock, PeerLost, ProtocolError, StoppedError, VsplitError
 
 

@@ -16,9 +16,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from parties.frames import FrameWriter, Type
-from parties.link import Link
-from parties.transport import checked_length
+from parties.network.frames import FrameWriter, Type
+from parties.network.link import Link
+from parties.network.transport import checked_length
 from vsplit.protocol import Bytes, PeerLost, ProtocolError, VsplitError
 
 _STEP = 0.25  # seconds between two looks at the clock
@@ -41,7 +41,7 @@ class Doorkeeper(Protocol):
 
 
 class TlsTransport:
-    """The transport of one party; `dial` and `Listener.gather` (both in `parties.sockets`) make it.
+    """The transport of one party; `dial` and `Listener.gather` (both in `parties.network.sockets`) make it.
 
     `links` are by the other party's name. `doorkeeper` refuses whoever comes later.
     """

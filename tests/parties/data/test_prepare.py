@@ -15,7 +15,7 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
-from parties.prepare import CLIP, MOST_CATEGORIES, Preparation, inspect_features
+from parties.data.prepare import CLIP, MOST_CATEGORIES, Preparation, inspect_features
 from vsplit.protocol import DataError
 
 CANARY = "CANARY7311"

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from parties.certificates import client_context, server_context, shown_identity
-from parties.frames import NO_SESSION, Type
 from parties.identity import PrivateIdentity, PublicIdentity
-from parties.link import Link
-from parties.tls import TlsTransport, turn_away
+from parties.network.certificates import client_context, server_context, shown_identity
+from parties.network.frames import NO_SESSION, Type
+from parties.network.link import Link
+from parties.network.tls import TlsTransport, turn_away
 from vsplit.protocol import ConfigError, MismatchError, PeerAbsent, PeerLost, StoppedError
 
 HANDSHAKE_SECONDS = 10.0

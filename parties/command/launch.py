@@ -18,11 +18,11 @@ import msgspec
 import yaml
 from rich.console import Console
 
+from parties.command.screen import Screen, print_end, print_failure
 from parties.config.party import Party, load_party
 from parties.events import Failed, Finished, read_event
 from parties.identity import PrivateIdentity
-from parties.screen import Screen, print_end, print_failure
-from parties.sockets import free_port
+from parties.network.sockets import free_port
 from vsplit.protocol import ConfigError
 
 _FOLDER_VARIABLE = "VSPLIT_LAUNCH_FOLDER"

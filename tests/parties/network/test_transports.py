@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import pytest
 
-from parties.transport import QUEUE
+from parties.network.transport import QUEUE
 from vsplit.protocol import (
     Array,
     Bytes,

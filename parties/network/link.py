@@ -9,8 +9,8 @@ import ssl
 from collections import deque
 from collections.abc import Sequence
 
-from parties.frames import NO_SESSION, Arrived, Control, FrameError, FrameReader, FrameWriter, Type
-from parties.transport import QUEUE, stop_sentence
+from parties.network.frames import NO_SESSION, Arrived, Control, FrameError, FrameReader, FrameWriter, Type
+from parties.network.transport import QUEUE, stop_sentence
 from vsplit.protocol import Bytes, MismatchError, PeerLost, ProtocolError, StoppedError, VsplitError
 
 # No single message may be longer, whatever a role would take.

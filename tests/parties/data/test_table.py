@@ -22,7 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parties.config.party import Party, load_party
-from parties.data import Table, encode_labels, read_table
+from parties.data.labels import encode_labels
+from parties.data.table import Table, read_table
 from vsplit.protocol import ConfigError, DataError
 
 CANARY = "CANARY7311"

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from parties import wire
+from parties.network import wire
 from vsplit.protocol import Bytes
 
 HEAD = struct.Struct("<HBxI16sQQQ")

@@ -17,8 +17,8 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from parties.command.screen import Screen, print_end, print_failure
 from parties.events import Event, Failed, Finished, JsonLines
-from parties.screen import Screen, print_end, print_failure
 from vsplit import __version__
 from vsplit.protocol import VsplitError
 
@@ -54,7 +54,7 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Show the versi
 @app.command()
 def demo(debug: DebugOption = False) -> None:
     """Run the thyroid example on this machine: two parties, two processes, real data."""
-    from parties.demo import run_demo
+    from parties.command.demo import run_demo
 
     console = Console()
     _guard(lambda: run_demo(console, debug=debug), _printer(console), debug)
@@ -93,7 +93,7 @@ def launch(
     debug: DebugOption = False,
 ) -> None:
     """Run every party of a folder on this machine, one process each, on one screen."""
-    from parties.launch import launch as launch_folder
+    from parties.command.launch import launch as launch_folder
 
     console = Console()
     _guard(lambda: launch_folder(folder, console, debug=debug), _printer(console), debug)
@@ -102,7 +102,7 @@ def launch(
 @app.command()
 def check(party: PartyArgument, debug: DebugOption = False) -> None:
     """Read config and data, connect to nobody, and say what would go wrong and what would leave this party."""
-    from parties.check import print_check
+    from parties.command.check import print_check
 
     console = Console()
     _guard(lambda: print_check(party, console), _printer(console), debug)
@@ -114,7 +114,7 @@ def identity_new(
     debug: DebugOption = False,
 ) -> None:
     """Make a key pair and print the line for the job file."""
-    from parties.identity_command import make_identity
+    from parties.command.identity import make_identity
 
     _guard(lambda: make_identity(name), _printer(Console()), debug)
 
@@ -124,14 +124,14 @@ def identity_show(
     key: Annotated[Path, typer.Argument(metavar="NAME.key", help="The key file.")], debug: DebugOption = False
 ) -> None:
     """Print the identity line of a key file again."""
-    from parties.identity_command import show_identity
+    from parties.command.identity import show_identity
 
     _guard(lambda: show_identity(key), _printer(Console()), debug)
 
 
 def _live(file: Path, show: Callable[[Event], None]) -> int:
+    from parties.command.launch import launched
     from parties.config.party import load_party
-    from parties.launch import launched
     from parties.life import live, load_identity
 
     party = load_party(file)

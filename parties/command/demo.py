@@ -7,13 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from parties.launch import launch
+from parties.command.launch import launch
 from vsplit.protocol import ConfigError
 
 FOLDER = Path("vsplit-demo")
 EXAMPLE = "thyroid"
-# In an installed package the example lies beside this file, in a checkout two folders up.
-_PLACES = (Path(__file__).parent / "shipped", Path(__file__).parent.parent)
+# In an installed package the example lies inside it, in a checkout beside the packages.
+_PLACES = (Path(__file__).parent.parent / "shipped", Path(__file__).parent.parent.parent)
 
 
 def run_demo(console: Console, *, debug: bool = False) -> int:

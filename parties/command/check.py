@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from parties.command.disclosure import what_leaves
 from parties.config.party import Party, load_party
-from parties.disclosure import what_leaves
 from parties.home import Home, read_home
 from parties.identity import PrivateIdentity
 from parties.learning import check_inputs

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from parties import images
-from parties.images import read_images
+from parties.data import images
+from parties.data.images import read_images
 from vsplit.protocol import ConfigError, DataError
 
 CANARY = "CANARY7311"

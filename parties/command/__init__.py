@@ -1,0 +1,1 @@
+"""The command `vsplit`: what people type, and the screens that they see."""

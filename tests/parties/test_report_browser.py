@@ -1,0 +1,116 @@
+"""The report in a real browser: it opens without a word in the console, and its headline is seen."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parties.report import (
+    Columns,
+    Crossing,
+    Epoch,
+    Judgement,
+    Party,
+    Records,
+    ReportContent,
+    Training,
+    write_report,
+)
+from vsplit.learn.metrics import compare, curves
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1000,1400",
+)
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed (Debian: chromium, chromium-driver)"
+)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # Both paths are given, so selenium looks for no driver on the network.
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def content() -> ReportContent:
+    rng = np.random.default_rng(0)
+    truth = np.arange(400) % 2
+    joint, alone = np.clip(truth * 0.5 + rng.random(400) / 2, 0, 1), np.clip(truth * 0.1 + 0.9 * rng.random(400), 0, 1)
+    judged = Judgement(
+        comparison=compare("binary", truth, joint, alone, seed=0, resamples=50),
+        curves=curves("binary", truth, joint, alone),
+    )
+    return ReportContent(
+        job="thyroid",
+        task="binary",
+        party="clinic",
+        role="label",
+        started="2026-03-02T09:14:03+01:00",
+        ended="2026-03-02T09:15:21+01:00",
+        parties=[Party(name="clinic", role="label", list_size=2100), Party(name="lab & <co>", role="feature")],
+        records=Records(
+            own=2100, without_key=0, repeated=0, listed=2100, matched=2000, train=1400, validation=200, test=400
+        ),
+        columns=Columns(names=["age"], numeric=1, categorical=0, label="diagnosis"),
+        training=Training(
+            epochs=[Epoch(number=number, seconds=1, train_loss=0.5, validation_loss=0.6) for number in (1, 2)],
+            kept=1,
+            stopped="all epochs of the job were done",
+        ),
+        traffic=[
+            Crossing(direction="sent", party="lab & <co>", kind="Gradients", messages=9, size=90_000, reveals="labels")
+        ],
+        test=judged,
+        validation=judged,
+    )
+
+
+def test_the_page_opens_with_a_clean_console_and_a_visible_headline(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    write_report(page, content())
+    browser.get(page.as_uri())
+
+    assert browser.get_log("browser") == []
+    assert browser.title == "thyroid: report of clinic"
+    headline = browser.find_element("id", "headline")
+    assert headline.is_displayed()
+    assert "Together: AUC" in headline.text
+    assert "Clinic alone:" in headline.text
+    assert "lab & <co>" in browser.find_element("tag name", "main").text
+    # Nothing was asked of the network or the disk beside the page itself, and nothing is wider than the window.
+    assert browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)") in (
+        [],
+        ["data:,"],
+    )
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    plots = browser.find_elements("css selector", "figure svg")
+    assert len(plots) == 7
+    for plot in plots:
+        assert plot.size["width"] > 300
+        assert plot.size["height"] > 100
