@@ -16,6 +16,7 @@ import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -213,6 +214,7 @@ def comparison(
             axis.set(title=title, ylim=(len(metrics) - 0.5, -0.5))
             axis.grid(visible=False, axis="y")
             axis.margins(x=0.06)
+            _in_plain_numbers(axis.xaxis)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
@@ -264,7 +266,7 @@ def predicted(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
         for model, line in lines.items():
             _dots(axis, line["x"], line["y"], model, names[model])
         axis.set(xlabel="True value", ylabel="Predicted value", title="Predicted against true")
-        _in_plain_numbers(axis)
+        _in_plain_numbers(axis.xaxis, axis.yaxis)
         figure.legend(loc="outside lower center", ncols=2)
 
     said = f"Predicted against true values of {' and '.join(names[model] for model in lines)}."
@@ -281,7 +283,7 @@ def residuals(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
             off = [y - x for x, y in zip(line["x"], line["y"], strict=True)]
             _dots(axis, line["y"], off, model, names[model])
         axis.set(xlabel="Predicted value", ylabel="Predicted minus true", title="Residuals")
-        _in_plain_numbers(axis)
+        _in_plain_numbers(axis.xaxis, axis.yaxis)
         figure.legend(loc="outside lower center", ncols=2)
 
     said = f"Residuals against predicted values of {' and '.join(names[model] for model in lines)}."
@@ -295,10 +297,11 @@ def _dots(axis: Axes, xs: Sequence[float], ys: Sequence[float], model: str, name
     axis.plot(xs, ys, color=COLOURS[model], label=name, linestyle="none", zorder=order, **style)
 
 
-def _in_plain_numbers(axis: Axes) -> None:
+def _in_plain_numbers(*sides: Axis) -> None:
     """200,000 in place of 0.2 and a 1e6 at the end of the axis; small numbers keep their decimals."""
-    for side, steps in ((axis.xaxis, 4), (axis.yaxis, 6)):
-        side.set_major_locator(MaxNLocator(steps))
+    for side in sides:
+        # Numbers beside each other along the horizontal axis need more room than numbers above each other.
+        side.set_major_locator(MaxNLocator(5 if isinstance(side, XAxis) else 6))
         side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}".replace("-", "−")))
 
 

@@ -84,6 +84,6 @@ def expected_traffic(
         traffic += [
             Expected(name, label_party, Embedding, count, forward * plan.width * 4 + count * 64),
             Expected(label_party, name, Gradient, steps, plan.epochs * train * plan.width * 4 + steps * 64),
-            Expected(label_party, name, Verdict, plan.epochs, plan.epochs * 48),
+            Expected(label_party, name, Verdict, plan.epochs, plan.epochs * 34),
         ]
     return traffic

@@ -404,8 +404,8 @@ def _spread_over(position: npt.NDArray[np.generic], points: int) -> npt.NDArray[
     """Indices of at most `points` of these rising positions, spread evenly over their range, the ends included."""
     if len(position) <= points:
         return np.arange(len(position))
-    chosen = np.searchsorted(position, np.linspace(position[0], position[-1], points))
-    return np.unique(np.concatenate([[0], chosen, [len(position) - 1]]).clip(0, len(position) - 1))[:points]
+    chosen = np.searchsorted(position, np.linspace(position[0], position[-1], points - 1))
+    return np.unique(np.append(chosen, len(position) - 1))
 
 
 def _calibration(truth: Array, scores: Array) -> list[Bin]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from parties.driver import drive
-from parties.network.memory import MemoryNetwork
-from parties.pool import Pool
 from vsplit.learn.aggregation import join
 from vsplit.learn.batches import Split, epoch_batches, split_by_seed
 from vsplit.learn.feature import FeatureState, feature_role
@@ -72,7 +68,7 @@ class World:
                 optimizer.zero_grad()
         return dict(modules.state_dict())
 
-    def joint(self) -> dict[str, torch.Tensor]:
+    def joint(self, stage: Any) -> dict[str, torch.Tensor]:
         bottoms, top = self.models()
         label, *features = ["clinic", *[name for name in bottoms if name != "clinic"]]
         own = [*(bottoms[label].parameters() if label in bottoms else []), *top.parameters()]
@@ -82,40 +78,8 @@ class World:
         for name in features:
             feature = FeatureState(bottoms[name], build_optimizer(self.plan, bottoms[name].parameters()))
             roles[name] = feature_role(label, feature, self.store(name), self.split, self.plan)
-        run_in_memory(roles)
+        stage.play(roles)
         return dict(nn.ModuleDict({**bottoms, "the_top": top}).state_dict())
-
-
-def run_in_memory(roles: dict[str, Role[Any]]) -> dict[str, Any]:
-    network = MemoryNetwork(list(roles))
-    results: dict[str, Any] = {}
-
-    def live(name: str) -> None:
-        endpoint = network.endpoint(name)
-        try:
-            results[name] = drive(roles[name], endpoint, Pool())
-            endpoint.finish()
-        except Exception as error:
-            results[name] = error
-            endpoint.stop("error")
-
-    threads = [threading.Thread(target=live, args=(name,)) for name in roles]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    failures = [result for result in results.values() if isinstance(result, Exception)]
-    for failure in failures:
-        raise failure
-    return results
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 TWO = ("clinic", "lab")
@@ -125,7 +89,9 @@ WITHOUT_OWN_FEATURES = ("lab", "vendor")
 
 @pytest.mark.parametrize("contributors", [TWO, THREE, WITHOUT_OWN_FEATURES], ids="-".join)
 @pytest.mark.parametrize("aggregate", ["concat", "sum"])
-def test_one_epoch_equals_the_pooled_network_bit_for_bit(contributors: tuple[str, ...], aggregate: Any) -> None:
+def test_one_epoch_equals_the_pooled_network_bit_for_bit(
+    contributors: tuple[str, ...], aggregate: Any, stage: Any
+) -> None:
     plan = Plan(
         task="binary",
         contributors=contributors,
@@ -136,12 +102,14 @@ def test_one_epoch_equals_the_pooled_network_bit_for_bit(contributors: tuple[str
         batch_size=64,
         lr=0.01,
     )
-    compare(World(plan))
+    compare(World(plan), stage)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_three_epochs_of_every_task_and_optimiser_equal_the_pooled_network(task: Any, optimizer: Any) -> None:
+def test_three_epochs_of_every_task_and_optimiser_equal_the_pooled_network(
+    task: Any, optimizer: Any, stage: Any
+) -> None:
     plan = Plan(
         task=task,
         contributors=THREE,
@@ -156,21 +124,21 @@ def test_three_epochs_of_every_task_and_optimiser_equal_the_pooled_network(task:
         balanced=task != "regression",
         seed=5,
     )
-    compare(World(plan))
+    compare(World(plan), stage)
 
 
-def compare(world: World) -> None:
+def compare(world: World, stage: Any) -> None:
     pooled = world.pooled(world.plan.epochs)
-    joint = world.joint()
+    joint = world.joint(stage)
     assert pooled.keys() == joint.keys()
     for name, tensor in pooled.items():
         assert torch.equal(tensor, joint[name]), name
 
 
-def test_the_comparison_can_fail() -> None:
+def test_the_comparison_can_fail(stage: Any) -> None:
     plan = Plan(task="binary", contributors=TWO, width=6, epochs=1, batch_size=64, lr=0.01)
     world = World(plan)
-    joint = world.joint()
+    joint = world.joint(stage)
     world.split = Split(world.split.train[::-1].copy(), world.split.validation, world.split.test)
     pooled = world.pooled(1)
     assert any(not torch.equal(tensor, joint[name]) for name, tensor in pooled.items())

@@ -257,11 +257,24 @@ def test_binary_curves_are_short_and_keep_their_area() -> None:
         recall = found["precision_recall"][name]
         assert len(recall["x"]) <= 200
         assert {recall["x"][0], recall["x"][-1]} == {0, 1}
-        assert recall["y"][-1] == recall["y"][-2]  # the first step of recall, drawn back to the axis
         bins = found["calibration"][name]
         assert sum(part["rows"] for part in bins) == 5000
         assert sum(part["rows"] * part["observed"] for part in bins) == pytest.approx(truth.sum())
     assert found["positive_share"] == pytest.approx(truth.mean())
+
+
+def test_the_first_step_of_recall_is_drawn_back_to_the_axis() -> None:
+    found = metrics.curves("binary", [0, 1, 0], [0.9, 0.5, 0.1])["precision_recall"]["joint"]
+    assert found == {"x": [1.0, 1.0, 0.0], "y": [pytest.approx(1 / 3), 0.5, 0.5]}
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=300), st.integers(3, 40))
+def test_thinned_positions_keep_both_ends_and_the_limit(steps: list[int], points: int) -> None:
+    position = np.cumsum(steps)
+    shown = metrics._spread_over(position, points)
+    assert len(shown) <= max(points, 1)
+    assert (shown[0], shown[-1]) == (0, len(position) - 1)
+    assert (np.diff(shown) > 0).all()
 
 
 def test_confusion_counts_true_rows_and_predicted_columns() -> None:

@@ -1,0 +1,172 @@
+"""Bottom and top models, weights, and a user's own module."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vsplit.learn import runtime
+from vsplit.learn.aggregation import join
+from vsplit.learn.models import (
+    Inputs,
+    InputShape,
+    Store,
+    TabularBottom,
+    build_bottom,
+    build_top,
+    imported,
+    load_weights,
+    tabular,
+    weights,
+)
+from vsplit.learn.plan import Plan
+from vsplit.learn.training import make_target
+from vsplit.protocol import ConfigError, DataError
+
+
+def test_categories_of_different_columns_have_vectors_of_their_own() -> None:
+    torch.manual_seed(0)
+    bottom = build_bottom(tabular([8]), InputShape(2, (3, 4)), 5)
+    store = Store(np.zeros((2, 2), np.float32), np.array([[1, 2], [2, 1]], np.int64))
+    one, other = bottom(store.take(np.array([0, 1])))
+    assert one.shape == (5,)
+    assert not torch.equal(one, other)
+
+
+def test_a_store_gives_the_rows_that_are_asked_for_and_images_between_0_and_1() -> None:
+    images = np.arange(4 * 3 * 2 * 2, dtype=np.uint8).reshape(4, 3, 2, 2)
+    images[2, 0, 0, 0] = 255
+    store = Store(np.arange(8, dtype=np.float32).reshape(4, 2), images=images)
+    inputs = store.take(np.array([2, 0]))
+    assert inputs.numeric.tolist() == [[4.0, 5.0], [0.0, 1.0]]
+    assert inputs.categories.shape == (2, 0)
+    assert inputs.image.shape == (2, 3, 2, 2)
+    assert inputs.image.max() == 1.0
+
+
+def test_weights_go_to_safetensors_and_back() -> None:
+    one, two = (build_bottom(tabular([6]), InputShape(3, (4,)), 2) for _ in range(2))
+    inputs = Inputs(torch.randn(5, 3), torch.ones(5, 1, dtype=torch.int64), torch.zeros(5, 0))
+    assert not torch.equal(one(inputs), two(inputs))
+    load_weights(two, weights(one))
+    assert torch.equal(one(inputs), two(inputs))
+
+
+def test_the_top_takes_what_the_aggregation_gives() -> None:
+    embeddings = [torch.randn(4, 3) for _ in range(3)]
+    for aggregate in ("concat", "sum"):
+        plan = Plan(task="multiclass", contributors=("a", "b", "c"), aggregate=aggregate, width=3)  # type: ignore[arg-type]
+        assert build_top(plan, 5)(join(plan.aggregate, embeddings)).shape == (4, 5)
+
+
+def test_a_sum_is_added_in_the_order_given() -> None:
+    large, small = torch.tensor([[1e8]]), torch.tensor([[1.0]])
+    assert join("sum", [large, small, -large]) != join("sum", [large, -large, small])
+
+
+# --- a user's own module ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "my_own_bottoms.py").write_text(
+        "import torch\n"
+        "class Pixels(torch.nn.Module):\n"
+        "    def __init__(self, shape, width):\n"
+        "        super().__init__()\n"
+        "        self.layer = torch.nn.Linear(shape.image[0] * shape.image[1] * shape.image[2], width)\n"
+        "    def forward(self, inputs):\n"
+        "        return self.layer(inputs.image.flatten(1))\n"
+        "def wrong_width(shape, width):\n"
+        "    return Pixels(shape, width + 1)\n"
+        "def no_module(shape, width):\n"
+        "    return lambda inputs: inputs\n"
+        "number = 3\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("my_own_bottoms", None)
+
+
+@pytest.mark.usefixtures("own_module")
+def test_a_module_by_import_path_may_take_images() -> None:
+    bottom = build_bottom(imported("my_own_bottoms:Pixels"), InputShape(0, (), (1, 4, 4)), 6)
+    assert isinstance(bottom, nn.Module)
+
+
+@pytest.mark.usefixtures("own_module")
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("my_own_bottoms:wrong_width", "model.embedding asks for"),
+        ("my_own_bottoms:no_module", "did not return a torch.nn.Module"),
+        ("my_own_bottoms:number", "not a function"),
+        ("my_own_bottoms:absent", "cannot be imported"),
+        ("no_such_package.here:build", "cannot be imported"),
+    ],
+)
+def test_what_is_wrong_with_a_module_is_said(path: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        build_bottom(imported(path), InputShape(0, (), (1, 4, 4)), 6)
+
+
+def test_a_module_that_fails_on_the_inputs_is_a_config_error() -> None:
+    class Broken(nn.Module):
+        def forward(self, inputs: Inputs) -> torch.Tensor:
+            raise RuntimeError("no such thing")
+
+    with pytest.raises(ConfigError, match="fails on this party's inputs"):
+        build_bottom(lambda _shape, _width: Broken(), InputShape(2), 4)
+
+
+def test_the_built_in_bottom_does_not_take_images() -> None:
+    with pytest.raises(ConfigError, match=r"bottom: \{module"):
+        build_bottom(tabular([4]), InputShape(0, (), (1, 4, 4)), 4)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device, so asking for one is no error")
+def test_a_device_that_is_not_there_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="device: cuda:3"):
+        runtime.configure(1, "cuda:3")
+
+
+# --- targets ----------------------------------------------------------------------------------------------------------
+
+
+def plan(task: Any, *, balanced: bool = False) -> Plan:
+    return Plan(task=task, contributors=("a",), balanced=balanced)
+
+
+def test_a_regression_is_learnt_scaled_and_predicted_in_its_own_unit() -> None:
+    values = np.array([100.0, 200.0, 300.0, 1e6], np.float32)
+    target = make_target(plan("regression"), values, np.array([0, 1, 2]))
+    assert (target.centre, target.scale) == (200.0, pytest.approx(81.6497, rel=1e-5))
+    assert target.predictions(torch.tensor([[0.0], [1.0]])).tolist() == [200.0, pytest.approx(281.6497)]
+    assert float(target.loss(torch.tensor([[-1.224745]]), torch.tensor([0]))) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_balanced_weights_make_classes_count_alike_in_training() -> None:
+    labels = np.array([0, 0, 0, 1], np.float32)
+    target = make_target(plan("binary", balanced=True), labels, np.arange(4))
+    assert target.weights is not None
+    assert target.weights.tolist() == pytest.approx([2 / 3, 2.0])
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_training_rows_with_one_label_only_are_an_error(task: str) -> None:
+    with pytest.raises(DataError, match="training rows"):
+        make_target(plan(task), np.array([1, 1, 0], np.float32), np.array([0, 1]))
+
+
+def test_tabular_bottoms_without_numbers_or_without_categories_work() -> None:
+    only_codes = TabularBottom(InputShape(0, (3,)), [], 2)
+    assert only_codes(Inputs(torch.zeros(4, 0), torch.zeros(4, 1, dtype=torch.int64), torch.zeros(4, 0))).shape == (
+        4,
+        2,
+    )

@@ -1,0 +1,243 @@
+"""The learning roles: early stopping, what crosses, and what a peer may not send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from parties.network import wire
+from vsplit.learn.batches import Split, split_by_date, split_by_seed
+from vsplit.learn.feature import FeatureState, feature_role, receive_split
+from vsplit.learn.label import LabelSide, LabelState, label_role, send_split
+from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict, expected_traffic
+from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
+from vsplit.learn.plan import Plan
+from vsplit.learn.training import build_optimizer, make_target
+from vsplit.protocol import DataError, Message, ProtocolError, Role, Send, receive
+
+ROWS = 120
+
+
+def plan_of(**changes: Any) -> Plan:
+    values: dict[str, Any] = {
+        "task": "binary", "contributors": ("clinic", "lab"), "width": 4, "top_hidden": (6,), "epochs": 3,
+        "batch_size": 32, "lr": 0.01,
+    }  # fmt: skip
+    return Plan(**(values | changes))
+
+
+class Pair:
+    """A clinic with labels and a lab, on made-up data."""
+
+    def __init__(self, plan: Plan, seed: int = 0, labels: Any = None) -> None:
+        rng = np.random.default_rng(seed)
+        self.plan = plan
+        self.split = split_by_seed(ROWS, (0.6, 0.2, 0.2), plan.seed)
+        mine, theirs = (rng.standard_normal((ROWS, 3)).astype(np.float32) for _ in range(2))
+        self.labels = (mine[:, 0] + theirs[:, 0] > 0).astype(np.float32) if labels is None else labels
+        torch.manual_seed(seed)
+        clinic = build_bottom(tabular([5]), InputShape(3), plan.width)
+        top = build_top(plan, 1)
+        parameters = [*clinic.parameters(), *top.parameters()]
+        self.label = LabelState(clinic, top, build_optimizer(plan, parameters))
+        self.side = LabelSide("clinic", Store(mine), make_target(plan, self.labels, self.split.train))
+        self.store = Store(theirs)
+        bottom = build_bottom(tabular([5]), InputShape(3), plan.width)
+        self.feature = FeatureState(bottom, build_optimizer(plan, bottom.parameters()))
+
+    def roles(self) -> dict[str, Role[Any]]:
+        return {
+            "clinic": label_role(["lab"], self.label, self.side, self.split, self.plan),
+            "lab": feature_role("clinic", self.feature, self.store, self.split, self.plan),
+        }
+
+
+def kinds_and_sizes(sent: list[tuple[str, str, bytes]], sender: str) -> list[tuple[str, str, int]]:
+    shown = []
+    for source, to, data in sent:
+        if source == sender:
+            kind = next(k for k in (Embedding, Gradient, Verdict, Parts) if k.__name__.encode() in data[:40])
+            shown.append((to, kind.__name__, len(data)))
+    return shown
+
+
+# --- early stopping ---------------------------------------------------------------------------------------------------
+
+
+def test_training_stops_after_its_patience_and_both_sides_keep_the_same_epoch(stage: Any) -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.integers(0, 2, ROWS).astype(np.float32)  # nothing to learn, so validation soon gets worse
+    pair = Pair(plan_of(epochs=200, patience=3, lr=0.05), labels=noise)
+    results = stage.play(pair.roles())
+    losses = [epoch.validation_loss for epoch in pair.label.history]
+    assert pair.label.progress.stopped and pair.feature.progress.stopped
+    assert len(losses) < 200
+    assert pair.label.progress.kept_epoch == int(np.argmin(losses)) == len(losses) - 4
+    assert pair.feature.progress.kept_epoch == pair.label.progress.kept_epoch
+    outputs = pair.side.target.predictions(whole_outputs(pair, pair.split.validation))
+    assert np.array_equal(outputs, results["clinic"].validation)
+
+
+def whole_outputs(pair: Pair, rows: Any) -> torch.Tensor:
+    assert pair.label.bottom is not None and pair.side.store is not None
+    with torch.no_grad():
+        embeddings = [pair.label.bottom(pair.side.store.take(rows)), pair.feature.bottom(pair.store.take(rows))]
+        output: torch.Tensor = pair.label.top(torch.cat(embeddings, 1))
+        return output
+
+
+def test_without_early_stopping_the_last_epoch_counts(stage: Any) -> None:
+    pair = Pair(plan_of(epochs=4))
+    results = stage.play(pair.roles())
+    assert pair.label.progress.kept_epoch == 3
+    assert not pair.label.progress.stopped
+    outputs = pair.side.target.predictions(whole_outputs(pair, pair.split.test))
+    assert np.allclose(outputs, results["clinic"].test, atol=1e-6)
+
+
+def test_a_role_made_anew_from_its_state_goes_on_at_the_next_epoch(stage: Any, new_stage: Callable[[], Any]) -> None:
+    straight = Pair(plan_of(epochs=4))
+    stage.play(straight.roles())
+    broken = Pair(plan_of(epochs=2))
+    new_stage().play(broken.roles())
+    broken.plan = plan_of(epochs=4)
+    new_stage().play(broken.roles())
+    for name, tensor in straight.feature.bottom.state_dict().items():
+        assert torch.equal(tensor, broken.feature.bottom.state_dict()[name])
+
+
+def test_alone_means_the_same_role_without_feature_parties(stage: Any) -> None:
+    pair = Pair(plan_of(contributors=("clinic",), epochs=5))
+    results = stage.play({"clinic": label_role([], pair.label, pair.side, pair.split, pair.plan)})
+    assert results["clinic"].test.shape == (len(pair.split.test),)
+    assert stage.sent == []
+
+
+# --- what crosses -----------------------------------------------------------------------------------------------------
+
+
+def test_kinds_sizes_and_sequence_do_not_depend_on_features_or_labels(new_stage: Callable[[], Any]) -> None:
+    shapes = []
+    for seed in range(3):
+        stage = new_stage()
+        stage.play(Pair(plan_of(), seed=seed).roles())
+        shapes.append((kinds_and_sizes(stage.sent, "clinic"), kinds_and_sizes(stage.sent, "lab")))
+    assert shapes[0] == shapes[1] == shapes[2]
+
+
+def test_the_transcript_does_depend_on_the_verdicts_as_the_specification_says(new_stage: Callable[[], Any]) -> None:
+    counts = set()
+    for labels in (None, np.random.default_rng(1).integers(0, 2, ROWS).astype(np.float32)):
+        stage = new_stage()
+        stage.play(Pair(plan_of(epochs=40, patience=4, lr=0.02), labels=labels).roles())
+        counts.add(len(stage.sent))
+    assert len(counts) == 2
+
+
+def test_expected_traffic_counts_what_really_crosses(stage: Any) -> None:
+    pair = Pair(plan_of())
+    stage.play(pair.roles())
+    sizes = len(pair.split.train), len(pair.split.validation), len(pair.split.test)
+    for flow in expected_traffic(pair.plan, "clinic", sizes):
+        really = [size for _, kind, size in kinds_and_sizes(stage.sent, flow.sender) if kind == flow.kind.__name__]
+        assert len(really) == flow.messages
+        assert sum(really) == pytest.approx(flow.bytes, rel=0.25)
+
+
+def test_a_split_by_date_is_told_and_followed(stage: Any) -> None:
+    dates = np.random.default_rng(0).permutation(ROWS).astype(np.int64)
+    split = split_by_date(dates, (0.5, 0.25, 0.25))
+    results = stage.play({"clinic": send_split(["lab"], split, ROWS), "lab": receive_split("clinic", ROWS)})
+    told: Split = results["lab"]
+    assert set(told.train) == set(split.train) and set(told.test) == set(split.test)
+    assert dates[told.train].max() < dates[told.validation].min() < dates[told.test].min()
+
+
+# --- what a peer may not send -----------------------------------------------------------------------------------------
+
+
+def embedding(step: int = 0, rows: int = 32, width: int = 4) -> Embedding:
+    return Embedding(step=step, values=np.zeros((rows, width), np.float32))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [embedding(step=1), embedding(rows=31), embedding(width=5), Verdict(epoch=0, keep=True, stop=False)],
+    ids=["step", "rows", "width", "kind"],
+)
+def test_a_wrong_embedding_is_refused_by_name(stage: Any, message: Message) -> None:
+    def lying_lab() -> Role[None]:
+        yield Send("clinic", message)
+        yield from receive("clinic", Gradient, 10_000)
+
+    pair = Pair(plan_of())
+    stage.play_on({**pair.roles(), "lab": lying_lab()})
+    error = stage.results["clinic"]
+    assert isinstance(error, ProtocolError)
+    assert error.peer == "lab"
+    assert pair.label.step == 0  # nothing was trained on
+
+
+@pytest.mark.parametrize("shape", [(32, 5), (31, 4)])
+def test_a_gradient_of_another_shape_is_refused_by_name(stage: Any, shape: tuple[int, int]) -> None:
+    def lying_clinic() -> Role[None]:
+        yield from receive("lab", Embedding, 10_000)
+        yield Send("lab", Gradient(step=0, values=np.zeros(shape, np.float32)))
+        yield from receive("lab", Embedding, 10_000)
+
+    pair = Pair(plan_of())
+    before = [tensor.clone() for tensor in pair.feature.bottom.parameters()]
+    stage.play_on({**pair.roles(), "clinic": lying_clinic()})
+    error = stage.results["lab"]
+    assert isinstance(error, ProtocolError) and error.peer == "clinic"
+    assert all(torch.equal(a, b) for a, b in zip(before, pair.feature.bottom.parameters(), strict=True))
+
+
+def test_a_verdict_on_another_epoch_is_refused(stage: Any) -> None:
+    plan = plan_of(epochs=1, batch_size=ROWS)
+
+    def lying_clinic() -> Role[None]:
+        got = yield from receive("lab", Embedding, 100_000)
+        yield Send("lab", Gradient(step=0, values=np.zeros_like(got.values)))
+        yield from receive("lab", Embedding, 100_000)
+        yield Send("lab", Verdict(epoch=5, keep=False, stop=False))
+        yield from receive("lab", Embedding, 100_000)
+
+    stage.play_on({**Pair(plan).roles(), "clinic": lying_clinic()})
+    assert isinstance(stage.results["lab"], ProtocolError)
+    assert "epoch 5" in str(stage.results["lab"])
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_no_message_is_ever_built_or_decoded_with_values_that_are_not_finite(poison: float) -> None:
+    values = np.zeros((2, 2), np.float32)
+    good = b"".join(wire.encode(Embedding(step=0, values=values)))
+    values[1, 1] = poison
+    with pytest.raises(ValueError, match="finite"):
+        Embedding(step=0, values=values)
+    data = wire.buffer(len(good))
+    data[:] = np.frombuffer(good[:-16] + values.tobytes(), np.uint8)
+    with pytest.raises(wire.WireError, match="finite"):
+        wire.decode(data, Embedding)
+
+
+def test_training_that_diverges_says_so(stage: Any) -> None:
+    pair = Pair(plan_of(lr=1e30, epochs=20, optimizer="sgd"))
+    stage.play_on(pair.roles())
+    errors = [error for error in stage.results.values() if isinstance(error, DataError)]
+    assert errors
+    assert "diverged" in str(errors[0]) and "train.lr" in str(errors[0])
+
+
+def test_parts_of_a_wrong_length_or_value_are_refused(stage: Any) -> None:
+    def lying_clinic() -> Role[None]:
+        yield Send("lab", Parts(part=np.zeros(ROWS - 1, np.uint8)))
+
+    stage.play_on({"clinic": lying_clinic(), "lab": receive_split("clinic", ROWS)})
+    assert isinstance(stage.results["lab"], ProtocolError)
+    with pytest.raises(ValueError, match="part"):
+        Parts(part=np.full(3, 3, np.uint8))
