@@ -1,54 +1,81 @@
-"""The run folder of one party: every file in it is whole or not there, and an older run is never overwritten."""
+"""The run folder of one party: nothing stands in it before a run has come to its end, and no older run is overwritten."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from parties.config.party import Party
+from parties.config.reading import read_text
 from parties.config.urls import masked_copy
 from vsplit.protocol import ConfigError
 
 FINISHED = "run.json"
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    name: str
+    content: bytes = field(repr=False)
+    private: bool
+
+
 class RunFolder:
-    """The folder at `path`. A finished run that stands there already is moved aside, to the same name with a number."""
+    """The folder at `path`. Making one proves that it can be written, and leaves nothing behind.
+
+    Small files of the run's beginning are held until its end. `filling` then moves an older run aside, to the same name
+    with a number, and lets files be written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.moved: Path | None = None
+        self._held: list[_Held] = []
+        self._written: list[Path] = []
+        self._prove_writable()
+
+    def hold(self, name: str, data: bytes | str, *, private: bool = False) -> None:
+        """Keep a small file in memory; it is written first of all when the run has come to its end."""
+        self._held.append(_Held(name, _as_bytes(data), private))
+
+    def hold_configs(self, party: Party) -> None:
+        """Hold copies of the job and the party file as they are now, with any password masked. Raises ConfigError."""
+        self.hold("job.yaml", masked_copy(read_text(party.job_file)))
+        self.hold("party.yaml", masked_copy(read_text(party.file)))
+
+    @contextlib.contextmanager
+    def filling(self) -> Iterator[None]:
+        """Files may be written inside this; if anything fails there, all of them go and an older run comes back."""
+        made = self._make_room()
         try:
-            if (path / FINISHED).exists():
-                self.moved = _unused(path)
-                path.rename(self.moved)
-            path.mkdir(parents=True, exist_ok=True)
-            probe = path / f".writable-{secrets.token_hex(4)}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise ConfigError(
-                f"The run folder {path} cannot be written ({error.strerror}): change `output` in the party file, or the "
-                "folder's permissions."
-            ) from None
+            for one in self._held:
+                self.write(one.name, one.content, private=one.private)
+            yield
+        except BaseException:
+            self._empty(made)
+            raise
 
     def write(self, name: str, data: bytes | str, *, private: bool = False) -> Path:
         """Write the file `name`, whole or not at all; `private`: readable by this user alone. Raises ConfigError."""
         file = self.path / name
         half = file.with_name(f".{name}.part")
-        content = data.encode() if isinstance(data, str) else data
         try:
             half.unlink(missing_ok=True)
             descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o644)
+            self._written.append(half)
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
+                stream.write(_as_bytes(data))
                 stream.flush()
                 os.fsync(stream.fileno())
             half.replace(file)
+            self._written.append(file)
         except OSError as error:
-            half.unlink(missing_ok=True)
             raise ConfigError(
                 f"The file {file} cannot be written ({error.strerror}): free some space, or change `output` in the party file."
             ) from None
@@ -58,9 +85,71 @@ class RunFolder:
         """Write plain data as indented JSON."""
         return self.write(name, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
 
-    def copy_config(self, name: str, source: Path) -> None:
-        """Keep a copy of a config file, with any password masked."""
-        self.write(name, masked_copy(source.read_text(encoding="utf-8")))
+    def _prove_writable(self) -> None:
+        """Hours of training must not end at a folder that could never have been written."""
+        try:
+            made = _make_folders(self.path)
+            for place in (self.path, self.path.parent) if (self.path / FINISHED).exists() else (self.path,):
+                probe = place / f".writable-{secrets.token_hex(4)}"
+                probe.touch()
+                probe.unlink()
+            for folder in made:
+                folder.rmdir()
+        except OSError as error:
+            raise self._unwritable(error.strerror) from None
+        if (self.path / FINISHED).exists() and self.path.is_mount():
+            raise ConfigError(
+                f"The run folder {self.path} holds a finished run and is a mounted disk, which cannot be renamed to make "
+                "room: change `output` in the party file to a folder inside it."
+            )
+
+    def _make_room(self) -> list[Path]:
+        """Move an older run aside and make the folder; returns the folders that were made, the inmost first."""
+        try:
+            if (self.path / FINISHED).exists():
+                other = _unused(self.path)
+                self.path.rename(other)
+                self.moved = other
+            return _make_folders(self.path)
+        except OSError as error:
+            raise self._unwritable(error.strerror) from None
+
+    def _empty(self, made: list[Path]) -> None:
+        with contextlib.suppress(OSError):  # what went wrong first is what the person has to hear of
+            for file in self._written:
+                file.unlink(missing_ok=True)
+            for folder in made:
+                folder.rmdir()
+            if self.moved is not None:
+                self.moved.rename(self.path)
+
+    def _unwritable(self, reason: str | None) -> ConfigError:
+        return ConfigError(
+            f"The run folder {self.path} cannot be written ({reason}): change `output` in the party file, or the folder's "
+            "permissions."
+        )
+
+
+def check_output(party: Party) -> None:
+    """Raise ConfigError where the run folder holds what a run must not move aside: the party's files or its data."""
+    kept = {"the party file": party.file, "the job file": party.job_file, "the key file": party.identity}
+    for what, file in {**kept, "the data": party.source}.items():
+        if file is not None and file.is_relative_to(party.output):
+            raise ConfigError(
+                f"In {party.file}, the key output names the folder {party.output}, in which {what} stands; name a folder "
+                "that nothing but runs will use, for example ../runs/NAME."
+            )
+
+
+def _as_bytes(data: bytes | str) -> bytes:
+    return data.encode() if isinstance(data, str) else data
+
+
+def _make_folders(path: Path) -> list[Path]:
+    """Make `path` and what is missing above it; returns what was made, the inmost first."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    return missing
 
 
 def _unused(path: Path) -> Path:

@@ -13,16 +13,16 @@ import numpy.typing as npt
 
 from parties.config.job import Job
 from parties.data.images import read_images
-from parties.data.prepare import Preparation
+from parties.data.prepare import Preparation, Prepared
 from parties.home import Home, Rows
 from vsplit.learn import runtime
 from vsplit.learn.batches import Split, split_by_date, split_by_seed
 from vsplit.learn.feature import FeatureState, feature_role, receive_split
 from vsplit.learn.label import LabelSide, LabelState, Predictions, label_role, send_split
-from vsplit.learn.models import Builder, InputShape, Store, build_bottom, build_top, imported, tabular
+from vsplit.learn.models import InputShape, Store, build_bottom, build_top, imported, tabular
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Target, build_optimizer, make_target
-from vsplit.protocol import Role
+from vsplit.protocol import ConfigError, Role, VsplitError
 
 R = TypeVar("R")
 Run = Callable[[Role[Any]], Any]
@@ -82,14 +82,23 @@ def private_seed(home: Home) -> int:
     return secrets.randbits(63) if seed is None else seed
 
 
-def check_inputs(home: Home) -> None:
-    """Prepare all usable rows and build the bottom model, as a run would. Raises ConfigError or DataError."""
+def check_model(home: Home) -> None:
+    """Look for the device, and build the bottom model for all usable rows, as a run does for those in common.
+
+    Reads no image. Raises ConfigError or DataError.
+    """
     settings = home.party.settings
     runtime.configure(settings.threads, settings.device)
     if home.contributes:
-        every = np.arange(len(home.keys.rows))
-        inputs = _inputs(home, home.keys.rows, Split(every, every, every))
-        build_bottom(_builder(home), inputs.shape, home.party.job.model.embedding, settings.device)
+        _, prepared = _prepared(home, home.keys.rows, np.arange(len(home.keys.rows)))
+        read = _images(home, home.keys.rows[:0])  # so that a missing Pillow is found now
+        _bottom(home, _shape(home, prepared, read))
+
+
+def check_inputs(home: Home) -> None:
+    """What `check_model` does, and read every image. Raises ConfigError or DataError."""
+    check_model(home)
+    _images(home, home.keys.rows)
 
 
 def train_feature(home: Home, rows: Rows, seed: int, run: Run) -> Trained:
@@ -103,7 +112,7 @@ def train_feature(home: Home, rows: Rows, seed: int, run: Run) -> Trained:
         split = split_by_seed(len(rows), _fractions(job), job.split.seed)
     inputs = _inputs(home, rows, split)
     runtime.seed(seed)
-    bottom = build_bottom(_builder(home), inputs.shape, plan.width, settings.device)
+    bottom = _bottom(home, inputs.shape)
     state = FeatureState(bottom, build_optimizer(plan, bottom.parameters()))
     run(feature_role(job.label_party, state, inputs.store, split, plan))
     return Trained(plan, split, rows, inputs, state)
@@ -146,7 +155,7 @@ def train_alone(home: Home, trained: Trained, seed: int, run: Run) -> Prediction
 
 def _label_state(home: Home, inputs: Inputs | None, plan: Plan, target: Target) -> LabelState:
     device = home.party.settings.device
-    bottom = build_bottom(_builder(home), inputs.shape, plan.width, device) if inputs else None
+    bottom = _bottom(home, inputs.shape) if inputs else None
     top = build_top(plan, target.outputs).to(device)
     parameters = [*(bottom.parameters() if bottom is not None else []), *top.parameters()]
     return LabelState(bottom, top, build_optimizer(plan, parameters))
@@ -178,22 +187,45 @@ def _fractions(job: Job) -> tuple[float, float, float]:
     return job.split.train, job.split.validation, job.split.test
 
 
-def _builder(home: Home) -> Builder:
-    bottom = home.party.settings.bottom
-    return imported(bottom.module) if bottom.module else tabular(bottom.hidden or ())
+def _bottom(home: Home, shape: InputShape) -> Any:
+    """This party's bottom model, fresh. Whatever a module of the user's own raises becomes a ConfigError."""
+    settings = home.party.settings
+    own, width = settings.bottom.module, home.party.job.model.embedding
+    if own is None:
+        return build_bottom(tabular(settings.bottom.hidden or ()), shape, width, settings.device)
+    try:
+        return build_bottom(imported(own), shape, width, settings.device)
+    except VsplitError as error:
+        raise type(error)(f"In {home.party.file}, the key bottom.module: {error}") from error
+    except Exception as error:
+        raise ConfigError(
+            f"In {home.party.file}, the key bottom.module names {own}, which raises {type(error).__name__} for {shape} and "
+            f"an embedding of {width}: {error}. Mend it; --debug shows where."
+        ) from error
+
+
+def _prepared(home: Home, rows: Rows, training: Rows) -> tuple[Preparation, Prepared]:
+    """These rows' features, prepared by what is learned from those at the positions `training` only."""
+    features = home.table.features.iloc[rows].reset_index(drop=True)
+    preparation = Preparation.fit(features, home.party.settings.data.categories, training)
+    return preparation, preparation.transform(features)
+
+
+def _images(home: Home, rows: Rows) -> npt.NDArray[np.uint8] | None:
+    wanted, table = home.party.settings.data.image, home.table
+    if table.images is None or wanted is None:
+        return None
+    return read_images(table.images.iloc[rows], wanted.size, wanted.channels, table.image_folder, table.where)
+
+
+def _shape(home: Home, prepared: Prepared, images: npt.NDArray[np.uint8] | None) -> InputShape:
+    image = None if images is None else (images.shape[1], images.shape[2], images.shape[3])
+    return InputShape(prepared.numeric.shape[1], tuple(prepared.vocabularies), image)
 
 
 def _inputs(home: Home, rows: Rows, split: Split) -> Inputs:
     """Prepare this party's features, fitted on the training rows only."""
-    settings, table = home.party.settings, home.table
-    features = table.features.iloc[rows].reset_index(drop=True)
-    preparation = Preparation.fit(features, settings.data.categories, split.train)
-    prepared = preparation.transform(features)
-    images, image_shape = None, None
-    if table.images is not None and settings.data.image is not None:
-        wanted = settings.data.image
-        images = read_images(table.images.iloc[rows], wanted.size, wanted.channels, table.image_folder)
-        image_shape = (wanted.channels, *wanted.size)
-    shape = InputShape(prepared.numeric.shape[1], tuple(prepared.vocabularies), image_shape)
-    store = Store(prepared.numeric, prepared.categories, images, settings.device)
-    return Inputs(preparation, shape, store)
+    preparation, prepared = _prepared(home, rows, split.train)
+    images = _images(home, rows)
+    store = Store(prepared.numeric, prepared.categories, images, home.party.settings.device)
+    return Inputs(preparation, _shape(home, prepared, images), store)

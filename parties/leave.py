@@ -12,21 +12,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from parties import report
 from parties.driver import Traffic
 from parties.events import Finished
 from parties.folder import FINISHED, RunFolder
 from parties.greeting import Greeting
 from parties.home import Home
 from parties.learning import Trained
-from parties.parts import save_part
+from parties.parts import save_part, trained_classes
+from parties.report import content as shown
+from parties.report.page import render_report
+from parties.report.words import METRIC_NAMES
 from psi import Alignment
 from psi.messages import ListSize, MaskedKeys, MatchCount, MatchPositions, TwiceMasked
 from vsplit import __version__
 from vsplit.learn import runtime
+from vsplit.learn.curves import curves
 from vsplit.learn.label import LabelState, Predictions
 from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
-from vsplit.learn.metrics import MAIN_METRIC, Comparison, compare, curves
+from vsplit.learn.metrics import MAIN_METRIC, Comparison, compare
 from vsplit.protocol import Message, VsplitError
 
 # Every kind of message that can cross, so that each has its line on what it reveals.
@@ -58,16 +61,19 @@ class Run:
 
 
 def feature(home: Home, folder: RunFolder, aligned: Alignment, trained: Trained, run: Run) -> Finished:
-    """Write a feature party's run folder."""
-    save_part(folder, home, trained)
-    return _finish(home, folder, aligned, trained, run, {}, [])
+    """Write a feature party's run folder. Raises ConfigError where it cannot be written."""
+    with folder.filling():
+        save_part(folder, home, trained)
+        return _finish(home, folder, aligned, trained, run, {}, [])
 
 
 def label(
     home: Home, folder: RunFolder, aligned: Alignment, trained: Trained, alone: Predictions, run: Run
 ) -> Finished:
-    """Judge the joint model beside the label party alone, and write the label party's run folder."""
-    save_part(folder, home, trained)
+    """Judge the joint model beside the label party alone, and write the label party's run folder.
+
+    Raises ConfigError where it cannot be written, DataError where a model's predictions are no finite numbers.
+    """
     truth = home.label_values(trained.rows)
     if trained.joint is None:
         raise ValueError("the label party has predictions")
@@ -75,14 +81,16 @@ def label(
     for name in ("validation", "test"):
         rows: npt.NDArray[np.int64] = getattr(trained.split, name)
         scores = (trained.plan.task, truth[rows], getattr(trained.joint, name), getattr(alone, name))
-        classes = list(home.labels.classes) if home.labels and trained.plan.task == "multiclass" else None
-        judged[name] = report.Judgement(
+        classes = list(trained_classes(home, trained)) if trained.plan.task == "multiclass" else None
+        judged[name] = shown.Judgement(
             comparison=compare(*scores, seed=_BOOTSTRAP_SEED), curves=curves(*scores, classes=classes)
         )
-    folder.write_json("metrics.json", {name: one.comparison for name, one in judged.items()})
-    folder.write("predictions.parquet", _predictions(home, trained, alone))
     lines = _headlines(home, judged["test"].comparison)
-    return _finish(home, folder, aligned, trained, run, judged, lines)
+    with folder.filling():
+        save_part(folder, home, trained)
+        folder.write_json("metrics.json", {name: one.comparison for name, one in judged.items()})
+        folder.write("predictions.parquet", _predictions(home, trained, alone))
+        return _finish(home, folder, aligned, trained, run, judged, lines)
 
 
 def _finish(
@@ -91,13 +99,12 @@ def _finish(
     aligned: Alignment,
     trained: Trained,
     run: Run,
-    judged: dict[str, report.Judgement],
+    judged: dict[str, shown.Judgement],
     lines: list[str],
 ) -> Finished:
     ended = datetime.now(UTC)
     content = _content(home, aligned, trained, run, judged, ended)
-    page = folder.path / "report.html"
-    report.write_report(page, content)
+    page = folder.write("report.html", render_report(content))
     lines = [*lines, f"{aligned.matched:,} records in common."]
     if folder.moved is not None:
         lines.append(f"The run that was in {folder.path} before now stands in {folder.moved}.")
@@ -123,7 +130,7 @@ def _finish(
 
 def _headlines(home: Home, test: Comparison) -> list[str]:
     metric = MAIN_METRIC[home.party.job.task]
-    name = report.METRIC_NAMES[metric]
+    name = METRIC_NAMES[metric]
     lines = []
     for what, key in (("together", "joint"), (f"{home.party.name} alone", "alone"), ("gain", "difference")):
         found = test[key][metric]  # type: ignore[literal-required]
@@ -139,14 +146,19 @@ def _predictions(home: Home, trained: Trained, alone: Predictions) -> bytes:
     tables = []
     for name in ("validation", "test"):
         rows = trained.rows[getattr(trained.split, name)]
-        columns: dict[str, Any] = {str(name): column.iloc[rows].to_numpy() for name, column in home.table.keys.items()}
-        columns |= {"row": rows, "split": name, "label": home.table.label.iloc[rows].to_numpy()}
+        found: dict[str, Any] = {"row": rows, "split": name, "label": home.table.label.iloc[rows].to_numpy()}
         for who, scores in (("joint", getattr(trained.joint, name)), ("alone", getattr(alone, name))):
             if scores.ndim == 1:
-                columns[who] = scores
+                found[who] = scores
             else:
-                columns |= {f"{who}_{each}": scores[:, code] for code, each in enumerate(home.labels.classes)}
-        tables.append(pd.DataFrame(columns))
+                classes = trained_classes(home, trained)
+                found |= {f"{who}_{each}": scores[:, code] for code, each in enumerate(classes)}
+        # A key column keeps its name, unless a column of the predictions has that name.
+        keys = {
+            f"key_{key}" if key in found else str(key): column.iloc[rows].to_numpy()
+            for key, column in home.table.keys.items()
+        }
+        tables.append(pd.DataFrame(keys | found))
     stream = io.BytesIO()
     pd.concat(tables, ignore_index=True).to_parquet(stream, index=False)
     return stream.getvalue()
@@ -157,11 +169,11 @@ def _content(
     aligned: Alignment,
     trained: Trained,
     run: Run,
-    judged: dict[str, report.Judgement],
+    judged: dict[str, shown.Judgement],
     ended: datetime,
-) -> report.ReportContent:
+) -> shown.ReportContent:
     job, party = home.party.job, home.party
-    return report.ReportContent(
+    return shown.ReportContent(
         job=job.job,
         task=job.task,
         party=party.name,
@@ -169,7 +181,7 @@ def _content(
         started=run.started.isoformat(timespec="seconds"),
         ended=ended.isoformat(timespec="seconds"),
         parties=[
-            report.Party(
+            shown.Party(
                 name=name,
                 role=member.role,
                 list_size=aligned.own_records if name == party.name else aligned.peer_records.get(name),
@@ -192,9 +204,9 @@ def _content(
     )
 
 
-def _records(home: Home, aligned: Alignment, trained: Trained) -> report.Records:
+def _records(home: Home, aligned: Alignment, trained: Trained) -> shown.Records:
     quality, split = home.keys.report, trained.split
-    return report.Records(
+    return shown.Records(
         own=home.table.rows,
         without_key=quality.missing,
         malformed=quality.malformed,
@@ -208,10 +220,10 @@ def _records(home: Home, aligned: Alignment, trained: Trained) -> report.Records
     )
 
 
-def _columns(home: Home, trained: Trained) -> report.Columns:
+def _columns(home: Home, trained: Trained) -> shown.Columns:
     shape = trained.inputs.shape if trained.inputs else None
     image = home.party.settings.data.image
-    return report.Columns(
+    return shown.Columns(
         names=list(home.table.features.columns),
         numeric=shape.numeric if shape else 0,
         categorical=len(shape.vocabularies) if shape else 0,
@@ -221,11 +233,11 @@ def _columns(home: Home, trained: Trained) -> report.Columns:
     )
 
 
-def _training(trained: Trained, run: Run) -> report.Training:
+def _training(trained: Trained, run: Run) -> shown.Training:
     progress = trained.state.progress
     history = trained.state.history if isinstance(trained.state, LabelState) else []
     epochs = [
-        report.Epoch(
+        shown.Epoch(
             number=number + 1,
             seconds=seconds,
             train_loss=history[number].train_loss if history else None,
@@ -239,13 +251,13 @@ def _training(trained: Trained, run: Run) -> report.Training:
         else "all epochs of the job were done"
     )
     kept = len(epochs) if progress.kept_epoch is None else progress.kept_epoch + 1
-    return report.Training(epochs=epochs, kept=kept, stopped=stopped)
+    return shown.Training(epochs=epochs, kept=kept, stopped=stopped)
 
 
-def _crossings(traffic: Traffic) -> list[report.Crossing]:
+def _crossings(traffic: Traffic) -> list[shown.Crossing]:
     reveals = {kind.__name__: kind.reveals for kind in KINDS}
     return [
-        report.Crossing(
+        shown.Crossing(
             direction=direction, party=peer, kind=kind, messages=count.messages, size=count.bytes, reveals=reveals[kind]
         )
         for (direction, peer, kind), count in traffic.counts.items()

@@ -17,20 +17,21 @@ from parties.config.job import Job
 from parties.config.party import Party
 from parties.driver import Traffic, drive
 from parties.events import Finished, Show, Step, step_of, waiting_step
-from parties.folder import RunFolder
+from parties.folder import RunFolder, check_output
 from parties.greeting import greet_features, greet_label
 from parties.home import Home, read_home
 from parties.identity import PrivateIdentity
-from parties.learning import private_seed, train_alone, train_feature, train_label
+from parties.learning import check_model, private_seed, train_alone, train_feature, train_label
 from parties.network.memory import MemoryNetwork
 from parties.network.sockets import Address, Listener, dial
 from parties.network.tls import TlsTransport
 from parties.pool import Pool
 from psi import CONTRACT, Alignment, align_feature, align_label
-from vsplit.protocol import ConfigError, Note, Role, VsplitError
+from vsplit.protocol import Note, Role, VsplitError
 
 R = TypeVar("R")
 
+ALONE = "training alone"
 # A list of a hundred million keys takes 3 GB on each side; who has more than that says so in a new version.
 MOST_RECORDS = 100_000_000
 
@@ -59,39 +60,16 @@ class Life:
         self.show(step_of(note))
 
 
-def check_identity(party: Party, identity: PrivateIdentity) -> None:
-    """Raise ConfigError unless the key at hand is the one that the job lists for this party."""
-    listed = party.job.identity_of(party.name)
-    if listed == identity.public:
-        return
-    owner = next((name for name in party.job.parties if party.job.identity_of(name) == identity.public), None)
-    whose = f"it belongs to {owner}" if owner else "the job lists it nowhere"
-    raise ConfigError(
-        f"The key that {party.file} names is not the one that the job lists for {party.name}; {whose}. Name the right key "
-        "file, or put this line into the job at every party: " + identity.public.line
-    )
-
-
-def load_identity(party: Party) -> PrivateIdentity:
-    """The party's own key, which must be the one that the job lists. Raises ConfigError."""
-    if party.job.needs_launch or party.identity is None:
-        raise ConfigError(
-            f"The job {party.job_file} says `identity: auto` or port 0, which only works with `vsplit launch` on one "
-            "machine; make a key with `vsplit identity new` and put its line into the job."
-        )
-    identity = PrivateIdentity.load(party.identity)
-    check_identity(party, identity)
-    return identity
-
-
 def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
     """Live one party's life; returns what to tell the people at home. Raises VsplitError."""
     life = Life(party, identity, show)
     show(Step("reading data"))
-    home = read_home(party)
+    check_output(party)
     folder = RunFolder(party.output)
-    folder.copy_config("job.yaml", party.job_file)
-    folder.copy_config("party.yaml", party.file)
+    folder.hold_configs(party)
+    home = read_home(party)
+    # A wrong device, package or bottom model is found before the others are met and anything has left.
+    check_model(home)
     seed = private_seed(home)
     with Pool(party.settings.threads) as pool:
         transport = connect(life)
@@ -104,7 +82,7 @@ def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
         run = leave.Run(life.started, transport.session.hex(), life.traffic, _epoch_seconds(life), farewell)
         if party.role == "feature":
             return leave.feature(home, folder, aligned, trained, run)
-        show(Step("training alone, to compare"))
+        show(Step(ALONE))
         alone = train_alone(home, trained, seed, lambda role: _drive_alone(life, role, pool))
         show(Step("judging"))
         return leave.label(home, folder, aligned, trained, alone, run)
@@ -135,7 +113,7 @@ def _with_the_others(
     else:
         run(greet_features(me, job.feature_parties, digests))
         secret = _order_secret(life.party)
-        folder.write("order.secret", secret, private=True)
+        folder.hold("order.secret", secret, private=True)
         aligned = run(
             align_label(
                 job.feature_parties,
@@ -161,7 +139,12 @@ def connect(life: Life) -> TlsTransport:
 
     if party.role == "label":
         listed = {name: job.identity_of(name) for name in job.feature_parties}
-        return Listener(life.identity, Address(*party.bind), listed, wait).gather(waiting)
+        listener = Listener(life.identity, Address(*party.bind), listed, wait)
+        try:
+            return listener.gather(waiting)
+        except BaseException:
+            listener.close()
+            raise
     address = Address(*job.host_and_port)
     return dial(life.identity, job.label_party, job.identity_of(job.label_party), address, wait=wait, waiting=waiting)
 
@@ -183,7 +166,7 @@ def _drive_alone(life: Life, role: Role[R], pool: Pool) -> R:
     endpoint = MemoryNetwork([life.party.name]).endpoint(life.party.name)
 
     def note(note: Note) -> None:
-        life.show(Step("training alone, to compare", note.done, note.total, note.text))
+        life.show(Step(ALONE, note.done, note.total, note.text))
 
     return drive(role, endpoint, pool, note=note)
 

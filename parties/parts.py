@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from parties.data.prepare import Preparation
 from parties.folder import RunFolder
 from parties.home import Home
@@ -59,12 +61,22 @@ def save_part(folder: RunFolder, home: Home, trained: Trained) -> None:
             "aggregate": plan.aggregate,
             "hidden": list(plan.top_hidden),
             "outputs": trained.target.outputs,
-            "classes": list(home.labels.classes) if home.labels else [],
+            "classes": list(trained_classes(home, trained)),
             "centre": trained.target.centre,
             "scale": trained.target.scale,
         }
         folder.write(TOP, weights(state.top))
     folder.write_json(DESCRIPTION, description)
+
+
+def trained_classes(home: Home, trained: Trained) -> tuple[str, ...]:
+    """The classes that the model has an output for, in the order of their codes; none in a regression.
+
+    In a multiclass task the last ones of the whole table may be absent among the shared records, and so have none.
+    """
+    if home.labels is None or trained.target is None:
+        return ()
+    return home.labels.classes[: trained.target.classes]
 
 
 def load_part(path: Path) -> Part:
@@ -77,6 +89,11 @@ def load_part(path: Path) -> Part:
         top = _load_top(path, description)
     except FileNotFoundError as error:
         raise ConfigError(f"{error.filename} is missing: {path} holds no whole model part.") from None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ConfigError(
+            f"The model part in {path} cannot be read: one of its files is damaged or of another run; copy the whole run "
+            "folder again, or train again."
+        ) from error
     return Part(description, preparation, bottom, top)
 
 

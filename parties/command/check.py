@@ -13,7 +13,7 @@ from parties.home import Home, read_home
 from parties.identity import PrivateIdentity
 from parties.learning import check_inputs
 from parties.life import check_identity
-from parties.report import bytes_text
+from parties.report.words import bytes_text
 
 
 def print_check(file: Path, console: Console) -> int:

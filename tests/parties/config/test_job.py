@@ -70,7 +70,7 @@ def test_a_whole_job_loads_with_its_defaults(tmp_path: Path) -> None:
 
 
 def test_the_ready_examples_load() -> None:
-    folder = Path(__file__).resolve().parents[2] / "configs"
+    folder = Path(__file__).resolve().parents[3] / "configs"
     for path in folder.glob("*/job.yaml"):
         assert load_job(path).job == path.parent.name
 

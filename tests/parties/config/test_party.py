@@ -86,7 +86,7 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
 
 
 def test_the_ready_examples_load() -> None:
-    folder = Path(__file__).resolve().parents[2] / "configs"
+    folder = Path(__file__).resolve().parents[3] / "configs"
     for path in folder.glob("*/*.yaml"):
         if path.name != "job.yaml":
             party = load_party(path)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from vsplit.learn import metrics
+from vsplit.learn import curves, metrics
 from vsplit.protocol import DataError
 
 Case = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
@@ -168,7 +168,7 @@ def test_one_class_in_the_truth_leaves_auc_out(value: int, undefined: set[str]) 
     result = metrics.compare("binary", truth, scores, scores, seed=0, resamples=20)
     for part in (result["joint"], result["alone"], result["difference"]):
         assert {name for name, estimate in part.items() if estimate is None} == undefined
-    assert "roc" not in metrics.curves("binary", truth, scores)
+    assert "roc" not in curves.curves("binary", truth, scores)
 
 
 def test_one_positive_row_still_has_an_interval() -> None:
@@ -247,7 +247,7 @@ def test_arrays_that_do_not_fit_are_refused(task: metrics.Task, truth: list[floa
 
 def test_binary_curves_are_short_and_keep_their_area() -> None:
     truth, joint, alone = binary(rows=5000)
-    found = metrics.curves("binary", truth, joint, alone)
+    found = curves.curves("binary", truth, joint, alone)
     json.dumps(found, allow_nan=False)
     for name, scores in (("joint", joint), ("alone", alone)):
         roc = found["roc"][name]
@@ -264,14 +264,14 @@ def test_binary_curves_are_short_and_keep_their_area() -> None:
 
 
 def test_the_first_step_of_recall_is_drawn_back_to_the_axis() -> None:
-    found = metrics.curves("binary", [0, 1, 0], [0.9, 0.5, 0.1])["precision_recall"]["joint"]
+    found = curves.curves("binary", [0, 1, 0], [0.9, 0.5, 0.1])["precision_recall"]["joint"]
     assert found == {"x": [1.0, 1.0, 0.0], "y": [pytest.approx(1 / 3), 0.5, 0.5]}
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=300), st.integers(3, 40))
 def test_thinned_positions_keep_both_ends_and_the_limit(steps: list[int], points: int) -> None:
     position = np.cumsum(steps)
-    shown = metrics._spread_over(position, points)
+    shown = curves._spread_over(position, points)
     assert len(shown) <= max(points, 1)
     assert (shown[0], shown[-1]) == (0, len(position) - 1)
     assert (np.diff(shown) > 0).all()
@@ -279,15 +279,15 @@ def test_thinned_positions_keep_both_ends_and_the_limit(steps: list[int], points
 
 def test_confusion_counts_true_rows_and_predicted_columns() -> None:
     scores = [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]
-    found = metrics.curves("multiclass", [0, 0, 1], scores, classes=["no", "yes"])
+    found = curves.curves("multiclass", [0, 0, 1], scores, classes=["no", "yes"])
     assert found == {"classes": ["no", "yes"], "confusion": {"joint": [[1, 1], [0, 1]]}}
     with pytest.raises(ValueError, match="names of classes"):
-        metrics.curves("multiclass", [0, 0, 1], scores, classes=["no"])
+        curves.curves("multiclass", [0, 0, 1], scores, classes=["no"])
 
 
 def test_regression_sample_spreads_over_the_truth_and_is_shared() -> None:
     truth = np.random.default_rng(0).permutation(1000.0 * np.arange(1000))
-    found = metrics.curves("regression", truth, truth + 1, truth - 1)["predictions"]
+    found = curves.curves("regression", truth, truth + 1, truth - 1)["predictions"]
     assert len(found["joint"]["x"]) <= 200
     assert found["joint"]["x"] == found["alone"]["x"]
     assert (min(found["joint"]["x"]), max(found["joint"]["x"])) == (0, 999_000)

@@ -20,7 +20,8 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from vsplit.learn.metrics import Bin, Estimates, Line
+from vsplit.learn.curves import Bin, Line
+from vsplit.learn.metrics import Estimates
 
 INK, PALE, JOINT, ALONE = "#27313b", "#c9d1d9", "#0b62a8", "#c8501e"
 SHADES = ("#0b62a8", "#6ea6d3", "#b9d3ea")  # training, validation and test

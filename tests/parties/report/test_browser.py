@@ -9,18 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parties.report import (
-    Columns,
-    Crossing,
-    Epoch,
-    Judgement,
-    Party,
-    Records,
-    ReportContent,
-    Training,
-    write_report,
-)
-from vsplit.learn.metrics import compare, curves
+from parties.report.content import Columns, Crossing, Epoch, Judgement, Party, Records, ReportContent, Training
+from parties.report.page import write_report
+from vsplit.learn.curves import curves
+from vsplit.learn.metrics import compare
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 

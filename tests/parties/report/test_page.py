@@ -13,23 +13,12 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from parties import plots
-from parties.report import (
-    Columns,
-    Crossing,
-    Epoch,
-    Judgement,
-    Party,
-    Records,
-    ReportContent,
-    Training,
-    bytes_text,
-    duration_text,
-    render_report,
-    score_text,
-    write_report,
-)
-from vsplit.learn.metrics import Comparison, Curves, Estimate, Task, compare, curves
+from parties.report import plots
+from parties.report.content import Columns, Crossing, Epoch, Judgement, Party, Records, ReportContent, Training
+from parties.report.page import render_report, write_report
+from parties.report.words import bytes_text, duration_text, score_text
+from vsplit.learn.curves import Curves, curves
+from vsplit.learn.metrics import Comparison, Estimate, Task, compare
 
 EVIL = "<script>alert('$x_1$ & \"y\"')</script>"
 VOID = {"meta", "link", "br", "img", "hr", "col", "input"}

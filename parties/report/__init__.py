@@ -1,0 +1,1 @@
+"""The report: what it shows (`content`), its words, its figures, and the page."""

@@ -1,0 +1,114 @@
+"""All that a report shows, as frozen records: what a life fills in and the page reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vsplit.learn.curves import Curves
+from vsplit.learn.metrics import Comparison
+
+PartyRole = Literal["label", "feature"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """One party of the job. Sizes are those that this report's party knows; None: it does not know."""
+
+    name: str
+    role: PartyRole
+    list_size: int | None = None  # keys in that party's list
+    overlap: int | None = None  # of these, how many are also in this report's party's list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """What became of this party's rows. `without_label` is None where the party has no label."""
+
+    own: int
+    without_key: int
+    repeated: int
+    listed: int
+    matched: int
+    train: int
+    validation: int
+    test: int
+    malformed: int = 0
+    without_label: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """One epoch; losses are None at a party that is not told them."""
+
+    number: int
+    seconds: float
+    train_loss: float | None = None
+    validation_loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """The epochs, the number of the one whose model was kept, and why training ended (a clause, no full stop)."""
+
+    epochs: Sequence[Epoch]
+    kept: int | None
+    stopped: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """Messages of one kind to or from one other party: how many, how many bytes, and what they reveal."""
+
+    direction: Literal["sent", "received"]
+    party: str
+    kind: str
+    messages: int
+    size: int
+    reveals: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """What this party's bottom model is fed: its columns' names, and how many inputs of each type they make."""
+
+    names: Sequence[str]
+    numeric: int
+    categorical: int
+    image: str | None = None
+    label: str | None = None
+    ignored: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What `vsplit.learn.metrics` found on one split; curves are drawn of the test split only."""
+
+    comparison: Comparison
+    curves: Curves | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportContent:
+    """All that a report shows. `started` and `ended` are ISO 8601 times, both with an offset or both without.
+
+    `test` and `validation` are None at a feature party. `versions` are names and versions of software, `caveats`
+    further plain sentences on what is not protected in this job.
+    """
+
+    job: str
+    task: Literal["binary", "multiclass", "regression"]
+    party: str
+    role: PartyRole
+    started: str
+    ended: str
+    parties: Sequence[Party]
+    records: Records
+    columns: Columns
+    training: Training
+    traffic: Sequence[Crossing]
+    versions: Mapping[str, str] = field(default_factory=dict)
+    test: Judgement | None = None
+    validation: Judgement | None = None
+    caveats: Sequence[str] = ()
