@@ -10,6 +10,10 @@ import msgspec
 
 from vsplit.protocol import Note
 
+READING, WAITING = "reading data", "waiting"
+BEFORE_MEETING = (READING, WAITING)
+"""The stages of a party that has met no other yet."""
+
 
 class Step(msgspec.Struct, tag="step", frozen=True):
     """How far a stage is: `done` of `total` (0: unknown), and figures in `text`."""
@@ -62,4 +66,4 @@ def step_of(note: Note) -> Step:
 
 def waiting_step(names: Sequence[str], left: float) -> Step:
     """The countdown while other parties are not there."""
-    return Step("waiting", 0, 0, f"for {' and '.join(names)}, {left:.0f} s left")
+    return Step(WAITING, 0, 0, f"for {' and '.join(names)}, {left:.0f} s left")

@@ -5,6 +5,7 @@ SPEC.md, section 3. Nothing about a record is sent before this has gone well.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -16,6 +17,9 @@ from vsplit.protocol import Message, MismatchError, Role, Send, receive
 PROTOCOL = 1
 MOST_KEYS = 4096
 _LIMIT = 1 << 20
+# Both may stand in a sentence on the other side's screen, so nothing but plain names gets there.
+_VERSION = re.compile(r"[0-9A-Za-z.+!_-]{1,40}")
+_KEY = re.compile(r"[0-9A-Za-z._-]{1,200}")
 
 
 class Greeting(Message, frozen=True, kw_only=True, eq=False):
@@ -28,12 +32,12 @@ class Greeting(Message, frozen=True, kw_only=True, eq=False):
     keys: dict[str, bytes]
 
     def check(self) -> None:
-        if len(self.version) > 40 or not self.version.isprintable():
-            raise ValueError("a version has at most 40 printable characters")
+        if not _VERSION.fullmatch(self.version):
+            raise ValueError("a version has at most 40 characters, as Python versions have them")
         if len(self.keys) > MOST_KEYS or any(len(digest) != DIGEST_BYTES for digest in self.keys.values()):
             raise ValueError("a job has fewer keys, and digests of another length")
-        if not all(len(key) <= 200 and key.isprintable() for key in self.keys):
-            raise ValueError("a key of a job is a short name")
+        if not all(_KEY.fullmatch(key) for key in self.keys):
+            raise ValueError("a key of a job is a short dotted name")
 
 
 def greet_features(me: str, feature_parties: Sequence[str], keys: Mapping[str, bytes]) -> Role[None]:

@@ -195,8 +195,8 @@ def _bottom(home: Home, shape: InputShape) -> Any:
         return build_bottom(tabular(settings.bottom.hidden or ()), shape, width, settings.device)
     try:
         return build_bottom(imported(own), shape, width, settings.device)
-    except VsplitError as error:
-        raise type(error)(f"In {home.party.file}, the key bottom.module: {error}") from error
+    except VsplitError:
+        raise
     except Exception as error:
         raise ConfigError(
             f"In {home.party.file}, the key bottom.module names {own}, which raises {type(error).__name__} for {shape} and "

@@ -16,7 +16,7 @@ from parties.config.digests import key_digests
 from parties.config.job import Job
 from parties.config.party import Party
 from parties.driver import Traffic, drive
-from parties.events import Finished, Show, Step, step_of, waiting_step
+from parties.events import READING, Finished, Show, Step, step_of, waiting_step
 from parties.folder import RunFolder, check_output
 from parties.greeting import greet_features, greet_label
 from parties.home import Home, read_home
@@ -63,7 +63,7 @@ class Life:
 def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
     """Live one party's life; returns what to tell the people at home. Raises VsplitError."""
     life = Life(party, identity, show)
-    show(Step("reading data"))
+    show(Step(READING))
     check_output(party)
     folder = RunFolder(party.output)
     folder.hold_configs(party)

@@ -8,9 +8,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from types import TracebackType
 from typing import Any, Self
+
+from vsplit.protocol import LocalError
 
 # A role cuts its work into pieces of some tens of milliseconds each, so fewer pieces than this are done sooner here.
 WORTH_SPAWNING = 12
@@ -24,7 +27,10 @@ class Pool:
         self._executor: ProcessPoolExecutor | None = None
 
     def run(self, function: Callable[..., Any], pieces: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """`function(*piece)` for each piece, in order; an exception of a piece is raised here."""
+        """`function(*piece)` for each piece, in order; an exception of a piece is raised here.
+
+        Raises LocalError when the system has ended a process of the pool.
+        """
         return self.collect(self.start(function, pieces))
 
     def start(self, function: Callable[..., Any], pieces: Sequence[tuple[Any, ...]]) -> object:
@@ -42,7 +48,13 @@ class Pool:
         if not isinstance(ticket, list):
             raise TypeError("a ticket comes from start")
         futures: list[Future[Any]] = ticket
-        return [future.result() for future in futures]
+        try:
+            return [future.result() for future in futures]
+        except BrokenProcessPool:
+            raise LocalError(
+                "A process that worked for this party was ended from outside, most likely because the machine's memory "
+                "ran out: give the party fewer `threads`, or the machine more memory."
+            ) from None
 
     def __enter__(self) -> Self:
         return self

@@ -3,74 +3,91 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from parties.command.disclosure import what_leaves
+from parties.command.identity import check_identity
+from parties.command.screen import say
+from parties.config.fields import AUTO
 from parties.config.party import Party, load_party
-from parties.home import Home, read_home
+from parties.folder import RunFolder, check_output
 from parties.identity import PrivateIdentity
-from parties.learning import check_inputs
-from parties.life import check_identity
-from parties.report.words import bytes_text
+
+if TYPE_CHECKING:
+    from parties.home import Home
 
 
 def print_check(file: Path, console: Console) -> int:
-    """Check a party file with its job, key and data; print a summary and the disclosure table. Raises VsplitError."""
+    """Check a party file with its job, key, data and run folder; print a summary and the disclosure table.
+
+    Raises VsplitError.
+    """
     party = load_party(file)
     _print_identity(party, console)
+    check_output(party)
+    RunFolder(party.output)
+    # What follows takes seconds to import; what is wrong with the files above shows at once.
+    from parties.home import read_home
+    from parties.learning import check_inputs
+
     home = read_home(party)
     check_inputs(home)
     _print_records(home, console)
     console.print(_disclosure(home))
-    console.print(
+    say(
+        console,
         "The figures hold if the other side's list is as long as this one, all records match and every epoch is trained. "
         "Nothing else leaves, besides the keys and signs of life of the connection.",
-        highlight=False,
     )
     return 0
 
 
 def _print_identity(party: Party, console: Console) -> None:
     job = party.job
-    console.print(f"{party.name}, {party.role} party of the job {job.job} ({job.task}).", highlight=False)
-    if job.parties[party.name].identity == "auto":
-        console.print("Identity: auto, made by `vsplit launch`; `vsplit run` needs a key.", highlight=False)
-    elif party.identity is not None:
-        identity = PrivateIdentity.load(party.identity)
-        if not job.needs_launch:
-            check_identity(party, identity)
-        console.print("Identity: the key file fits the job.", highlight=False)
+    say(console, f"{party.name}, {party.role} party of the job {job.job} ({job.task}).")
+    if job.parties[party.name].identity == AUTO:
+        say(console, "Identity: auto, made by `vsplit launch`; `vsplit run` needs a key.")
+    if party.identity is not None:
+        check_identity(party, PrivateIdentity.load(party.identity))
+        say(console, f"Key file: {party.identity}, closed to others.")
     if party.role == "label":
         host, port = party.bind
-        console.print(f"It listens on port {port} of {host}; the others dial {job.address}.", highlight=False)
+        say(console, f"It listens on port {port} of {host}; the others dial {job.address}.")
     else:
-        console.print(f"It dials {job.label_party} at {job.address} and opens no port.", highlight=False)
+        say(console, f"It dials {job.label_party} at {job.address} and opens no port.")
 
 
 def _print_records(home: Home, console: Console) -> None:
     quality = home.keys.report
-    console.print(
-        f"{home.table.rows:,} rows in {home.table.where}: {quality.usable:,} with a usable key, {quality.missing:,} without "
-        f"a key, {quality.malformed:,} with a malformed key, {quality.repeated_rows:,} with a repeated key"
-        + (f", {home.without_label:,} without a label" if home.party.role == "label" else "")
-        + ".",
-        highlight=False,
-        soft_wrap=True,
-    )
+    counts = {
+        "with a usable key": quality.usable,
+        "without a key": quality.missing,
+        "with a malformed key": quality.malformed,
+        "with a repeated key": quality.repeated_rows,
+    }
+    if home.party.role == "label":
+        counts["without a label"] = home.without_label
+    listed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    say(console, f"{home.table.rows:,} rows in {home.table.where}: {listed}.")
     if home.labels is not None and home.labels.classes:
-        counts = ", ".join(f"{name}" for name in home.labels.classes)
-        console.print(f"Label {home.party.settings.data.label}: {counts}.", highlight=False)
-    columns = ", ".join(home.table.features.columns)
-    console.print(f"{home.table.features.shape[1]} feature columns: {columns}.", highlight=False, soft_wrap=True)
+        classes = home.labels.classes
+        what = f"{classes[1]} counts as positive, {classes[0]} as negative"
+        listed = what if home.party.job.task == "binary" else ", ".join(classes)
+        say(console, f"Label {home.party.settings.data.label}: {listed}.")
+    columns = ", ".join(map(str, home.table.features.columns)) or "none"
+    say(console, f"{home.table.features.shape[1]} feature columns: {columns}.")
 
 
 def _disclosure(home: Home) -> Table:
+    from parties.command.disclosure import what_leaves
+    from parties.report.words import bytes_text
+
     table = Table(title=f"What this job lets leave {home.party.name}", title_justify="left", show_lines=True)
-    table.add_column("message")
+    table.add_column("message", no_wrap=True)
     table.add_column("to")
-    table.add_column("times", justify="right")
+    table.add_column("times", justify="right", no_wrap=True)
     table.add_column("about", justify="right", no_wrap=True)
     table.add_column("what it reveals there")
     for row in what_leaves(home):

@@ -7,18 +7,19 @@ another job; 6 another party is absent or the link to it is lost; 130 interrupte
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 from rich.console import Console
 
 from parties.command.screen import Screen, print_end, print_failure
-from parties.events import Event, Failed, Finished, JsonLines
+from parties.events import READING, Event, Failed, Finished, JsonLines, Step
 from vsplit import __version__
 from vsplit.protocol import VsplitError
 
@@ -41,6 +42,10 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Entry point of the console script."""
+    # A bottom model of the user's own may stand in the folder in which the command is given. It is looked for last, so
+    # that no file there hides a package.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
     app()
 
 
@@ -54,10 +59,14 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Show the versi
 @app.command()
 def demo(debug: DebugOption = False) -> None:
     """Run the thyroid example on this machine: two parties, two processes, real data."""
-    from parties.command.demo import run_demo
+
+    def command() -> int:
+        from parties.command.demo import run_demo
+
+        return run_demo(console, debug=debug)
 
     console = Console()
-    _guard(lambda: run_demo(console, debug=debug), _printer(console), debug)
+    _guard(command, _printer(console), debug)
 
 
 @app.command()
@@ -67,24 +76,25 @@ def run(
     events: Annotated[bool, typer.Option("--events", hidden=True)] = False,
 ) -> None:
     """Live one party's life: align, train, judge, and leave a run folder."""
-    console = Console()
     if events:
-        write = JsonLines()
+        write = JsonLines(_own_stdout())
         _guard(lambda: _live(party, write), write, debug)
         return
+    console = Console()
+    ends: list[Finished] = []
     with Screen([party.stem], console) as screen:
-        ends: list[Event] = []
 
         def show(event: Event) -> None:
             screen.show(party.stem, event)
             if isinstance(event, Finished):
                 ends.append(event)
 
-        failed = _attempt(lambda: _live(party, show), debug)
+        outcome = _attempt(lambda: _live(party, show), debug)
+        if isinstance(outcome, Failed):
+            show(outcome)
     for end in ends:
-        if isinstance(end, Finished):
-            print_end(console, party.stem, end)
-    _leave(failed, _printer(console))
+        print_end(console, party.stem, end)
+    _leave(outcome, _printer(console))
 
 
 @app.command()
@@ -93,19 +103,27 @@ def launch(
     debug: DebugOption = False,
 ) -> None:
     """Run every party of a folder on this machine, one process each, on one screen."""
-    from parties.command.launch import launch as launch_folder
+
+    def command() -> int:
+        from parties.command.launch import launch as launch_folder
+
+        return launch_folder(folder, console, debug=debug)
 
     console = Console()
-    _guard(lambda: launch_folder(folder, console, debug=debug), _printer(console), debug)
+    _guard(command, _printer(console), debug)
 
 
 @app.command()
 def check(party: PartyArgument, debug: DebugOption = False) -> None:
     """Read config and data, connect to nobody, and say what would go wrong and what would leave this party."""
-    from parties.command.check import print_check
+
+    def command() -> int:
+        from parties.command.check import print_check
+
+        return print_check(party, console)
 
     console = Console()
-    _guard(lambda: print_check(party, console), _printer(console), debug)
+    _guard(command, _printer(console), debug)
 
 
 @identity_app.command("new")
@@ -130,15 +148,27 @@ def identity_show(
 
 
 def _live(file: Path, show: Callable[[Event], None]) -> int:
+    from parties.command.identity import load_identity
     from parties.command.launch import launched
     from parties.config.party import load_party
-    from parties.life import live, load_identity
 
     party = load_party(file)
     started = launched(party)
     party, identity = started if started else (party, load_identity(party))
+    show(Step(READING))
+    # This takes seconds; what is wrong with the files above shows at once.
+    from parties.life import live
+
     show(live(party, identity, show))
     return 0
+
+
+def _own_stdout() -> TextIO:
+    """This process's standard output for events alone; whatever else is printed goes where errors go."""
+    sys.stdout.flush()
+    own = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return own
 
 
 def _printer(console: Console) -> Callable[[Event], None]:
@@ -162,7 +192,9 @@ def _leave(outcome: Failed | int, show: Callable[[Event], None]) -> None:
 
 def _attempt(command: Callable[[], int], debug: bool) -> Failed | int:
     """Run a command; any failure becomes one sentence and an exit code, with a traceback only where it is asked for."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _as_interrupt)
     try:
         return command()
     except (VsplitError, KeyboardInterrupt, Exception) as error:
@@ -175,7 +207,7 @@ def _failure(error: BaseException) -> Failed:
     if isinstance(error, VsplitError):
         return Failed(str(error), error.exit_code)
     if isinstance(error, KeyboardInterrupt):
-        return Failed("Interrupted; the other parties were told.", INTERRUPTED)
+        return Failed("Interrupted here; every party that this one was connected to was told.", INTERRUPTED)
     return Failed(
         f"An error that vsplit did not foresee ({type(error).__name__}): run the command again with --debug, and report "
         "what it shows.",

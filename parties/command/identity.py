@@ -1,4 +1,4 @@
-"""`vsplit identity`: making keys and showing lines."""
+"""`vsplit identity`: making keys and showing lines; and a party's own key, held against its job."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from parties.config.fields import AUTO
+from parties.config.party import Party
 from parties.identity import PrivateIdentity
 from vsplit.protocol import ConfigError
 
@@ -30,3 +32,28 @@ def show_identity(key: Path) -> int:
     """Print the line of an existing key."""
     typer.echo(PrivateIdentity.load(key).public.line)
     return 0
+
+
+def load_identity(party: Party) -> PrivateIdentity:
+    """The party's own key, which must be the one that the job lists. Raises ConfigError."""
+    if party.job.needs_launch or party.identity is None:
+        raise ConfigError(
+            f"The job {party.job_file} says `identity: auto` or port 0, which only works with `vsplit launch` on one "
+            "machine; make a key with `vsplit identity new` and put its line into the job."
+        )
+    identity = PrivateIdentity.load(party.identity)
+    check_identity(party, identity)
+    return identity
+
+
+def check_identity(party: Party, identity: PrivateIdentity) -> None:
+    """Raise ConfigError unless the key at hand is the one that the job lists for this party."""
+    listed = {name: member.identity for name, member in party.job.parties.items()}
+    if listed[party.name] in (AUTO, identity.public.line):
+        return
+    owner = next((name for name, line in listed.items() if line == identity.public.line), None)
+    whose = f"it belongs to {owner}" if owner else "the job lists it nowhere"
+    raise ConfigError(
+        f"The key that {party.file} names is not the one that the job lists for {party.name}; {whose}. Name the right key "
+        "file, or put this line into the job at every party: " + identity.public.line
+    )

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import yaml
 from rich.console import Console
 
+from parties.command.children import Child, exit_code, run_children
+from parties.command.identity import check_identity
 from parties.command.screen import Screen, print_end, print_failure
 from parties.config.party import Party, load_party
-from parties.events import Failed, Finished, read_event
+from parties.events import Finished
 from parties.identity import PrivateIdentity
 from parties.network.sockets import free_port
 from vsplit.protocol import ConfigError
@@ -36,36 +32,34 @@ class _Filled(msgspec.Struct):
     identities: dict[str, str]
 
 
-@dataclass(slots=True)
-class _Child:
-    party: Party
-    process: subprocess.Popen[str]
-    end: Finished | Failed | None = None
-    last_words: str = ""
-
-
 def launch(folder: Path, console: Console, *, debug: bool = False, port: int | None = None) -> int:
-    """Run all parties of `folder` to their end; returns the exit code of the first that failed, or 0.
+    """Run all parties of `folder` to their end; returns 0, or the exit code of the party that was at fault.
 
     Fills in identities that are `auto` and a port 0 (or takes `port`). Raises ConfigError.
     """
     parties = find_parties(folder)
     with tempfile.TemporaryDirectory(prefix="vsplit-") as secret:
         _fill(Path(secret), parties, port)
+        # With -P, a folder of the user's that happens to be called `parties` does not hide this program.
+        command = [sys.executable, "-P", "-m", "parties", "run", "--events", *(["--debug"] if debug else [])]
         with Screen([party.name for party in parties], console) as screen:
-            children = [_start(party, Path(secret), debug) for party in parties]
-            with _interrupts_passed_on(children):
-                _watch(children, screen)
-    for child in sorted(children, key=lambda child: child.party.role):
-        if isinstance(child.end, Finished):
-            print_end(console, child.party.name, child.end)
-        elif child.end is not None:
-            print_failure(console, child.party.name, child.end)
-            if child.last_words:
-                console.print(child.last_words, markup=False, highlight=False)
-    failures = [child.end.exit_code for child in children if isinstance(child.end, Failed)]
-    # A party that only tells of another's failure is less use than that other's own word.
-    return min(failures, default=0)
+            children = run_children(
+                {party.name: [*command, str(party.file)] for party in parties},
+                os.environ | {_FOLDER_VARIABLE: secret, "PYTHONUNBUFFERED": "1"},
+                screen.show,
+            )
+    for child in sorted(children, key=lambda child: child.order):
+        _print(child, console, debug)
+    return exit_code(children)
+
+
+def _print(child: Child, console: Console, debug: bool) -> None:
+    if isinstance(child.end, Finished):
+        print_end(console, child.name, child.end)
+    elif child.end is not None:
+        print_failure(console, child.name, child.end)
+        if debug:
+            console.print("\n".join(child.last_words), markup=False, highlight=False, soft_wrap=True)
 
 
 def find_parties(folder: Path) -> list[Party]:
@@ -86,6 +80,7 @@ def find_parties(folder: Path) -> list[Party]:
             )
         if names.count(party.name) > 1:
             raise ConfigError(f"{folder} holds more than one party file for {party.name}; keep one.")
+    _check_outputs(parties)
     missing = [name for name in job.parties if name not in names]
     if missing:
         raise ConfigError(f"{folder} holds no party file for {' and '.join(missing)}, which the job {job_file} lists.")
@@ -102,7 +97,21 @@ def launched(party: Party) -> tuple[Party, PrivateIdentity] | None:
     key = Path(folder) / f"{party.name}.key"
     if not key.exists() and party.identity is not None:
         key = party.identity
-    return dataclasses.replace(party, job=job), PrivateIdentity.load(key)
+    party = dataclasses.replace(party, job=job)
+    identity = PrivateIdentity.load(key)
+    check_identity(party, identity)
+    return party, identity
+
+
+def _check_outputs(parties: list[Party]) -> None:
+    """Two run folders of which one is or holds the other would overwrite each other's files."""
+    for number, party in enumerate(parties):
+        for other in parties[:number]:
+            if party.output.is_relative_to(other.output) or other.output.is_relative_to(party.output):
+                raise ConfigError(
+                    f"{party.file} and {other.file} name the same run folder in `output` ({party.output}), or one inside the "
+                    "other; give each party its own."
+                )
 
 
 def _is_party_file(file: Path) -> bool:
@@ -127,71 +136,3 @@ def _fill(secret: Path, parties: list[Party], port: int | None) -> None:
             identities[name] = key.public.line
     address = f"[{host}]:{chosen}" if ":" in host else f"{host}:{chosen}"
     (secret / _JOB).write_bytes(msgspec.json.encode(_Filled(address, identities)))
-
-
-def _start(party: Party, secret: Path, debug: bool) -> _Child:
-    command = [sys.executable, "-m", "parties", "run", "--events", *(["--debug"] if debug else []), str(party.file)]
-    process = subprocess.Popen(  # noqa: S603 - this very program, with a path of the user's own
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        env=os.environ | {_FOLDER_VARIABLE: str(secret), "PYTHONUNBUFFERED": "1"},
-    )
-    return _Child(party, process)
-
-
-def _watch(children: list[_Child], screen: Screen) -> None:
-    """Show every child's events until all have ended."""
-    readers = [threading.Thread(target=_read, args=(child, screen), daemon=True) for child in children]
-    readers += [threading.Thread(target=_keep_last_words, args=(child,), daemon=True) for child in children]
-    for reader in readers:
-        reader.start()
-    for child in children:
-        child.process.wait()
-    for reader in readers:
-        reader.join()
-    for child in children:
-        if child.end is None:
-            code = child.process.returncode
-            how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            child.end = Failed(f"The process of this party {how} and left no word.", code if code > 0 else 1)
-
-
-def _read(child: _Child, screen: Screen) -> None:
-    if child.process.stdout is None:
-        return
-    for line in child.process.stdout:
-        try:
-            event = read_event(line)
-        except msgspec.DecodeError:
-            continue  # a library of the user's own module may print what it likes
-        if isinstance(event, Finished | Failed):
-            child.end = event
-        screen.show(child.party.name, event)
-
-
-def _keep_last_words(child: _Child) -> None:
-    if child.process.stderr is not None:
-        child.last_words = child.process.stderr.read()[-20_000:].strip()
-
-
-@contextlib.contextmanager
-def _interrupts_passed_on(children: list[_Child]) -> Iterator[None]:
-    """Ctrl-C reaches the children; this process stays to hear what they say."""
-
-    def pass_on(_number: int, _frame: object) -> None:
-        for child in children:
-            if child.process.poll() is None:
-                child.process.send_signal(signal.SIGINT)
-
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for child in children:
-            if child.process.poll() is None:
-                child.process.terminate()

@@ -1,7 +1,8 @@
-"""Screens: one party's progress, and a launch's, where every party has its line."""
+"""Screens: one party's progress, and a launch's, where every party has its line; and the last lines of both."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -16,17 +17,23 @@ from rich.text import Text
 from parties.events import Event, Failed, Finished, Step
 
 _PLAIN_PAUSE = 5.0  # seconds between two lines about the same stage where the output is no terminal
+_WIDE = 110  # columns of a terminal that has room for bars beside the figures
+_BAR = 24
 
 
 class Screen:
-    """The progress of one or more parties, drawn in place on a terminal and line by line elsewhere."""
+    """The progress of one or more parties, drawn in place on a terminal and line by line elsewhere.
+
+    `show` may be called from several threads.
+    """
 
     def __init__(self, parties: Sequence[str], console: Console) -> None:
         self._console = console
-        self._steps: dict[str, Event | None] = dict.fromkeys(parties)
+        self._events: dict[str, Event | None] = dict.fromkeys(parties)
         self._told: dict[str, tuple[str, float]] = {}
         self._began = time.monotonic()
-        self._live = Live(self._table(), console=console, refresh_per_second=8, transient=False)
+        self._lock = threading.Lock()
+        self._live = Live(get_renderable=self._table, console=console, refresh_per_second=8)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -37,56 +44,70 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live.is_started:
-            self._live.update(self._table(), refresh=True)
             self._live.stop()
 
     def show(self, party: str, event: Event) -> None:
         """Show what `party` does now."""
-        self._steps[party] = event
-        if self._live.is_started:
-            self._live.update(self._table())
-        elif isinstance(event, Step):
-            self._tell(party, event)
+        with self._lock:
+            self._events[party] = event
+            if isinstance(event, Step) and not self._live.is_started:
+                self._tell(party, event)
 
     def _tell(self, party: str, step: Step) -> None:
         stage, at = self._told.get(party, ("", 0.0))
         now = time.monotonic()
-        if step.stage == stage and now - at < _PLAIN_PAUSE and step.done != step.total:
+        ended = step.total > 0 and step.done == step.total
+        if step.stage == stage and now - at < _PLAIN_PAUSE and not ended:
             return
         self._told[party] = (step.stage, now)
-        figures = f" {step.done:,} of {step.total:,}" if step.total else ""
-        text = f", {step.text}" if step.text else ""
-        self._console.print(f"{now - self._began:6.1f} s  {party}: {step.stage}{figures}{text}", highlight=False)
+        say(self._console, f"{now - self._began:6.1f} s  {party}: {_words(step)}")
 
     def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for width in (None, 32, 24, None):
-            table.add_column(no_wrap=True, width=width)
-        for party, event in self._steps.items():
-            table.add_row(Text(party, style="bold"), *_cells(event))
-        table.add_row("", Text(f"{time.monotonic() - self._began:.0f} s", style="dim"), "", "")
+        """One line a party. Only the last column changes its width, so that nothing jumps."""
+        table = Table(box=None, pad_edge=False, show_header=False, expand=True)
+        table.add_column(no_wrap=True, width=max(len(party) for party in self._events))
+        bars = self._console.width >= _WIDE
+        if bars:
+            table.add_column(width=_BAR)
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        for party, event in list(self._events.items()):
+            table.add_row(Text(party, style="bold"), *([_bar(event)] if bars else []), _line(event))
+        table.add_row("", *([""] if bars else []), Text(f"{time.monotonic() - self._began:.0f} s", style="dim"))
         return table
 
 
-def _cells(event: Event | None) -> tuple[Text, ProgressBar | Text, Text]:
+def _bar(event: Event | None) -> ProgressBar | Text:
+    if isinstance(event, Step) and event.total:
+        return ProgressBar(event.total, event.done, width=_BAR)
+    return Text("")
+
+
+def _line(event: Event | None) -> Text:
     if isinstance(event, Finished):
-        return Text("done", style="green"), Text(""), Text("")
+        return Text("done", style="green")
     if isinstance(event, Failed):
-        return Text("failed", style="red"), Text(""), Text("")
-    if event is None:
-        return Text("starting", style="dim"), Text(""), Text("")
-    bar = ProgressBar(event.total, event.done, width=24) if event.total else Text("")
-    count = f"{event.done:,}/{event.total:,}  " if event.total else ""
-    return Text(event.stage), bar, Text(count + event.text, style="dim")
+        return Text("failed", style="red")
+    return Text("starting", style="dim") if event is None else Text(_words(event))
+
+
+def _words(step: Step) -> str:
+    figures = f" {step.done:,}/{step.total:,}" if step.total else ""
+    return f"{step.stage}{figures}{'  ' + step.text if step.text else ''}"
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print a sentence as it is, without reading markup into names; only a terminal breaks its lines, between words."""
+    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
 
 
 def print_end(console: Console, party: str, event: Finished) -> None:
     """The last lines of a party that came to a good end."""
     for line in event.lines:
-        console.print(f"{party}: {line}", highlight=False)
-    console.print(f"{party}: report {event.report}", highlight=False, soft_wrap=True)
+        say(console, f"{party}: {line}")
+    # A path that is broken over two lines cannot be clicked or copied.
+    console.print(Text(f"{party}: report {event.report}"), soft_wrap=True)
 
 
 def print_failure(console: Console, party: str, event: Failed) -> None:
     """The sentence of a party that failed."""
-    console.print(Text(f"{party}: {event.sentence}" if party else event.sentence, style="red"), soft_wrap=True)
+    say(console, f"{party}: {event.sentence}" if party else event.sentence, style="red")

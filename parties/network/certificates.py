@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import NameOID
@@ -50,7 +51,10 @@ def shown_identity(certificate: bytes | None) -> PublicIdentity | None:
     """The public key of a DER certificate that the other side showed; None where there is none, or of another kind."""
     if certificate is None:
         return None
-    key = x509.load_der_x509_certificate(certificate).public_key()
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None  # OpenSSL is less strict than this parser, so what passed the handshake may still fail here
     return PublicIdentity(key.public_bytes_raw()) if isinstance(key, Ed25519PublicKey) else None
 
 

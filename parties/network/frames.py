@@ -41,6 +41,10 @@ class Type(IntEnum):
     DONE = 5
 
 
+_TYPES = {int(kind): kind for kind in Type}
+_BEFORE_WELCOME = (Type.WELCOME, Type.STOP)
+
+
 class FrameError(ValueError):
     """Bytes that are no frame of this session. The sentence goes on from "<party> sent"."""
 
@@ -119,11 +123,13 @@ class FrameReader:
 
     def _begin_frame(self) -> None:
         magic, kind, length, session, sequence, self.acknowledged, total = HEAD.unpack(self._head)
-        if magic != MAGIC or kind not in list(Type):
+        frame = _TYPES.get(kind)
+        if magic != MAGIC or frame is None:
             raise FrameError("bytes that are no vsplit frame")
-        frame = Type(kind)
-        if self.session not in (NO_SESSION, session):
+        if session != self.session and self.session != NO_SESSION:
             raise FrameError("a frame of another session")
+        if self.session == NO_SESSION and frame not in _BEFORE_WELCOME:
+            raise FrameError("a frame before its welcome")
         if frame is not Type.DATA:
             if length > MOST_CONTROL:
                 raise FrameError("a control frame that is too long")

@@ -5,16 +5,22 @@ The transport calls `read`, `write` and `beat` whenever there is time; all of th
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections import deque
 from collections.abc import Sequence
 
 from parties.network.frames import NO_SESSION, Arrived, Control, FrameError, FrameReader, FrameWriter, Type
-from parties.network.transport import QUEUE, stop_sentence
+from parties.network.transport import QUEUE, stop_sentence, too_long
 from vsplit.protocol import Bytes, MismatchError, PeerLost, ProtocolError, StoppedError, VsplitError
 
 # No single message may be longer, whatever a role would take.
 MOST_MESSAGE = 1 << 30
+# What a message that waits costs beside its bytes: without it, a flood of empty messages would fill the memory.
+_OVERHEAD = 512
+# So many control frames are read at a time: a peer that sends nothing else must not hold up the other links.
+_MOST_CONTROLS = 256
+_MOST_LEFTOVERS = 512  # reads, each of a TLS record, that empty a stream before it is closed
 
 
 class Link:
@@ -32,10 +38,14 @@ class Link:
         self.done = False  # the peer said that no more will come
         self.closed = False  # and then it closed the link
         self.limit = 0  # what a role takes that waits right now
+        self.pressed = False  # a role waits for room in the queue to the peer
+        self.broken = False  # the other side is gone, so no more will come than what is here
+        self.more = False  # `read` left off although there may be more
         self._reader = FrameReader(MOST_MESSAGE)
         self._reader.session = session
         self._writer = FrameWriter(session)
         self._received = 0
+        self._controls = 0
         self._inbox_bytes = 0
         self._outbox: deque[memoryview] = deque()
         self._outbox_bytes = 0
@@ -53,7 +63,7 @@ class Link:
         """There is room for more that the role has not asked for, or the role waits."""
         if self.failure is not None or self.closed:
             return False
-        return self._inbox_bytes + self._reader.pending < QUEUE or not self._enough
+        return self.broken or self._inbox_bytes + self._reader.pending < QUEUE or not self._enough
 
     @property
     def wants_to_write(self) -> bool:
@@ -63,7 +73,12 @@ class Link:
     @property
     def full(self) -> bool:
         """The queue to the peer holds all that it may."""
-        return self._outbox_bytes >= QUEUE
+        return self._outbox_bytes >= QUEUE and not self.closed
+
+    @property
+    def unasked(self) -> bool:
+        """A message, or a part of one, has come that no role has asked for."""
+        return bool(self.inbox) or self._reader.total > 0
 
     @property
     def _enough(self) -> bool:
@@ -71,6 +86,8 @@ class Link:
 
     def queue(self, parts: Sequence[memoryview]) -> None:
         """Queue one message. The transport asks `full` first."""
+        if self.closed:
+            return  # the peer said that it has all that it needs, and has gone
         for frame in self._writer.message(parts, self._received):
             self._put(frame)
 
@@ -78,22 +95,34 @@ class Link:
         """Queue one control frame."""
         self._put(self._writer.control(kind, self._received, payload))
 
+    def stop(self, word: str) -> None:
+        """Say why this side ends the session, ahead of all that has not begun to leave."""
+        while len(self._outbox) > 1:
+            self._outbox_bytes -= len(self._outbox.pop())
+        self.say(Type.STOP, word.encode("ascii"))
+
     def take(self) -> Bytes | None:
         """The next message that has come, if any."""
         if not self.inbox:
             return None
         data = self.inbox.popleft()
-        self._inbox_bytes -= len(data)
+        self._inbox_bytes -= len(data) + _OVERHEAD
         return data
+
+    def expect(self, limit: int) -> None:
+        """A role waits for a message of at most `limit` bytes; 0: none waits any more."""
+        self.limit = limit
+        self._check_length()
 
     def read(self, now: float) -> bool:
         """Read all that has come, as far as there is room; True if anything came."""
-        came = False
+        came = self.more = False
+        self._controls = 0
         try:
             while self.wants_to_read:
                 count = self.stream.recv_into(self._reader.room())
                 if count == 0:
-                    self._closed()
+                    self._lose("was closed by the other side")
                     return True
                 came = True
                 self._heard = now
@@ -102,14 +131,17 @@ class Link:
                 self._check_length()
                 if self.inbox and not self.stream.pending():
                     return True  # TLS holds nothing back, so the next poll sees whatever comes
+                if self._controls >= _MOST_CONTROLS:
+                    self.more = True
+                    return True
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return came
         except FrameError as error:
             self._end(ProtocolError(self.peer, f"{self.peer} sent {error}."))
         except ssl.SSLError as error:
-            self._end(self._refusal(error))
+            self._refuse(error)
         except OSError as error:
-            self._end(PeerLost(self.peer, self._lost(f"broke ({error.strerror or 'no reason given'})")))
+            self._lose(f"broke ({error.strerror or 'no reason given'})")
         return True
 
     def write(self, now: float) -> bool:
@@ -132,23 +164,36 @@ class Link:
             # What the peer said before the link broke counts for more than the break: look for it first.
             self._outbox.clear()
             self._outbox_bytes = 0
+            self.broken = True
             self.read(now)
-            self._end(PeerLost(self.peer, self._lost("broke while this party was sending")))
+            if not self.more:
+                self._lose("broke while this party was sending")
         return wrote
 
     def beat(self, now: float) -> None:
         """Show that this side is alive, and see whether the other is."""
-        if self.failure is not None or self.done:
+        if self.failure is not None or self.closed:
             return
         if now - self._spoke > self._wait / 4 and not self._outbox:
             self.say(Type.BEAT)
             self.write(now)
-        if now - self._heard > self._wait:
-            self._end(PeerLost(self.peer, self._lost(f"has been silent for {self._wait:g} s")))
+        if not self.wants_to_read and not self.pressed:
+            self._heard = now  # this side does not listen, as its queue is full: it cannot call the other side silent
+        elif now - self._heard > self._wait:
+            self._lose(f"has been silent for {self._wait:g} s")
 
     def fail(self, error: VsplitError) -> None:
         """The link is of no more use because of `error`."""
         self._end(error)
+
+    def close(self) -> None:
+        """Close the stream. What came and nobody read is read first: it would turn the close into a reset, and a
+        reset may overtake the last words of this side."""
+        with contextlib.suppress(OSError):
+            for _ in range(_MOST_LEFTOVERS):
+                if not self.stream.recv(1 << 14):
+                    break
+        self.stream.close()
 
     def _put(self, frame: bytes) -> None:
         self._outbox.append(memoryview(frame))
@@ -159,9 +204,11 @@ class Link:
             if self.done:
                 raise FrameError("a message after its last")
             self.inbox.append(event.data)
-            self._inbox_bytes += len(event.data)
+            self._inbox_bytes += len(event.data) + _OVERHEAD
             self._received = event.sequence
-        elif event.type is Type.STOP:
+            return
+        self._controls += 1
+        if event.type is Type.STOP:
             word = event.payload.decode("ascii", "replace")
             self._end(StoppedError(self.peer, stop_sentence(self.peer, word)))
         elif event.type is Type.DONE:
@@ -173,30 +220,32 @@ class Link:
 
     def _check_length(self) -> None:
         if self.limit and not self.inbox and self._reader.total > self.limit:
-            raise FrameError(
-                f"a message of {self._reader.total:,} bytes where at most {self.limit:,} are allowed",
+            self._end(too_long(self.peer, self._reader.total, self.limit))
+
+    def _refuse(self, error: ssl.SSLError) -> None:
+        # In TLS 1.3 a client that is refused learns of it only after its handshake, by an alert.
+        if self.session == NO_SESSION and error.reason and "ALERT" in error.reason:
+            self._end(
+                MismatchError(
+                    self.peer,
+                    f"{self.peer} does not accept this party's identity: send it the line of your key again and see "
+                    "that both sides use the same job file.",
+                )
             )
+        else:
+            self._lose("broke in its encryption layer")
 
-    def _refusal(self, error: ssl.SSLError) -> VsplitError:
-        # In TLS 1.3 a client that is refused learns of it only now, by an alert.
-        if error.reason and "ALERT" in error.reason:
-            return MismatchError(
-                self.peer,
-                f"{self.peer} does not accept this party's identity: send it the line of your key again and see that "
-                "both sides use the same job file.",
-            )
-        return PeerLost(self.peer, self._lost("broke in its encryption layer"))
-
-    def _lost(self, how: str) -> str:
-        return (
-            f"The link to {self.peer} {how}: its program was ended, its machine or the network failed. "
-            "Start all parties again when it is back."
-        )
-
-    def _closed(self) -> None:
+    def _lose(self, how: str) -> None:
+        # Whoever has said that no more will come may go: this party has all that it was to have.
         self.closed = True
         if not self.done:
-            self._end(PeerLost(self.peer, self._lost("was closed by the other side")))
+            self._end(
+                PeerLost(
+                    self.peer,
+                    f"The link to {self.peer} {how}: its program was ended, its machine or the network failed. "
+                    "Start all parties again when it is back.",
+                )
+            )
 
     def _end(self, error: VsplitError) -> None:
         if self.failure is None:

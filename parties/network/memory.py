@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from parties.network import wire
 from parties.network.transport import QUEUE, Transport, checked_length, stop_sentence
@@ -72,7 +72,8 @@ class _Endpoint:
         network = self._network
         queue = network.queues[sender, self._name]
         with network.changed:
-            self._wait(lambda: bool(queue), f"a message from {sender}", sender)
+            if not queue:  # what has come already is handed out first, even when somebody has stopped since
+                self._wait(lambda: bool(queue), f"a message from {sender}", sender)
             data = queue.popleft()
             network.wake()
         return checked_length(sender, data, limit)
@@ -84,9 +85,8 @@ class _Endpoint:
     def stop(self, word: str) -> None:
         self._network.leave(self._name, StoppedError(self._name, stop_sentence(self._name, word)))
 
-    def _wait(self, ready: object, what: str, peer: str) -> None:
+    def _wait(self, ready: Callable[[], bool], what: str, peer: str) -> None:
         network = self._network
-        assert callable(ready)  # noqa: S101 - a lambda of this class
         while True:
             for name, error in network.ends.items():
                 if error is not None and name != self._name:

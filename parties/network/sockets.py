@@ -5,14 +5,14 @@ Both end in a `TlsTransport` whose links have proved the identities that the job
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import math
 import os
 import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from parties.identity import PrivateIdentity, PublicIdentity
@@ -20,13 +20,14 @@ from parties.network.certificates import client_context, server_context, shown_i
 from parties.network.frames import NO_SESSION, Type
 from parties.network.link import Link
 from parties.network.tls import TlsTransport, turn_away
-from vsplit.protocol import ConfigError, MismatchError, PeerAbsent, PeerLost, StoppedError
+from vsplit.protocol import ConfigError, MismatchError, PeerAbsent, PeerLost, RemoteError, VsplitError
 
 HANDSHAKE_SECONDS = 10.0
 # Strangers may hold this many unfinished handshakes; one more ends the oldest.
 MOST_STRANGERS = 32
 _STEP = 0.25  # seconds between two looks at the clock
 _RETRY = 0.3  # seconds between two attempts to dial
+_BREATH = 1.0  # seconds without new connections once this machine has no room for another
 
 # Called while this party waits: the names that are missing, and the seconds left.
 Waiting = Callable[[Sequence[str], float], None]
@@ -56,6 +57,7 @@ class Listener:
         self._wait = wait
         self._port = _bind(address)
         self._strangers: dict[int, tuple[ssl.SSLSocket, float]] = {}
+        self._deaf_until = 0.0
         self.refused = 0
 
     @property
@@ -67,43 +69,42 @@ class Listener:
     def gather(self, waiting: Waiting) -> TlsTransport:
         """Wait until every party has come and return the transport to all of them.
 
-        Calls `waiting(names that are missing, seconds left)`; raises PeerAbsent when the wait is over.
+        Calls `waiting(names that are missing, seconds left)`. Raises PeerAbsent when the wait is over, and StoppedError
+        or ProtocolError when a party that came early has stopped or misbehaves; those who came are told.
         """
-        session = os.urandom(16)
         links: dict[str, Link] = {}
+        try:
+            self._gather(links, waiting)
+        except BaseException as error:
+            word = error.word if isinstance(error, VsplitError) else "error"
+            TlsTransport(links, self._wait, self).stop("interrupted" if isinstance(error, KeyboardInterrupt) else word)
+            raise
+        return TlsTransport(links, self._wait, self)
+
+    def _gather(self, links: dict[str, Link], waiting: Waiting) -> None:
+        session = os.urandom(16)
         until = time.monotonic() + self._wait
+        told = math.inf  # the seconds left that `waiting` was called with
         while missing := [name for name in self._parties if name not in links]:
             left = until - time.monotonic()
             if left <= 0:
-                TlsTransport(links, self._wait, self).stop("link")
                 raise self._absent(missing)
-            waiting(missing, left)
-            watched = select.poll()
-            self.watch(watched)
-            for descriptor, _ in watched.poll(_STEP * 1000):
-                if (arrival := self.serve(descriptor)) is None:
-                    continue
-                name, stream = arrival
+            if told - left >= _STEP:
+                waiting(missing, told := left)
+            for name, stream in self._arrivals():
                 if name in links:
                     turn_away(stream)
                     continue
                 links[name] = Link(name, stream, session, self._wait, time.monotonic())
                 links[name].say(Type.WELCOME)
-            self._tend(links)
-        return TlsTransport(links, self._wait, self)
+            _tend(links)
 
-    def _tend(self, links: dict[str, Link]) -> None:
-        """Keep the links of those who came early alive, and drop the dead ones: they may come again."""
-        for name, link in list(links.items()):
-            link.write(time.monotonic())
-            link.read(time.monotonic())
-            link.beat(time.monotonic())
-            if isinstance(link.failure, StoppedError):
-                TlsTransport(links, self._wait, self).stop(link.failure.word)
-                raise link.failure
-            if link.failure is not None:
-                link.stream.close()
-                del links[name]
+    def _arrivals(self) -> Iterator[tuple[str, ssl.SSLSocket]]:
+        watched = select.poll()
+        self.watch(watched)
+        for descriptor, _ in watched.poll(_STEP * 1000):
+            if arrival := self.serve(descriptor):
+                yield arrival
 
     def watch(self, poll: select.poll) -> None:
         """Register all that may need `serve`, and end handshakes that take too long."""
@@ -113,7 +114,8 @@ class Listener:
                 self._refuse(descriptor)
             else:
                 poll.register(stream, select.POLLIN)
-        poll.register(self._port, select.POLLIN)
+        if now >= self._deaf_until:
+            poll.register(self._port, select.POLLIN)
 
     def serve(self, descriptor: int) -> tuple[str, ssl.SSLSocket] | None:
         """Go on with what is at `descriptor`; when a listed party has proved itself, its name and its stream."""
@@ -146,14 +148,22 @@ class Listener:
         self._port.close()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # whoever was there has gone again
+        try:
             plain, _ = self._port.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                self._deaf_until = time.monotonic() + _BREATH
+            return  # otherwise whoever was there has gone again
+        try:
             plain.setblocking(False)
-            _tune(plain, self._wait)
+            _tune(plain)
             stream = self._context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
-            if len(self._strangers) >= MOST_STRANGERS:
-                self._refuse(next(iter(self._strangers)))
-            self._strangers[stream.fileno()] = (stream, time.monotonic())
+        except OSError:
+            plain.close()
+            return
+        if len(self._strangers) >= MOST_STRANGERS:
+            self._refuse(next(iter(self._strangers)))
+        self._strangers[stream.fileno()] = (stream, time.monotonic())
 
     def _refuse(self, descriptor: int) -> None:
         stream, _ = self._strangers.pop(descriptor)
@@ -174,6 +184,19 @@ class Listener:
         )
 
 
+def _tend(links: dict[str, Link]) -> None:
+    """Keep the links of those who came early alive, and drop the dead ones: they may come again."""
+    for name, link in list(links.items()):
+        link.write(time.monotonic())
+        link.read(time.monotonic())
+        link.beat(time.monotonic())
+        if isinstance(link.failure, RemoteError):
+            raise link.failure
+        if link.failure is not None:
+            link.close()
+            del links[name]
+
+
 def _bind(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
@@ -183,6 +206,11 @@ def _bind(address: Address) -> socket.socket:
             raise ConfigError(
                 f"Port {address.port} of this machine is in use by another program: end that program, or agree on "
                 "another port in the job's `address`."
+            ) from None
+        if error.errno == errno.EACCES:
+            raise ConfigError(
+                f"This machine does not let this user listen on port {address.port}: agree on a port above 1023 in the "
+                "job's `address`."
             ) from None
         raise ConfigError(
             f"This machine cannot listen at {address} ({error.strerror}): the host in the job's `address` must be one "
@@ -218,6 +246,7 @@ def dial(
     while True:
         try:
             plain = socket.create_connection((address.host, address.port), timeout=min(5.0, wait))
+            stream = _client_handshake(context, plain, label_party, identity, address)
             break
         except OSError as error:
             left = until - time.monotonic()
@@ -230,8 +259,6 @@ def dial(
                 ) from None
             waiting([label_party], left)
             time.sleep(min(_RETRY, left))
-    _tune(plain, wait)
-    stream = _client_handshake(context, plain, label_party, identity, address)
     stream.setblocking(False)
     link = Link(label_party, stream, NO_SESSION, wait, time.monotonic())
     _await_welcome(link, stream)
@@ -241,20 +268,25 @@ def dial(
 def _client_handshake(
     context: ssl.SSLContext, plain: socket.socket, label_party: str, identity: PublicIdentity, address: Address
 ) -> ssl.SSLSocket:
+    """Raises ConnectionError where the other side hangs up: a forwarder may answer for a program that has yet to start."""
     stranger = MismatchError(
         label_party,
         f"Whoever answers at {address} does not hold the key that the job lists for {label_party}: the address is "
         f"another machine's, the job file is out of date, or somebody stands in between. Compare the identity line "
         f"with {label_party} by telephone.",
     )
-    plain.settimeout(HANDSHAKE_SECONDS)
     try:
+        plain.settimeout(HANDSHAKE_SECONDS)
+        _tune(plain)
         stream = context.wrap_socket(plain)
     except ssl.SSLCertVerificationError:
         raise stranger from None
-    except OSError as error:
+    except (ssl.SSLEOFError, ConnectionError):
         plain.close()
-        detail = "it does not speak TLS 1.3" if isinstance(error, ssl.SSLError) else "it broke off the handshake"
+        raise ConnectionError("the connection was closed at once") from None
+    except (ssl.SSLError, TimeoutError) as error:
+        plain.close()
+        detail = "it says nothing" if isinstance(error, TimeoutError) else "it does not speak TLS 1.3"
         raise MismatchError(
             label_party, f"Whoever answers at {address} is not {label_party} with vsplit: {detail}."
         ) from None
@@ -278,8 +310,7 @@ def _await_welcome(link: Link, stream: ssl.SSLSocket) -> None:
         raise link.failure
 
 
-def _tune(connection: socket.socket, wait: float) -> None:
+def _tune(connection: socket.socket) -> None:
+    # No keepalive and no TCP_USER_TIMEOUT: the links have a heartbeat of their own, and Linux would also end a
+    # connection whose other side is alive, computes for long and has its queue full meanwhile.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: bytes that nobody acknowledges end the link after the wait
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(wait * 1000))

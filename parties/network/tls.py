@@ -25,6 +25,7 @@ _STEP = 0.25  # seconds between two looks at the clock
 _KEEPER_PAUSE = 0.003  # leaves the lock to the party between two steps of the keeper
 _PATIENCE = 0.002  # how long a sender waits for a stream that takes no more
 _SPIN = 0.005  # how long a receiver looks for an answer before it sleeps
+_GONE = select.POLLHUP | select.POLLERR
 
 
 class Doorkeeper(Protocol):
@@ -65,9 +66,8 @@ class TlsTransport:
     def send(self, to: str, parts: Sequence[memoryview]) -> None:
         link = self._links[to]
         with self._lock:
-            while link.full:
-                self._raise_failure()
-                self._step(_STEP)
+            if link.full:
+                self._wait_for_room(link)
             self._raise_failure()
             link.queue(parts)
             self._write_patiently(link)
@@ -77,7 +77,7 @@ class TlsTransport:
     def receive(self, sender: str, limit: int) -> Bytes:
         link = self._links[sender]
         with self._lock:
-            link.limit = limit
+            link.expect(limit)
             spin = _SPIN
             try:
                 while (data := link.take()) is None:
@@ -89,23 +89,28 @@ class TlsTransport:
                     self._step(_STEP, spin)
                     spin = 0.0
             finally:
-                link.limit = 0
+                link.expect(0)
         return checked_length(sender, data, limit)
 
     def finish(self) -> list[VsplitError]:
         with self._lock:
             for link in self._links.values():
                 link.say(Type.DONE)
+                link.write(time.monotonic())
+            self._refuse_unasked()
             while any(link.failure is None and (link.wants_to_write or not link.done) for link in self._links.values()):
                 self._step(_STEP)
-            failures = [link.failure for link in self._links.values() if link.failure is not None and not link.done]
+                self._refuse_unasked()
+            failures = [link.failure for link in self._links.values() if link.failure is not None]
             self._close()
         return failures
 
     def stop(self, word: str) -> None:
         with self._lock:
+            if self._closing:
+                return
             for link in self._links.values():
-                link.say(Type.STOP, word.encode("ascii"))
+                link.stop(word)
             # A peer that reads gets the word within this second; one that does not must not hold us up.
             until = time.monotonic() + 1.0
             while any(link.wants_to_write for link in self._links.values()) and time.monotonic() < until:
@@ -118,14 +123,29 @@ class TlsTransport:
             # A peer that says why is more use to a person than a link that broke because of it.
             raise min(failures, key=lambda error: isinstance(error, PeerLost))
 
+    def _wait_for_room(self, link: Link) -> None:
+        link.pressed = True
+        try:
+            while link.full:
+                self._raise_failure()
+                self._step(_STEP)
+        finally:
+            link.pressed = False
+
+    def _refuse_unasked(self) -> None:
+        for link in self._links.values():
+            if link.unasked:
+                link.fail(ProtocolError(link.peer, f"{link.peer} sent a message that this party never asked for."))
+
     def _write_patiently(self, link: Link) -> None:
         """Write while the other side takes it: what is left over would wait until this party has time again."""
         stream = select.poll()
         stream.register(link.stream, select.POLLOUT)
         until = (now := time.monotonic()) + _PATIENCE
+        end = now + _STEP  # a slow link must not keep the others from their heartbeat
         while link.wants_to_write and now < until:
             if link.write(now):
-                until = now + _PATIENCE
+                until = min(now + _PATIENCE, end)
             else:
                 stream.poll(_PATIENCE * 1000)
             now = time.monotonic()
@@ -136,18 +156,24 @@ class TlsTransport:
         watched = select.poll()
         for descriptor, link in self._by_descriptor.items():
             watched.register(descriptor, _interest(link))
+            if link.more:
+                seconds = spin = 0.0
         if self._doorkeeper:
             self._doorkeeper.watch(watched)
         ready = _poll(watched, seconds, spin)
         now = time.monotonic()
-        for descriptor, _ in ready:
+        for descriptor, events in ready:
             if descriptor in self._by_descriptor:
                 link = self._by_descriptor[descriptor]
+                if events & _GONE:
+                    link.broken = True  # otherwise a link that is not read now would be reported again and again
                 link.write(now)
                 link.read(now)
             elif self._doorkeeper and (arrival := self._doorkeeper.serve(descriptor)):
                 turn_away(arrival[1])
         for link in self._links.values():
+            if link.more:
+                link.read(now)  # what TLS holds already, no poll can see
             link.beat(now)
             if link.closed or link.failure is not None:
                 self._by_descriptor = {d: other for d, other in self._by_descriptor.items() if other is not link}
@@ -173,8 +199,9 @@ class TlsTransport:
     def _close(self) -> None:
         self._closing = True
         self._left_over.set()
+        self._by_descriptor = {}
         for link in self._links.values():
-            link.stream.close()
+            link.close()
         if self._doorkeeper:
             self._doorkeeper.close()
 

@@ -31,7 +31,7 @@ class Transport(Protocol):
     def finish(self) -> list[VsplitError]:
         """All went well here: deliver what is queued, say that no more will come, and close once the others say so too.
 
-        Raises nothing, since this party has all that it needs: what went wrong at the farewell is the answer.
+        Waits as long as they are alive, since their part may be longer than this party's. Raises nothing, since this party has all that it needs: what went wrong at the farewell is the answer.
         """
 
     def stop(self, word: str) -> None:
@@ -62,5 +62,10 @@ def stop_sentence(peer: str, word: str) -> str:
 def checked_length(peer: str, data: Bytes, limit: int) -> Bytes:
     """`data` if it is no longer than `limit` bytes; ProtocolError otherwise."""
     if len(data) > limit:
-        raise ProtocolError(peer, f"{peer} sent a message of {len(data):,} bytes where at most {limit:,} are allowed.")
+        raise too_long(peer, len(data), limit)
     return data
+
+
+def too_long(peer: str, size: int, limit: int) -> ProtocolError:
+    """The error for a message of `size` bytes from `peer` where a role takes at most `limit`."""
+    return ProtocolError(peer, f"{peer} sent a message of {size:,} bytes where at most {limit:,} are allowed.")

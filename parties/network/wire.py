@@ -85,7 +85,7 @@ def decode(data: Bytes, kind: type[M]) -> M:
 
     try:
         message = msgspec.msgpack.decode(head.fields, type=kind, dec_hook=place)
-    except (msgspec.DecodeError, ValueError, TypeError) as error:
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
         raise WireError(f"a {kind.__name__} that breaks its contract ({error})") from None
     if offset != len(data):
         raise WireError(f"a {kind.__name__} with {len(data) - offset} bytes too many")
@@ -106,7 +106,7 @@ def _read_head(data: Bytes) -> tuple[_Head, int]:
         raise WireError("a message whose head is longer than the message")
     try:
         return msgspec.msgpack.decode(data.data[_LENGTH.size : end], type=_Head), end
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise WireError("a message whose head cannot be read") from None
 
 
@@ -115,7 +115,7 @@ def _description(described: object) -> tuple[np.dtype[Any], tuple[int, ...]]:
     if not (isinstance(described, list) and len(described) == 2 and isinstance(described[1], list)):
         raise ValueError("an array without dtype and shape")
     name, shape = described
-    if name not in _dtypes():
+    if not isinstance(name, str) or name not in _dtypes():
         raise ValueError("an array of a dtype that never crosses")
     if len(shape) > 4 or not all(type(side) is int and 0 <= side < 1 << 40 for side in shape):
         raise ValueError("an array of an impossible shape")
