@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import os
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from parties.learning import train_feature, train_label
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool
 from psi import CONTRACT, align_feature, align_label
-from vsplit.protocol import Bytes, Role
+from vsplit.protocol import Role
 
 SHARED, ONLY = 150, 20
 
@@ -60,27 +59,6 @@ CANARY_WORDS = {"clinic": "canary-word-clinic", "lab": "canary-word-lab"}
 CLASSES = ("canary-class-none", "canary-class-some")
 
 
-class Recorder:
-    """The transport of one party, which keeps the kind and the bytes of what it sends."""
-
-    def __init__(self, name: str, network: MemoryNetwork) -> None:
-        self._inner = network.endpoint(name)
-        self.sent: list[bytes] = []
-
-    def send(self, to: str, parts: Sequence[memoryview]) -> None:
-        self.sent.append(b"".join(parts))
-        self._inner.send(to, parts)
-
-    def receive(self, sender: str, limit: int) -> Bytes:
-        return self._inner.receive(sender, limit)
-
-    def finish(self) -> list[Any]:
-        return self._inner.finish()
-
-    def stop(self, word: str) -> None:
-        self._inner.stop(word)
-
-
 def write_world(folder: Path, seed: int) -> None:
     """Two parties' files: the ids, values and labels follow from `seed`; the sizes and the overlap do not."""
     rng = np.random.default_rng(seed)
@@ -106,23 +84,25 @@ def write_world(folder: Path, seed: int) -> None:
     (folder / "job.yaml").write_text(JOB)
 
 
-def transcript(folder: Path) -> dict[str, list[bytes]]:
+def transcript(folder: Path, recorder: Any) -> dict[str, list[bytes]]:
     """Greet, align and train; what each party sent, in order."""
     homes = {name: read_home(load_party(folder / f"{name}.yaml")) for name in ("clinic", "lab")}
     network = MemoryNetwork(list(homes))
-    recorders = {name: Recorder(name, network) for name in homes}
+    sent: dict[str, list[bytes]] = {name: [] for name in homes}
     failures: list[Exception] = []
 
     def live(name: str) -> None:
+        transport = recorder(network.endpoint(name), lambda _to, data: sent[name].append(data))
+
         def run(role: Role[Any]) -> Any:
-            return drive(role, recorders[name], Pool())
+            return drive(role, transport, Pool())
 
         try:
             speak(homes[name], run)
-            recorders[name].finish()
+            transport.finish()
         except Exception as error:
             failures.append(error)
-            recorders[name].stop("error")
+            transport.stop("error")
 
     threads = [threading.Thread(target=live, args=(name,)) for name in homes]
     for thread in threads:
@@ -131,7 +111,7 @@ def transcript(folder: Path) -> dict[str, list[bytes]]:
         thread.join()
     for failure in failures:
         raise failure
-    return {name: recorder.sent for name, recorder in recorders.items()}
+    return sent
 
 
 def speak(home: Home, run: Any) -> None:
@@ -159,13 +139,13 @@ def shape(sent: list[bytes]) -> list[tuple[str, int]]:
 
 
 @pytest.fixture(scope="module")
-def transcripts(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[bytes]]]:
+def transcripts(tmp_path_factory: pytest.TempPathFactory, recorder: Any) -> list[dict[str, list[bytes]]]:
     """The transcripts of three worlds."""
     found = []
     for seed in (1, 2, 3):
         folder = tmp_path_factory.mktemp(f"world{seed}")
         write_world(folder, seed)
-        found.append(transcript(folder))
+        found.append(transcript(folder, recorder))
     return found
 
 

@@ -48,7 +48,8 @@ def launch(folder: Path, console: Console, *, debug: bool = False, port: int | N
                 os.environ | {_FOLDER_VARIABLE: secret, "PYTHONUNBUFFERED": "1"},
                 screen.show,
             )
-    for child in sorted(children, key=lambda child: child.order):
+    # The label party has the result, and the end of the screen is what people see.
+    for child in sorted(children, key=lambda child: (child.name == parties[0].job.label_party, child.order)):
         _print(child, console, debug)
     return exit_code(children)
 

@@ -126,7 +126,7 @@ class FrameReader:
         frame = _TYPES.get(kind)
         if magic != MAGIC or frame is None:
             raise FrameError("bytes that are no vsplit frame")
-        if session != self.session and self.session != NO_SESSION:
+        if self.session not in (session, NO_SESSION):
             raise FrameError("a frame of another session")
         if self.session == NO_SESSION and frame not in _BEFORE_WELCOME:
             raise FrameError("a frame before its welcome")

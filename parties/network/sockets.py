@@ -281,11 +281,10 @@ def _client_handshake(
         stream = context.wrap_socket(plain)
     except ssl.SSLCertVerificationError:
         raise stranger from None
-    except (ssl.SSLEOFError, ConnectionError):
+    except OSError as error:
         plain.close()
-        raise ConnectionError("the connection was closed at once") from None
-    except (ssl.SSLError, TimeoutError) as error:
-        plain.close()
+        if isinstance(error, ssl.SSLEOFError) or not isinstance(error, (ssl.SSLError, TimeoutError)):
+            raise ConnectionError("the connection was closed at once") from None
         detail = "it says nothing" if isinstance(error, TimeoutError) else "it does not speak TLS 1.3"
         raise MismatchError(
             label_party, f"Whoever answers at {address} is not {label_party} with vsplit: {detail}."

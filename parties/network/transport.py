@@ -31,7 +31,8 @@ class Transport(Protocol):
     def finish(self) -> list[VsplitError]:
         """All went well here: deliver what is queued, say that no more will come, and close once the others say so too.
 
-        Waits as long as they are alive, since their part may be longer than this party's. Raises nothing, since this party has all that it needs: what went wrong at the farewell is the answer.
+        Waits as long as they are alive, since their part may be longer than this party's. Raises nothing, since this
+        party has all that it needs: what went wrong at the farewell is the answer.
         """
 
     def stop(self, word: str) -> None:

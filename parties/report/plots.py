@@ -6,90 +6,33 @@ plot, and is the same text for the same input. Text stays text, so names in any 
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from parties.report.drawing import (
+    ALONE,
+    COLOURS,
+    DASHES,
+    HALF,
+    INK,
+    JOINT,
+    MARKS,
+    PALE,
+    SHADES,
+    WIDE,
+    shortened,
+    svg,
+    thousands,
+)
 from vsplit.learn.curves import Bin, Line
 from vsplit.learn.metrics import Estimates
-
-INK, PALE, JOINT, ALONE = "#27313b", "#c9d1d9", "#0b62a8", "#c8501e"
-SHADES = ("#0b62a8", "#6ea6d3", "#b9d3ea")  # training, validation and test
-COLOURS = {"joint": JOINT, "alone": ALONE}
-MARKS = {"joint": "o", "alone": "s"}  # The two also differ in shape and line style, for print and colour blindness.
-DASHES = {"joint": "-", "alone": (0, (4, 2))}
-
-HALF, WIDE = 4.4, 9.0  # Inches; a page has two columns of half plots, at about 1.35 pixels a point.
-
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # A dollar sign in a name is a dollar sign.
-    "font.family": ["sans-serif"],
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 8,
-    "axes.edgecolor": "#8a949e",
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6eaee",
-    "text.color": INK,
-    "xtick.color": "#55606b",
-    "ytick.color": "#55606b",
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-}
-
-
-def _svg(name: str, label: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> Markup:
-    """One `<svg>` element of `size` inches; `label` is what a screen reader says, `name` is unique in the page."""
-    text = io.StringIO()
-    with mpl.rc_context(), warnings.catch_warnings():
-        mpl.rcdefaults()  # The reader's own matplotlibrc does not change a report.
-        mpl.rcParams.update({**_STYLE, "svg.hashsalt": name})
-        # The measuring font may lack a script that the browser has.
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Markup(_inlined(text.getvalue(), name, label))  # noqa: S704 - matplotlib escaped the text in it
-
-
-def _inlined(svg: str, name: str, label: str) -> str:
-    """The element alone, without what belongs to a file of its own: prolog, metadata, namespaces, a global style."""
-    box = re.search(r'viewBox="[^"]*"', svg)
-    body = svg[svg.index(">", svg.index("<svg")) + 1 :]
-    body = re.sub(r"<metadata>.*?</metadata>|<style\b.*?</style>", "", body, flags=re.DOTALL)
-    body = body.replace("xlink:href=", "href=")
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'href="#', f'href="#{name}-', body)
-    body = body.replace("url(#", f"url(#{name}-")
-    return f'<svg role="img" aria-label="{escape(label)}" {box.group(0) if box else ""}>{body}'
-
-
-def _shortened(name: str, length: int) -> str:
-    """At most `length` characters: the middle is cut, since names of classes often differ in their last ones."""
-    return name if len(name) <= length else f"{name[: length // 2]}…{name[length // 2 + 1 - length :]}"
-
-
-def _thousands(value: float, _position: int = 0) -> str:
-    return f"{value:,.0f}"
 
 
 def losses(
@@ -114,7 +57,7 @@ def losses(
         axis.legend(loc="best")
 
     said = f"Loss by epoch, training and validation; {len(numbers)} epochs" + (f", {kept} was kept." if kept else ".")
-    return _svg("losses", said, (WIDE, 2.8), draw)
+    return svg("losses", said, (WIDE, 2.8), draw)
 
 
 def roc(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
@@ -129,7 +72,7 @@ def roc(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
         axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
         axis.legend(loc="lower right")
 
-    return _svg("roc", f"ROC curve of {' and '.join(names[model] for model in lines)}.", (HALF, 3.5), draw)
+    return svg("roc", f"ROC curve of {' and '.join(names[model] for model in lines)}.", (HALF, 3.5), draw)
 
 
 def precision_recall(lines: Mapping[str, Line], names: Mapping[str, str], positive_share: float) -> Markup:
@@ -147,7 +90,7 @@ def precision_recall(lines: Mapping[str, Line], names: Mapping[str, str], positi
         figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2, handlelength=1.6)
 
     said = f"Precision against recall of {' and '.join(names[model] for model in lines)}."
-    return _svg("precision-recall", said, (HALF, 3.5), draw)
+    return svg("precision-recall", said, (HALF, 3.5), draw)
 
 
 def calibration(bins: Mapping[str, Sequence[Bin]], names: Mapping[str, str]) -> Markup:
@@ -174,10 +117,10 @@ def calibration(bins: Mapping[str, Sequence[Bin]], names: Mapping[str, str]) -> 
         upper.legend(loc="upper left")
         lower.set(xlabel="Predicted probability", ylabel="Records")
         lower.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-        lower.yaxis.set_major_formatter(FuncFormatter(_thousands))
+        lower.yaxis.set_major_formatter(FuncFormatter(thousands))
 
     said = f"Predicted probability against the share that came true, for {' and '.join(names[m] for m in bins)}."
-    return _svg("calibration", said, (HALF, 4.1), draw)
+    return svg("calibration", said, (HALF, 4.1), draw)
 
 
 def comparison(
@@ -221,7 +164,7 @@ def comparison(
 
     said = f"The metrics of {' and '.join(names[model] for model in estimates)} with their intervals, as in the table."
     size = (WIDE, 1.1 + 0.42 * max(rows)) if wide else (HALF, 1.6 + 0.42 * sum(rows))
-    return _svg("comparison", said, size, draw)
+    return svg("comparison", said, size, draw)
 
 
 def confusion(
@@ -229,7 +172,7 @@ def confusion(
 ) -> Markup:
     """For each model, how many records of each true class (rows) were given each class (columns)."""
     count = len(classes)
-    shown = [_shortened(name, 14) for name in classes]
+    shown = [shortened(name, 14) for name in classes]
 
     step = max(1, -(-count // 15))  # With many classes only every second or third is named.
     crowded = max(len(label) for label in shown) * len(shown[::step]) > 30
@@ -250,11 +193,11 @@ def confusion(
             if count <= 12:
                 for row, column in np.ndindex(count, count):
                     colour = "white" if share[row, column] > 0.55 else INK
-                    number = _thousands(float(counts[row, column]))
+                    number = thousands(float(counts[row, column]))
                     axis.text(column, row, number, ha="center", va="center", color=colour)
 
     said = f"Confusion counts of {' and '.join(names[model] for model in tables)} for {count} classes."
-    return _svg("confusion", said, (WIDE if len(tables) > 1 else HALF, min(6.5, 2.6 + 0.28 * count)), draw)
+    return svg("confusion", said, (WIDE if len(tables) > 1 else HALF, min(6.5, 2.6 + 0.28 * count)), draw)
 
 
 def predicted(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
@@ -271,7 +214,7 @@ def predicted(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
         figure.legend(loc="outside lower center", ncols=2)
 
     said = f"Predicted against true values of {' and '.join(names[model] for model in lines)}."
-    return _svg("predicted", said, (HALF, 3.7), draw)
+    return svg("predicted", said, (HALF, 3.7), draw)
 
 
 def residuals(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
@@ -288,7 +231,7 @@ def residuals(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
         figure.legend(loc="outside lower center", ncols=2)
 
     said = f"Residuals against predicted values of {' and '.join(names[model] for model in lines)}."
-    return _svg("residuals", said, (HALF, 3.7), draw)
+    return svg("residuals", said, (HALF, 3.7), draw)
 
 
 def _dots(axis: Axes, xs: Sequence[float], ys: Sequence[float], model: str, name: str) -> None:
@@ -312,18 +255,18 @@ def records(bars: Sequence[tuple[str, int]], parts: Sequence[tuple[str, int]]) -
 
     def draw(figure: Figure) -> None:
         axis = figure.subplots()
-        names = [*(_shortened(name, 34) for name, _ in bars), "Matched"]
+        names = [*(shortened(name, 34) for name, _ in bars), "Matched"]
         axis.barh(range(len(bars)), [count for _, count in bars], color=PALE, height=0.6)
         left = 0
         for (name, count), colour in zip(parts, SHADES, strict=False):
-            axis.barh(len(bars), count, left=left, color=colour, height=0.6, label=f"{name} {_thousands(count)}")
+            axis.barh(len(bars), count, left=left, color=colour, height=0.6, label=f"{name} {thousands(count)}")
             left += count
         for place, count in enumerate([*(count for _, count in bars), matched]):
-            axis.annotate(_thousands(count), (count, place), xytext=(4, 0), textcoords="offset points", va="center")
+            axis.annotate(thousands(count), (count, place), xytext=(4, 0), textcoords="offset points", va="center")
         _as_bars(figure, axis, names, "Records")
 
     said = "Records: " + ", ".join(f"{name} {count}" for name, count in [*bars, ("matched", matched)]) + "."
-    return _svg("records", said, (WIDE, 1.1 + 0.34 * (len(bars) + 1)), draw)
+    return svg("records", said, (WIDE, 1.1 + 0.34 * (len(bars) + 1)), draw)
 
 
 def traffic(kinds: Sequence[tuple[str, int, int]], shown: Callable[[int], str]) -> Markup:
@@ -339,13 +282,13 @@ def traffic(kinds: Sequence[tuple[str, int, int]], shown: Callable[[int], str]) 
                 if size == 0:
                     continue
                 axis.annotate(shown(size), (size, place), xytext=(4, 0), textcoords="offset points", va="center")
-        _as_bars(figure, axis, [_shortened(kind, 34) for kind, _, _ in kinds], None)
+        _as_bars(figure, axis, [shortened(kind, 34) for kind, _, _ in kinds], None)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(int(value))))
         axis.xaxis.set_major_locator(MaxNLocator(5))
 
     said = "Bytes by kind of message: "
     said += "; ".join(f"{kind}, sent {shown(sent)}, received {shown(received)}" for kind, sent, received in kinds)
-    return _svg("traffic", said + ".", (WIDE, 1.0 + 0.46 * len(kinds)), draw)
+    return svg("traffic", said + ".", (WIDE, 1.0 + 0.46 * len(kinds)), draw)
 
 
 def _as_bars(figure: Figure, axis: Axes, names: Sequence[str], label: str | None) -> None:
@@ -354,7 +297,7 @@ def _as_bars(figure: Figure, axis: Axes, names: Sequence[str], label: str | None
     axis.set_xlim(0, max(1.0, axis.get_xlim()[1]) * 1.08)  # Room for the number at the end of the longest bar.
     axis.grid(visible=False, axis="y")
     axis.tick_params(axis="y", length=0)
-    axis.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    axis.xaxis.set_major_formatter(FuncFormatter(thousands))
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if label:
         axis.set_xlabel(label)

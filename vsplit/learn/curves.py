@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics as sk
 
-from vsplit.learn.metrics import Array, Task, checked_scores
+from vsplit.learn.metrics import Task, checked_scores
+from vsplit.learn.weighted import Array
 
 
 class Line(TypedDict):

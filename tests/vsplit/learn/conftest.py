@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,37 +11,17 @@ import torch
 
 from parties.driver import drive
 from parties.network.memory import MemoryNetwork
-from parties.network.transport import Transport
 from parties.pool import Pool
-from vsplit.protocol import Bytes, Note, Role
+from vsplit.protocol import Note, Role
 
 Sent = list[tuple[str, str, bytes]]
-
-
-class Recorded:
-    """A transport that keeps a copy of all that its party sends."""
-
-    def __init__(self, name: str, inner: Transport, sent: Sent) -> None:
-        self._name, self._inner, self._sent = name, inner, sent
-
-    def send(self, to: str, parts: Sequence[memoryview]) -> None:
-        self._sent.append((self._name, to, b"".join(parts)))
-        self._inner.send(to, parts)
-
-    def receive(self, sender: str, limit: int) -> Bytes:
-        return self._inner.receive(sender, limit)
-
-    def finish(self) -> list[Any]:
-        return self._inner.finish()
-
-    def stop(self, word: str) -> None:
-        self._inner.stop(word)
 
 
 class Stage:
     """Runs roles to their end. `results` has each party's result or the exception that ended it."""
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Any) -> None:
+        self._recorder = recorder
         self.results: dict[str, Any] = {}
         self.sent: Sent = []
         self.notes: list[tuple[str, Note]] = []
@@ -59,7 +39,7 @@ class Stage:
         network = MemoryNetwork(list(roles))
 
         def live(name: str) -> None:
-            transport = Recorded(name, network.endpoint(name), self.sent)
+            transport = self._recorder(network.endpoint(name), lambda to, data: self.sent.append((name, to, data)))
             try:
                 self.results[name] = drive(
                     roles[name], transport, Pool(), note=lambda note: self.notes.append((name, note))
@@ -77,15 +57,15 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Stage:
+def stage(recorder: Any) -> Stage:
     """A fresh stage."""
-    return Stage()
+    return Stage(recorder)
 
 
 @pytest.fixture
-def new_stage() -> Callable[[], Stage]:
+def new_stage(recorder: Any) -> Callable[[], Stage]:
     """For tests that need several stages."""
-    return Stage
+    return lambda: Stage(recorder)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,37 @@
+"""What tests of several packages share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from parties.network.transport import Transport
+from vsplit.protocol import Bytes
+
+
+class Recorder:
+    """A transport around another one, which hands a copy of all that its party sends to `keep(receiver, bytes)`."""
+
+    def __init__(self, inner: Transport, keep: Callable[[str, bytes], None]) -> None:
+        self._inner, self._keep = inner, keep
+
+    def send(self, to: str, parts: Sequence[memoryview]) -> None:
+        self._keep(to, b"".join(parts))
+        self._inner.send(to, parts)
+
+    def receive(self, sender: str, limit: int) -> Bytes:
+        return self._inner.receive(sender, limit)
+
+    def finish(self) -> list[Any]:
+        return self._inner.finish()
+
+    def stop(self, word: str) -> None:
+        self._inner.stop(word)
+
+
+@pytest.fixture(scope="session")
+def recorder() -> type[Recorder]:
+    """The class, since test files do not import each other."""
+    return Recorder
