@@ -86,41 +86,48 @@ class RunFolder:
         return self.write(name, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
 
     def _prove_writable(self) -> None:
-        """Hours of training must not end at a folder that could never have been written."""
+        """Hours of training must not end at a folder that could never have been written.
+
+        Nothing is made for it, since other parties of this machine may do the same beside this one just now.
+        """
+        finished = (self.path / FINISHED).exists()
+        places = [next(place for place in (self.path, *self.path.parents) if place.exists())]
         try:
-            made = _make_folders(self.path)
-            for place in (self.path, self.path.parent) if (self.path / FINISHED).exists() else (self.path,):
+            for place in [*places, self.path.parent] if finished else places:
                 probe = place / f".writable-{secrets.token_hex(4)}"
                 probe.touch()
                 probe.unlink()
-            for folder in made:
-                folder.rmdir()
         except OSError as error:
             raise self._unwritable(error.strerror) from None
-        if (self.path / FINISHED).exists() and self.path.is_mount():
+        if finished and self.path.is_mount():
             raise ConfigError(
                 f"The run folder {self.path} holds a finished run and is a mounted disk, which cannot be renamed to make "
                 "room: change `output` in the party file to a folder inside it."
             )
 
     def _make_room(self) -> list[Path]:
-        """Move an older run aside and make the folder; returns the folders that were made, the inmost first."""
+        """Move an older run aside and make the folder; returns the folders that were missing, the inmost first."""
         try:
             if (self.path / FINISHED).exists():
                 other = _unused(self.path)
                 self.path.rename(other)
                 self.moved = other
-            return _make_folders(self.path)
+            missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+            self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._unwritable(error.strerror) from None
+        return missing
 
     def _empty(self, made: list[Path]) -> None:
-        with contextlib.suppress(OSError):  # what went wrong first is what the person has to hear of
-            for file in self._written:
+        # Whatever fails here, the person has to hear of what went wrong first.
+        for file in self._written:
+            with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another party of this machine may have its folder in the same place
             for folder in made:
                 folder.rmdir()
-            if self.moved is not None:
+        if self.moved is not None:
+            with contextlib.suppress(OSError):
                 self.moved.rename(self.path)
 
     def _unwritable(self, reason: str | None) -> ConfigError:
@@ -143,13 +150,6 @@ def check_output(party: Party) -> None:
 
 def _as_bytes(data: bytes | str) -> bytes:
     return data.encode() if isinstance(data, str) else data
-
-
-def _make_folders(path: Path) -> list[Path]:
-    """Make `path` and what is missing above it; returns what was made, the inmost first."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    return missing
 
 
 def _unused(path: Path) -> Path:

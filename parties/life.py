@@ -125,8 +125,14 @@ def _with_the_others(
             )
         )
         train = train_label
-    life.training_began = time.monotonic()
-    return aligned, train(home, home.keys.rows[aligned.positions], seed, run)
+
+    def run_training(role: Role[R]) -> R:
+        life.show(Step("training", 0, job.train.epochs))
+        life.training_began = time.monotonic()
+        return run(role)
+
+    life.show(Step("preparing the shared records"))
+    return aligned, train(home, home.keys.rows[aligned.positions], seed, run_training)
 
 
 def connect(life: Life) -> TlsTransport:

@@ -149,21 +149,23 @@ def _reader(function: Callable[..., None], *arguments: object) -> threading.Thre
 def _read(child: Child, show: Show) -> None:
     if child.process.stdout is None:
         return
-    for line in child.process.stdout:
-        try:
-            event = read_event(line)
-        except msgspec.DecodeError:
-            continue  # something else than this program wrote there
-        if isinstance(event, Finished | Failed):
-            child.end = event
-        elif event.stage not in BEFORE_MEETING:
-            child.met = True
-        show(child.name, event)
+    with child.process.stdout as lines:
+        for line in lines:
+            try:
+                event = read_event(line)
+            except msgspec.DecodeError:
+                continue  # something else than this program wrote there
+            if isinstance(event, Finished | Failed):
+                child.end = event
+            elif event.stage not in BEFORE_MEETING:
+                child.met = True
+            show(child.name, event)
 
 
 def _keep_last_words(child: Child) -> None:
     if child.process.stderr is not None:
-        child.last_words.extend(line.rstrip() for line in child.process.stderr if line.strip())
+        with child.process.stderr as lines:
+            child.last_words.extend(line.rstrip() for line in lines if line.strip())
 
 
 @contextlib.contextmanager

@@ -166,8 +166,8 @@ def _live(file: Path, show: Callable[[Event], None]) -> int:
 def _own_stdout() -> TextIO:
     """This process's standard output for events alone; whatever else is printed goes where errors go."""
     sys.stdout.flush()
-    own = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     return own
 
 

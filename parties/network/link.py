@@ -20,6 +20,8 @@ MOST_MESSAGE = 1 << 30
 _OVERHEAD = 512
 # So many control frames are read at a time: a peer that sends nothing else must not hold up the other links.
 _MOST_CONTROLS = 256
+# Seconds between two signs of life. It does not follow from this party's wait, since the other side has a wait of its own.
+BEAT = 0.25
 _MOST_LEFTOVERS = 512  # reads, each of a TLS record, that empty a stream before it is closed
 
 
@@ -46,6 +48,7 @@ class Link:
         self._writer = FrameWriter(session)
         self._received = 0
         self._controls = 0
+        self._last_words = False
         self._inbox_bytes = 0
         self._outbox: deque[memoryview] = deque()
         self._outbox_bytes = 0
@@ -67,8 +70,8 @@ class Link:
 
     @property
     def wants_to_write(self) -> bool:
-        """Something is queued."""
-        return bool(self._outbox) and self.failure is None and not self.closed
+        """Something is queued, and the other side may take it."""
+        return bool(self._outbox) and not self.closed and (self.failure is None or self._last_words)
 
     @property
     def full(self) -> bool:
@@ -97,6 +100,8 @@ class Link:
 
     def stop(self, word: str) -> None:
         """Say why this side ends the session, ahead of all that has not begun to leave."""
+        # Whoever broke the protocol is told so as well.
+        self._last_words = isinstance(self.failure, ProtocolError)
         while len(self._outbox) > 1:
             self._outbox_bytes -= len(self._outbox.pop())
         self.say(Type.STOP, word.encode("ascii"))
@@ -129,8 +134,8 @@ class Link:
                 for event in self._reader.filled(count):
                     self._handle(event)
                 self._check_length()
-                if self.inbox and not self.stream.pending():
-                    return True  # TLS holds nothing back, so the next poll sees whatever comes
+                if self.limit and self.inbox and not self.broken and not self.stream.pending():
+                    return True  # the role has its message; TLS holds nothing back that the next poll would not see
                 if self._controls >= _MOST_CONTROLS:
                     self.more = True
                     return True
@@ -174,7 +179,7 @@ class Link:
         """Show that this side is alive, and see whether the other is."""
         if self.failure is not None or self.closed:
             return
-        if now - self._spoke > self._wait / 4 and not self._outbox:
+        if now - self._spoke > BEAT and not self._outbox:
             self.say(Type.BEAT)
             self.write(now)
         if not self.wants_to_read and not self.pressed:

@@ -65,6 +65,7 @@ class _Endpoint:
         queue = network.queues[self._name, to]
         with network.changed:
             self._wait(lambda: sum(map(len, queue)) < network.queue, f"room to send to {to}", to)
+            self._raise_ends()
             queue.append(data)
             network.wake()
 
@@ -72,8 +73,8 @@ class _Endpoint:
         network = self._network
         queue = network.queues[sender, self._name]
         with network.changed:
-            if not queue:  # what has come already is handed out first, even when somebody has stopped since
-                self._wait(lambda: bool(queue), f"a message from {sender}", sender)
+            # What has come already is handed out first, even when somebody has stopped since.
+            self._wait(lambda: bool(queue), f"a message from {sender}", sender)
             data = queue.popleft()
             network.wake()
         return checked_length(sender, data, limit)
@@ -87,12 +88,8 @@ class _Endpoint:
 
     def _wait(self, ready: Callable[[], bool], what: str, peer: str) -> None:
         network = self._network
-        while True:
-            for name, error in network.ends.items():
-                if error is not None and name != self._name:
-                    raise error
-            if ready():
-                return
+        while not ready():
+            self._raise_ends()
             if peer in network.ends:
                 raise ProtocolError(peer, f"{peer} ended the session before this party had all that it needs.")
             network.waiting[self._name] = what
@@ -103,3 +100,8 @@ class _Endpoint:
                 network.changed.notify_all()
                 raise network.ends[self._name] or Deadlock(peer, waits)
             network.changed.wait()
+
+    def _raise_ends(self) -> None:
+        for name, error in self._network.ends.items():
+            if error is not None and name != self._name:
+                raise error

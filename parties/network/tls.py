@@ -113,7 +113,9 @@ class TlsTransport:
                 link.stop(word)
             # A peer that reads gets the word within this second; one that does not must not hold us up.
             until = time.monotonic() + 1.0
-            while any(link.wants_to_write for link in self._links.values()) and time.monotonic() < until:
+            while any(link.wants_to_write for link in self._links.values()) and (now := time.monotonic()) < until:
+                for link in self._links.values():
+                    link.write(now)
                 self._step(_STEP / 4)
             self._close()
 

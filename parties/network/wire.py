@@ -106,7 +106,7 @@ def _read_head(data: Bytes) -> tuple[_Head, int]:
         raise WireError("a message whose head is longer than the message")
     try:
         return msgspec.msgpack.decode(data.data[_LENGTH.size : end], type=_Head), end
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise WireError("a message whose head cannot be read") from None
 
 

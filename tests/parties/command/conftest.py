@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from parties import learning
 from parties.config.party import Party, load_party
 from parties.events import Event, Finished, Step
 from parties.identity import PrivateIdentity
@@ -171,3 +173,33 @@ def three(tmp_path: Path) -> World:
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing the plots is most of a small life; who does not look at the report can leave it out."""
     monkeypatch.setattr("parties.leave.render_report", lambda content: f"<html>{content.job}</html>")
+
+
+@pytest.fixture
+def signals_as_before() -> Iterator[None]:
+    """A command in this process sets handlers of signals, which the tests after it must not keep."""
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def one_builds_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parties are processes, each with a random state of torch's of its own; as threads they must take turns."""
+    turn = threading.Lock()
+    seed, build = learning.runtime.seed, learning.build_optimizer
+
+    def seed_in_turn(number: int) -> None:
+        turn.acquire()
+        seed(number)
+
+    def build_and_pass(plan: Any, parameters: Any) -> Any:
+        try:
+            return build(plan, parameters)
+        finally:
+            turn.release()
+
+    monkeypatch.setattr(learning.runtime, "seed", seed_in_turn)
+    monkeypatch.setattr(learning, "build_optimizer", build_and_pass)

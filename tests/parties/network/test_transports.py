@@ -146,14 +146,16 @@ def test_a_peer_that_ends_too_early_is_named(networks: Any) -> None:
 
 def test_when_one_party_fails_at_home_all_others_stop_and_learn_one_word_only(networks: Any) -> None:
     def failing() -> Role[None]:
-        yield Send("clinic", Other(number=1))
+        yield from receive("clinic", Other, 1000)
         raise DataError("the column canary-7f3a holds nothing")
 
     def label() -> Role[None]:
-        yield from receive("lab", Other, 1000)
+        yield from receive("bank", Other, 1000)
+        yield Send("lab", Other(number=1))  # all are here by now
         yield from receive("lab", Other, 1000)
 
     def bystander() -> Role[None]:
+        yield Send("clinic", Other(number=1))
         yield from receive("clinic", Other, 1000)
 
     outcome = networks.run({"clinic": label(), "lab": failing(), "bank": bystander()})

@@ -1,0 +1,92 @@
+"""`vsplit check`, and what it promises about what leaves: held against what did leave."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from parties.command.cli import app
+from parties.command.disclosure import what_leaves
+from parties.home import read_home
+from psi.messages import ListSize, MaskedKeys, MatchCount, MatchPositions, TwiceMasked
+from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
+
+pytestmark = pytest.mark.usefixtures("signals_as_before")
+
+FROM_LABEL = [ListSize, MaskedKeys, MatchCount, MatchPositions, Gradient, Verdict]
+FROM_FEATURE = [ListSize, MaskedKeys, TwiceMasked, Embedding]
+
+
+def check(world, name: str):
+    return CliRunner().invoke(app, ["check", str(world.folder / f"{name}.yaml")])
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize("by", ["seed", "date"])
+def test_what_leaves_is_what_was_promised(three, by: str) -> None:
+    """Kinds, receivers and numbers of messages are equal, and the bytes of all that is not tiny nearly so."""
+    three.job["split"]["by"] = by
+    three.job["model"]["embedding"] = 16
+    if by == "date":
+        three.tables["clinic"]["visit"] = "2024-01-01"
+        three.files["clinic"]["data"]["date"] = "visit"
+    # All of the clinic's records match, and all lists are equally long: what the figures assume.
+    for name, table in three.tables.items():
+        three.tables[name] = table[table.person.isin(three.common())].reset_index(drop=True)
+    three.write().live().well()
+    for name in three.names:
+        run = json.loads((three.run(name) / "run.json").read_text())
+        sent = {(one["kind"], one["party"]): one for one in run["traffic"] if one["direction"] == "sent"}
+        promised = {(one.kind, one.to): one for one in what_leaves(read_home(three.party(name)))}
+        assert sent.keys() == promised.keys()
+        assert len(sent) > 4
+        for key, one in promised.items():
+            assert sent[key]["messages"] == one.messages, key
+            assert sent[key]["reveals"] == one.reveals
+            if sent[key]["size"] > 10_000:
+                assert one.bytes == pytest.approx(sent[key]["size"], rel=0.1), key
+        assert (Parts.__name__ in {kind for kind, _ in sent}) == (by == "date" and name == "clinic")
+
+
+@pytest.mark.parametrize(("name", "to", "kinds"), [("clinic", "lab", FROM_LABEL), ("lab", "clinic", FROM_FEATURE)])
+def test_check_prints_what_will_leave(world, name: str, to: str, kinds) -> None:
+    result = check(world.write(), name)
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.replace("│", " ").split())
+    assert f"{name}, {'label' if name == 'clinic' else 'feature'} party of the job test (binary)." in words
+    assert "Key file: " in words
+    assert f"What this job lets leave {name}" in words
+    for kind in kinds:
+        assert f" {kind.__name__} {to} " in words
+        assert kind.reveals.split()[0] in words
+    assert "Parts" not in words
+    assert not (world.folder / "runs").exists()
+
+
+def test_check_counts_rows_and_names_the_positive_label(world) -> None:
+    clinic = world.tables["clinic"]
+    clinic.loc[:4, "outcome"] = None
+    clinic.loc[10, "person"] = None
+    clinic.loc[20:21, "person"] = "KEY0999"
+    words = " ".join(check(world.write(), "clinic").output.split())
+    assert "200 rows in" in words
+    assert "192 with a usable key, 1 without a key, 0 with a malformed key, 2 with a repeated key, 5 without" in words
+    assert "Label outcome: sick counts as positive, healthy as negative." in words
+    assert "2 feature columns: age, sex." in words
+
+
+def test_check_finds_what_would_go_wrong(world) -> None:
+    world.files["lab"]["bottom"] = {"module": "nowhere:build"}
+    result = check(world.write(), "lab")
+    assert result.exit_code == 2
+    assert "nowhere:build, and it cannot be imported" in " ".join(result.output.split())
+    world.files["lab"] |= {"bottom": {"hidden": [8]}, "identity": "keys/clinic.key"}
+    result = check(world.write(), "lab")
+    assert result.exit_code == 2
+    assert "it belongs to clinic" in " ".join(result.output.split())
+    world.files["lab"] |= {"identity": "keys/lab.key", "output": "lab.csv"}
+    result = check(world.write(), "lab")
+    assert result.exit_code == 2
+    assert "lab.csv" in result.output

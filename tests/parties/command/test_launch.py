@@ -1,0 +1,243 @@
+"""`vsplit launch`: with real parties, and with stand-ins that end in every way a process can."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from parties.command import children as crew
+from parties.command import cli
+from parties.command.launch import find_parties
+from parties.events import Failed, Finished, Step
+from vsplit.protocol import ConfigError
+
+pytestmark = pytest.mark.usefixtures("signals_as_before")
+
+
+def launch(folder: Path, *options: str):
+    result = CliRunner().invoke(cli.app, ["launch", *options, str(folder)])
+    return result, " ".join(result.output.split())
+
+
+# --- real parties -----------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_with_keys_and_port_left_open_is_launched(world) -> None:
+    for member in world.job["parties"].values():
+        member["identity"] = "auto"
+    world.job["address"] = "127.0.0.1:0"
+    for file in world.files.values():
+        del file["identity"]
+    world.write()
+    result, words = launch(world.folder)
+    assert result.exit_code == 0, result.output
+    for line in ("clinic: test AUC together: 0.", "clinic: test AUC clinic alone: 0.", "clinic: test AUC gain: "):
+        assert line in words
+    for name in world.names:
+        assert f"{name}: 180 records in common." in words
+        assert f"{name}: report {world.run(name)}/report.html" in words
+        run = json.loads((world.run(name) / "run.json").read_text())
+        assert run["records"]["matched"] == len(world.common())
+        # The copy of the job is what was agreed; a launch's keys were for one run and are gone.
+        assert "identity: auto" in (world.run(name) / "job.yaml").read_text()
+    assert "CANARY" not in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_party_that_cannot_start_ends_the_launch_with_its_own_code(world, monkeypatch) -> None:
+    """Its key file is open to others. The clinic would wait for long; but nobody waits for a party that has failed."""
+    monkeypatch.setattr(crew, "PATIENCE", 0.2)
+    world.files["clinic"]["wait"] = 600
+    world.write()
+    (world.folder / "keys/lab.key").chmod(0o644)
+    result, words = launch(world.folder)
+    assert result.exit_code == 2
+    assert "lab: the key file" in words
+    assert "chmod 600" in words
+    assert "clinic: Ended, because another party had failed." in words
+    assert "Traceback" not in words
+    assert not (world.folder / "runs").exists()
+
+
+# --- stand-ins --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stand_ins(world, monkeypatch, tmp_path):
+    """Each party's process is a line of shell instead of a life."""
+    world.write()
+
+    def set_up(**scripts: str) -> Path:
+        program = tmp_path / "stand-in"
+        cases = "\n".join(f"*/{name}.yaml) {script} ;;" for name, script in scripts.items())
+        program.write_text(f'#!/bin/bash\nfor last; do :; done\ncase "$last" in\n{cases}\nesac\n')
+        program.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(program))
+        return world.folder
+
+    return set_up
+
+
+def says(event: dict[str, object]) -> str:
+    return "echo " + shlex.quote(json.dumps(event))
+
+
+def fails(code: int, sentence: str = "Why.") -> str:
+    return says({"type": "failed", "sentence": sentence, "exit_code": code}) + f"; exit {code}"
+
+
+TRAINS = says({"type": "step", "stage": "training", "done": 1, "total": 2})
+DONE = says({"type": "finished", "lines": ["all well"], "report": "/r.html"})
+
+
+@pytest.mark.parametrize(
+    ("clinic", "lab", "code"),
+    [
+        (3, 5, 3),
+        (5, 3, 3),
+        (6, 4, 4),
+        (5, 2, 2),
+        (1, 5, 1),
+        (6, 5, 6),
+        (130, 5, 130),
+        (6, 130, 130),
+        (5, 5, 5),
+    ],
+)
+def test_the_code_is_that_of_the_party_at_fault(stand_ins, clinic: int, lab: int, code: int) -> None:
+    folder = stand_ins(clinic=fails(clinic, "The clinic says."), lab=fails(lab, "The lab says."))
+    result, words = launch(folder)
+    assert result.exit_code == code
+    assert "lab: The lab says." in words
+    assert "clinic: The clinic says." in words
+
+
+def test_a_party_that_dies_without_a_word_is_heard(stand_ins) -> None:
+    folder = stand_ins(
+        clinic=f"{TRAINS}; {fails(5)}", lab="echo Traceback >&2; echo 'ImportError: no torch here' >&2; exit 7"
+    )
+    result, words = launch(folder)
+    assert result.exit_code == 7
+    assert "lab: The process of this party ended with exit code 7; its last word was: ImportError: no torch" in words
+    assert "Traceback" not in words
+    assert "Traceback" in launch(folder, "--debug")[1]
+
+
+def test_a_party_that_is_killed_is_told_of(stand_ins) -> None:
+    result, words = launch(stand_ins(clinic=f"{TRAINS}; {fails(6)}", lab="kill -9 $$"))
+    assert result.exit_code == 1
+    assert "lab: The process of this party was ended by the signal SIGKILL; it left no word." in words
+
+
+def test_noise_on_standard_output_does_no_harm(stand_ins) -> None:
+    result, words = launch(stand_ins(clinic=f"echo hello; echo '{{'; {TRAINS}; {DONE}", lab=f"{DONE}; echo bye"))
+    assert result.exit_code == 0
+    assert "clinic: all well clinic: report /r.html" in words
+
+
+def test_a_failure_does_not_end_a_party_that_has_met_the_others(stand_ins, monkeypatch) -> None:
+    """It hears of the failure itself, or has all that it needs and judges its model."""
+    monkeypatch.setattr(crew, "PATIENCE", 0.1)
+    result, words = launch(stand_ins(clinic=f"{TRAINS}; sleep 1; {DONE}", lab=f"{TRAINS}; {fails(2)}"))
+    assert result.exit_code == 2
+    assert "clinic: all well" in words
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_reaches_every_party_once(stand_ins, number) -> None:
+    told = says({"type": "failed", "sentence": "Interrupted here.", "exit_code": 130})
+    waits = f"trap {shlex.quote(told + '; kill $!; exit 130')} TERM; {TRAINS}; sleep 60 & wait $!"
+    folder = stand_ins(clinic=waits, lab=waits)
+    result, words = interrupted(folder, [number])
+    assert result.exit_code == 130
+    assert words.count("Interrupted here.") == 2
+
+
+def test_a_second_interrupt_ends_a_party_that_does_not_listen(stand_ins) -> None:
+    folder = stand_ins(
+        clinic=f"trap '' TERM; {TRAINS}; while :; do read -t 1 <> <(:); done", lab=f"{TRAINS}; {fails(5)}"
+    )
+    result, words = interrupted(folder, [signal.SIGINT, signal.SIGINT])
+    assert result.exit_code == 130
+    assert "clinic: Interrupted before it could say more." in words
+
+
+def interrupted(folder: Path, numbers):
+    """Launch, and send these signals to the launch once both of its parties have begun."""
+    begun = threading.Event()
+    seen = set()
+    shown = cli.Screen.show
+
+    def show(screen, party, event):
+        shown(screen, party, event)
+        if isinstance(event, Step):
+            seen.add(party)
+            if len(seen) == 2:
+                begun.set()
+
+    def send() -> None:
+        assert begun.wait(30)
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            time.sleep(0.1)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli.Screen, "show", show)
+        found = launch(folder)
+    sender.join()
+    return found
+
+
+# --- what a folder holds ----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_must_hold_one_job_and_all_its_parties(world) -> None:
+    world.write()
+    assert [party.name for party in find_parties(world.folder)] == ["clinic", "lab"]
+    (world.folder / "more.yaml").write_text((world.folder / "lab.yaml").read_text())
+    with pytest.raises(ConfigError, match="more than one party file for lab"):
+        find_parties(world.folder)
+    (world.folder / "more.yaml").unlink()
+    (world.folder / "lab.yaml").rename(world.folder / "lab.txt")
+    with pytest.raises(ConfigError, match=r"no party file for lab, which the job .*job\.yaml lists"):
+        find_parties(world.folder)
+    (world.folder / "clinic.yaml").unlink()
+    with pytest.raises(ConfigError, match="holds no party file"):
+        find_parties(world.folder)
+    with pytest.raises(ConfigError, match="is no folder"):
+        find_parties(world.folder / "none")
+
+
+@pytest.mark.parametrize("output", ["runs/clinic", "runs/clinic/lab", "runs"])
+def test_two_parties_with_one_run_folder(world, output: str) -> None:
+    world.files["lab"]["output"] = output
+    world.write()
+    with pytest.raises(ConfigError, match=r"lab\.yaml and .*clinic\.yaml name the same run folder"):
+        find_parties(world.folder)
+
+
+def test_two_jobs_in_one_folder(world) -> None:
+    world.write()
+    (world.folder / "other.yaml").write_text((world.folder / "job.yaml").read_text())
+    world.files["lab"]["job"] = "other.yaml"
+    with pytest.raises(ConfigError, match="launch one job at a time"):
+        find_parties(world.write().folder)
+
+
+def test_the_code_of_no_failure_is_zero() -> None:
+    ends = [Finished([], ""), Failed("a", 5), Failed("b", 3), None]
+    found = [crew.Child(str(number), None, end=end, order=number) for number, end in enumerate(ends)]
+    assert crew.exit_code(found[:1]) == 0
+    assert crew.exit_code(found[:2]) == 5
+    assert crew.exit_code(found) == 3

@@ -1,0 +1,290 @@
+"""Lives that cannot go well: one sentence says what, where and what to do; nothing half-written stays behind."""
+
+from __future__ import annotations
+
+import re
+import socket
+import textwrap
+import threading
+
+import pytest
+
+from parties.events import Step
+from parties.identity import PrivateIdentity
+from parties.life import live
+from vsplit.protocol import (
+    ConfigError,
+    DataError,
+    MismatchError,
+    PeerAbsent,
+    RefusedError,
+    StoppedError,
+    VsplitError,
+)
+
+pytestmark = pytest.mark.usefixtures("no_report")
+
+
+def ends_badly(world, name: str, kind: type[VsplitError], *words: str) -> None:
+    """Live one party's life alone: it must fail before it has met anybody."""
+    lives = world.live(name)
+    error = lives.errors[name]
+    assert type(error) is kind, error
+    for word in words:
+        assert re.search(word, str(error)), str(error)
+    assert lives.stages(name) == ["reading data"]
+    nothing_is_left(world)
+
+
+def nothing_is_left(world) -> None:
+    assert not (world.folder / "runs").exists()
+
+
+def both_end(world, **expected: tuple[type[VsplitError], str]) -> None:
+    lives = world.live()
+    for name, (kind, word) in expected.items():
+        error = lives.errors[name]
+        assert type(error) is kind, f"{name}: {error!r}"
+        assert re.search(word, str(error)), f"{name}: {error}"
+        assert "KEY0" not in str(error)
+    nothing_is_left(world)
+
+
+# --- found at home ----------------------------------------------------------------------------------------------------
+
+
+def test_a_label_with_one_class(world) -> None:
+    world.tables["clinic"]["outcome"] = "sick"
+    ends_badly(world.write(), "clinic", DataError, "column outcome", r"clinic\.csv", "same value", r"data\.label")
+
+
+def test_text_in_the_label_of_a_regression(world) -> None:
+    world.job["task"] = "regression"
+    world.files["clinic"]["data"].pop("positive")
+    ends_badly(world.write(), "clinic", DataError, "column outcome", "hold no number", "regression")
+
+
+def test_a_feature_party_without_features(world) -> None:
+    world.files["lab"]["data"]["ignore"] = ["tsh", "t3"]
+    ends_badly(world.write(), "lab", DataError, r"lab\.csv has no feature column", r"data\.ignore")
+
+
+def test_columns_that_are_constant_empty_or_dates(world) -> None:
+    lab = world.tables["lab"]
+    lab["site"], lab["empty"], lab["seen"] = "north", None, "2024-02-03"
+    lab.loc[::2, "seen"] = "2024-02-04"
+    ends_badly(world.write(), "lab", DataError, "site", "empty", "seen", r"ignore: \[site, empty, seen\]")
+
+
+def test_an_absent_file_column_or_key(world) -> None:
+    world.files["lab"]["data"]["source"] = "none.csv"
+    ends_badly(world.write(), "lab", ConfigError, r"lab\.yaml", r"data\.source", r"none\.csv.*does not exist")
+    world.files["lab"]["data"] = {"source": "lab.csv", "key": ["pid"]}
+    ends_badly(world.write(), "lab", DataError, r"lab\.csv", "no column pid", r"data\.key")
+    world.files["lab"]["data"] = {"source": "lab.csv"}
+    world.tables["lab"]["person"] = None
+    ends_badly(world.write(), "lab", DataError, "key column 'person'", "is empty")
+    world.tables["lab"]["person"] = "KEY0001"
+    ends_badly(world.write(), "lab", DataError, "'person'", "repeated")
+
+
+@pytest.mark.parametrize(
+    ("accept", "words"),
+    [
+        ({"tasks": ["regression"]}, ["task: binary", r"accept\.tasks"]),
+        ({"aggregations": ["sum"]}, [r"model\.aggregate: concat", r"accept\.aggregations"]),
+        ({"max_embedding": 3}, [r"model\.embedding: 4", r"accept\.max_embedding"]),
+    ],
+)
+def test_a_job_outside_the_bounds_is_refused_before_anything_is_sent(world, accept, words) -> None:
+    world.files["lab"]["accept"] = accept
+    ends_badly(world.write(), "lab", RefusedError, r"job\.yaml", r"lab\.yaml", *words)
+
+
+def test_a_device_that_is_not_there(world) -> None:
+    world.files["lab"]["device"] = "cuda:99"
+    ends_badly(world.write(), "lab", ConfigError, "device: cuda:99", "use `cpu`")
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("not_there:build", ["not_there:build", "cannot be imported"]),
+        ("own_bottoms:nothing", ["own_bottoms:nothing", "cannot be imported"]),
+        ("own_bottoms:NUMBER", ["not a function"]),
+        ("own_bottoms:too_wide", [r"\(2, 5\) for two rows", r"model\.embedding asks for float32 \(2, 4\)"]),
+        ("own_bottoms:no_module", ["did not return a torch.nn.Module"]),
+        ("own_bottoms:no_tensor", [r"lab\.yaml", r"bottom\.module", "AttributeError"]),
+        ("own_bottoms:fails", [r"lab\.yaml", r"bottom\.module", "RuntimeError", "not on a Sunday"]),
+        ("own_bottoms_broken:build", [r"lab\.yaml", r"bottom\.module", "SyntaxError"]),
+    ],
+)
+def test_a_bottom_model_of_ones_own_that_does_not_work(world, monkeypatch, module: str, words) -> None:
+    (world.folder / "own_bottoms_broken.py").write_text("def build(:\n")
+    (world.folder / "own_bottoms.py").write_text(
+        textwrap.dedent("""
+            from torch import nn
+
+            NUMBER = 1
+
+            class Own(nn.Module):
+                def __init__(self, width, several=False):
+                    super().__init__()
+                    self.layer, self.several = nn.Linear(2, width), several
+
+                def forward(self, inputs):
+                    found = self.layer(inputs.numeric)
+                    return [found] if self.several else found
+
+            def too_wide(shape, width):
+                return Own(width + 1)
+
+            def no_module(shape, width):
+                return 1
+
+            def no_tensor(shape, width):
+                return Own(width, several=True)
+
+            def fails(shape, width):
+                raise RuntimeError("not on a Sunday")
+        """)
+    )
+    monkeypatch.syspath_prepend(world.folder)
+    world.files["lab"]["bottom"] = {"module": module}
+    ends_badly(world.write(), "lab", ConfigError, *words)
+
+
+def test_a_run_folder_that_cannot_be_written(world) -> None:
+    world.write()
+    (world.folder / "runs").write_text("a file in the way")
+    error = world.live("lab").errors["lab"]
+    assert re.search("runs/lab cannot be written .*`output`", str(error))
+
+
+@pytest.mark.parametrize("output", [".", "keys/.."])
+def test_a_run_folder_that_holds_other_files_than_runs(world, output: str) -> None:
+    world.files["lab"]["output"] = output
+    ends_badly(world.write(), "lab", ConfigError, r"lab\.yaml, the key output", "the party file stands")
+
+
+def test_a_port_in_use(world) -> None:
+    port = world.job["address"].partition(":")[2]
+    with socket.create_server(("127.0.0.1", int(port))):
+        ends_badly(world.write(), "clinic", ConfigError, f"Port {port} .* in use", "`address`")
+
+
+# --- found together ---------------------------------------------------------------------------------------------------
+
+
+def test_nobody_comes(world) -> None:
+    """A countdown is seen, and then either side gives up."""
+    for name in world.names:
+        world.files[name]["wait"] = 1
+    world.write()
+    for name, other in (("clinic", "lab"), ("lab", "clinic")):
+        lives = world.live(name)
+        error = lives.errors[name]
+        assert type(error) is PeerAbsent
+        assert re.search(rf"{other} did not (connect|answer at 127.*) within 1 s.*`wait`", str(error))
+        countdown = [event.text for event in lives.events[name] if isinstance(event, Step) and event.stage == "waiting"]
+        assert len(countdown) > 1
+        assert re.fullmatch(f"for {other}, 1 s left", countdown[0])
+        nothing_is_left(world)
+
+
+def test_no_record_in_common(world) -> None:
+    world.tables["lab"]["person"] = "X" + world.tables["lab"].person
+    both_end(
+        world.write(),
+        clinic=(DataError, "No record is common to this party and lab; compare how each side writes the key"),
+        lab=(StoppedError, "clinic stopped the session: it cannot use its data"),
+    )
+
+
+def test_too_few_records_to_split(world) -> None:
+    world.tables["lab"] = world.tables["lab"][world.tables["lab"].person < "KEY0025"]
+    both_end(
+        world.write(),
+        clinic=(DataError, "5 usable records in common, too few to split and train on"),
+        lab=(DataError, "5 usable records in common, too few to split and train on"),
+    )
+
+
+@pytest.mark.parametrize(("strict", "other"), [("clinic", "lab"), ("lab", "clinic")])
+def test_fewer_records_than_a_party_asks_for(world, strict: str, other: str) -> None:
+    world.files[strict]["accept"] = {"min_records": 181}
+    both_end(
+        world.write(),
+        **{
+            strict: (RefusedError, r"Only 180 records .* fewer than the 181 .*accept\.min_records"),
+            other: (StoppedError, f"{strict} stopped the session: it refuses"),
+        },
+    )
+
+
+def test_different_job_files(world) -> None:
+    """Both sides name the first key that differs, in the order of the file."""
+    world.write()
+    theirs = (world.folder / "job.yaml").read_text().replace("embedding: 4", "embedding: 5").replace("0.02", "0.03")
+    (world.folder / "other.yaml").write_text(theirs)
+    world.files["lab"]["job"] = "other.yaml"
+    both_end(
+        world.write(),
+        clinic=(MismatchError, r"different job files: the first key that differs is model\.embedding"),
+        lab=(MismatchError, r"different job files: the first key that differs is model\.embedding"),
+    )
+
+
+def test_an_identity_that_the_job_does_not_list(world) -> None:
+    world.files["clinic"]["wait"] = 2
+    world.write()
+    world.keys["lab"] = PrivateIdentity.generate()
+    both_end(
+        world,
+        clinic=(PeerAbsent, r"lab did not connect within 2 s\. \d+ connection\(s\) were refused"),
+        lab=(MismatchError, "clinic does not accept this party's identity"),
+    )
+
+
+def test_a_label_party_that_holds_another_key(world) -> None:
+    world.files["clinic"]["wait"] = 1
+    world.write()
+    world.keys["clinic"] = PrivateIdentity.generate()
+    both_end(
+        world,
+        clinic=(PeerAbsent, "lab did not connect within 1 s"),
+        lab=(MismatchError, "does not hold the key that the job lists for clinic"),
+    )
+
+
+def test_a_party_that_is_started_twice(three) -> None:
+    """The second one is told so; the first goes on."""
+    three.write()
+    lab_is_there = threading.Event()
+
+    def look(event) -> None:
+        if isinstance(event, Step) and event.text.startswith("for gym,"):
+            lab_is_there.set()
+
+    everybody = {}
+    first = threading.Thread(target=lambda: everybody.update(all=three.live("clinic", "lab", show={"clinic": look})))
+    first.start()
+    assert lab_is_there.wait(30)
+    with pytest.raises(StoppedError, match="is this party started twice"):
+        live(three.party("lab"), three.keys["lab"], lambda _event: None)
+    three.live("gym").well()
+    first.join(60)
+    everybody["all"].well()
+
+
+def test_training_that_diverges(world) -> None:
+    world.job["train"] |= {"optimizer": "sgd", "lr": 100.0, "epochs": 50}
+    world.job["task"] = "regression"
+    world.tables["clinic"]["outcome"] = range(200)
+    world.files["clinic"]["data"].pop("positive")
+    lives = world.write().live()
+    kinds = {type(error) for error in lives.errors.values()}
+    assert kinds == {DataError, StoppedError}
+    told = next(error for error in lives.errors.values() if isinstance(error, DataError))
+    assert re.search("training has diverged.*lower `train.lr`", str(told))
+    nothing_is_left(world)

@@ -1,0 +1,72 @@
+"""A party that ends in the middle, as a process: the others end by themselves, soon, and say why."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from parties.events import Step
+from vsplit.protocol import PeerLost, StoppedError, TransportError
+
+pytestmark = pytest.mark.usefixtures("no_report")
+
+
+def end_in_training(world, victim: str, number: signal.Signals):
+    """Run `victim` as a process and the others here; send it the signal once the label party has trained an epoch."""
+    world.job["train"]["epochs"] = 100_000
+    for file in world.files.values():
+        file["wait"] = 60
+    world.write()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "parties", "run", str(world.folder / f"{victim}.yaml")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"COLUMNS": "1000"},
+    )
+    begun = threading.Event()
+
+    def look(event) -> None:
+        if isinstance(event, Step) and event.stage == "training" and event.done and not begun.is_set():
+            begun.set()
+            process.send_signal(number)
+
+    try:
+        lives = world.live(*(name for name in world.names if name != victim), show={world.names[0]: look})
+    finally:
+        if not begun.is_set():
+            process.kill()
+        output, _ = process.communicate(timeout=30)
+    assert begun.is_set(), output
+    assert not list(world.folder.glob("runs/*"))
+    return lives, process.returncode, output
+
+
+def test_a_killed_party_ends_all_others(three) -> None:
+    """Well before their wait is over: the system closes the links of a process that is gone."""
+    lives, code, _ = end_in_training(three, "lab", signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert isinstance(lives.errors["clinic"], PeerLost)
+    assert lives.errors["clinic"].exit_code == 6
+    assert "The link to lab" in str(lives.errors["clinic"])
+    # The gym has no link to the lab: it hears of it from the clinic.
+    gym = lives.errors["gym"]
+    assert isinstance(gym, StoppedError | TransportError)
+    assert gym.exit_code in (5, 6)
+    assert "clinic" in str(gym)
+
+
+def test_ctrl_c_ends_all_others(world) -> None:
+    lives, code, output = end_in_training(world, "lab", signal.SIGINT)
+    assert code == 130
+    assert "Interrupted here; every party that this one was connected to was told." in output
+    assert "Traceback" not in output
+    clinic = lives.errors["clinic"]
+    assert isinstance(clinic, StoppedError)
+    assert clinic.exit_code == 5
+    assert "lab stopped the session: it was interrupted by a person there" in str(clinic)

@@ -1,0 +1,177 @@
+"""The frame machine: every way to cut the bytes gives the same messages, and every lie ends in FrameError."""
+
+from __future__ import annotations
+
+import itertools
+import tracemalloc
+from collections.abc import Iterable
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parties.network import frames
+from parties.network.frames import CHUNK, HEAD, MAGIC, Arrived, Control, FrameError, FrameReader, FrameWriter, Type
+
+SESSION = b"0123456789abcdef"
+MOST = 1 << 30
+
+
+def reader() -> FrameReader:
+    made = FrameReader(MOST)
+    made.session = SESSION
+    return made
+
+
+def feed(machine: FrameReader, data: bytes, cuts: Iterable[int] = ()) -> list[Control | Arrived]:
+    """Give `data` to the machine in pieces of at most these sizes, over and over."""
+    events: list[Control | Arrived] = []
+    sizes = itertools.cycle(list(cuts) or [len(data) or 1])
+    rest = memoryview(data)
+    while rest:
+        room = machine.room()
+        count = min(len(room), len(rest), next(sizes))
+        assert count > 0, "no room for what comes"
+        room[:count] = rest[:count]
+        rest = rest[count:]
+        events += machine.filled(count)
+    return events
+
+
+def shown(events: list[Control | Arrived]) -> list[object]:
+    return [
+        (event.sequence, event.data.tobytes()) if isinstance(event, Arrived) else (event.type, event.payload)
+        for event in events
+    ]
+
+
+def head(kind: int = Type.DATA, length: int = 10, sequence: int = 1, total: int = 10, **other: object) -> bytes:
+    given = {"magic": MAGIC, "session": SESSION} | other
+    return HEAD.pack(given["magic"], kind, length, given["session"], sequence, 0, total)
+
+
+items = st.lists(
+    st.binary(min_size=1, max_size=300)
+    | st.tuples(st.sampled_from([Type.BEAT, Type.STOP, Type.DONE]), st.binary(max_size=64)),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(items, st.lists(st.integers(1, 400), min_size=1, max_size=10), st.lists(st.integers(1, 50), max_size=3))
+@settings(max_examples=300)
+def test_every_cut_of_the_stream_gives_the_same_messages(
+    sent: list[bytes | tuple[Type, bytes]], cuts: list[int], splits: list[int]
+) -> None:
+    writer = FrameWriter(SESSION)
+    stream = b""
+    expected: list[object] = []
+    with mock.patch.object(frames, "CHUNK", 64):  # so that most messages take several frames
+        for item in sent:
+            if isinstance(item, tuple):
+                stream += writer.control(item[0], 0, item[1])
+                expected.append(item)
+            else:
+                places = sorted({0, len(item), *(split for split in splits if split < len(item))})
+                parts = [memoryview(item)[a:b] for a, b in itertools.pairwise(places)]
+                stream += b"".join(writer.message(parts, 0))
+                expected.append((writer.sequence, item))
+        assert shown(feed(reader(), stream)) == expected
+        assert shown(feed(reader(), stream, cuts)) == expected
+        assert shown(feed(reader(), stream, [1])) == expected
+
+
+@pytest.mark.parametrize("size", [CHUNK - 1, CHUNK, CHUNK + 1, (1 << 20) + 1, 5_000_000])
+def test_messages_around_the_sizes_of_frames_and_buffers_arrive_whole_and_aligned(size: int) -> None:
+    data = bytes(range(251)) * (size // 251 + 1)
+    writer = FrameWriter(SESSION)
+    sent = list(writer.message([memoryview(data)[:size]], 0))
+    assert all(len(frame) <= CHUNK + HEAD.size for frame in sent)
+    (event,) = feed(reader(), b"".join(sent), [16_384, 777])
+    assert isinstance(event, Arrived)
+    assert event.data.tobytes() == data[:size]
+    assert event.data.ctypes.data % 64 == 0
+    assert event.data.flags.writeable
+
+
+def test_a_control_frame_between_the_frames_of_a_message_is_seen_at_once() -> None:
+    writer = FrameWriter(SESSION)
+    first, second = writer.message([memoryview(bytes(CHUNK + 5))], 0)
+    machine = reader()
+    assert feed(machine, first) == []
+    assert (machine.total, machine.pending) == (CHUNK + 5, CHUNK)
+    assert shown(feed(machine, writer.control(Type.STOP, 0, b"data"))) == [(Type.STOP, b"data")]
+    assert len(feed(machine, second)) == 1
+    assert (machine.total, machine.pending) == (0, 0)
+
+
+WRONG = {
+    "wrong magic": (head(magic=0x5654), "no vsplit frame"),
+    "a type that is none": (head(kind=9), "no vsplit frame"),
+    "type zero": (head(kind=0), "no vsplit frame"),
+    "another session": (head(session=b"another session!"), "another session"),
+    "no session": (head(session=bytes(16)), "another session"),
+    "sequence zero": (head(sequence=0), "out of order"),
+    "a sequence that was skipped": (head(sequence=2), "out of order"),
+    "a sequence that repeats": (head() + bytes(10) + head(), "out of order"),
+    "a frame longer than its message": (head(length=11), "longer than its message"),
+    "a second frame longer than what is left": (head(length=8) + bytes(8) + head(length=3), "longer than its message"),
+    "a frame longer than any": (head(length=CHUNK + 1, total=CHUNK + 1), "longer than its message"),
+    "an empty frame": (head(length=0), "longer than its message"),
+    "a message of nothing": (head(length=1, total=0), "of 0 bytes"),
+    "a message above the bound": (head(total=MOST + 1), "at most 1,073,741,824"),
+    "the longest number": (head(total=2**64 - 1), "at most 1,073,741,824"),
+    "a message inside a message": (head(length=5) + bytes(5) + head(sequence=2, length=5), "inside another"),
+    "a message that changes its length": (head(length=5) + bytes(5) + head(length=5, total=20), "inside another"),
+    "a control frame too long": (head(kind=Type.STOP, length=65), "too long"),
+    "a control frame far too long": (head(kind=Type.BEAT, length=2**32 - 1), "too long"),
+}
+
+
+@pytest.mark.parametrize(("data", "sentence"), WRONG.values(), ids=WRONG.keys())
+def test_what_breaks_the_rules_is_refused(data: bytes, sentence: str) -> None:
+    with pytest.raises(FrameError, match=sentence):
+        feed(reader(), data)
+
+
+@pytest.mark.parametrize("kind", [Type.DATA, Type.BEAT, Type.DONE])
+def test_before_the_welcome_nothing_counts_but_a_welcome_or_a_stop(kind: Type) -> None:
+    with pytest.raises(FrameError, match="before its welcome"):
+        feed(FrameReader(MOST), head(kind=kind, total=10))
+    for allowed in (Type.WELCOME, Type.STOP):
+        assert len(feed(FrameReader(MOST), head(kind=allowed, length=0))) == 1
+
+
+@given(st.binary(min_size=1, max_size=200))
+@settings(max_examples=300)
+def test_random_bytes_are_refused_or_wait_for_more(data: bytes) -> None:
+    try:
+        assert feed(reader(), data) == []
+    except FrameError:
+        assert len(data) >= HEAD.size
+
+
+def test_memory_grows_with_what_has_come_and_not_with_what_is_claimed() -> None:
+    machine = reader()
+    frame = head(length=CHUNK, total=MOST) + bytes(CHUNK)
+    tracemalloc.start()
+    try:
+        feed(machine, frame)
+        assert tracemalloc.get_traced_memory()[1] < 3 << 20
+        for _ in range(15):
+            feed(machine, frame)
+        assert machine.pending == 4 << 20
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_small_frames_of_a_large_message_do_not_copy_it_again_and_again() -> None:
+    machine = reader()
+    feed(machine, head(length=1, total=1 << 20) + b"x")
+    rooms = set()
+    for _ in range(50):
+        feed(machine, head(length=1, total=1 << 20) + b"x")
+        rooms.add(id(machine._message))
+    assert len(rooms) == 1

@@ -1,0 +1,208 @@
+"""The driver: what a role yields is done, and what goes wrong with it is raised inside the role."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import pytest
+
+from parties.driver import Traffic, drive
+from parties.network import wire
+from parties.pool import Pool
+from vsplit.protocol import (
+    Array,
+    Bytes,
+    Collect,
+    Message,
+    Note,
+    PeerLost,
+    ProtocolError,
+    Role,
+    Send,
+    VsplitError,
+    Work,
+    receive,
+    work,
+)
+
+
+class Parcel(Message, frozen=True, kw_only=True, eq=False):
+    reveals: ClassVar[str] = "the test's own bytes"
+
+    data: Annotated[Bytes, Array("uint8", (None,))]
+
+
+class Letter(Message, frozen=True, kw_only=True, eq=False):
+    reveals: ClassVar[str] = "nothing"
+
+    number: int
+
+
+class Tape:
+    """A transport that plays what is on it and records what it is given."""
+
+    def __init__(self, *coming: Message | bytes | VsplitError) -> None:
+        self.coming = list(coming)
+        self.sent: list[tuple[str, bytes]] = []
+        self.asked: list[tuple[str, int]] = []
+
+    def send(self, to: str, parts: Sequence[memoryview]) -> None:
+        self.sent.append((to, b"".join(parts)))
+
+    def receive(self, sender: str, limit: int) -> Bytes:
+        self.asked.append((sender, limit))
+        item = self.coming.pop(0)
+        if isinstance(item, VsplitError):
+            raise item
+        raw = item if isinstance(item, bytes) else b"".join(wire.encode(item))
+        data = wire.buffer(len(raw))
+        data[:] = np.frombuffer(raw, np.uint8)
+        return data
+
+    def finish(self) -> list[VsplitError]:
+        return []
+
+    def stop(self, word: str) -> None:
+        pass
+
+
+def test_every_effect_is_answered() -> None:
+    notes: list[Note] = []
+
+    def role() -> Role[Any]:
+        answers: list[Any] = []
+        answers.append((yield Send("lab", Letter(number=1))))
+        answers.append((yield from receive("lab", Letter, 1234)).number)
+        answers.append((yield from work(divmod, [(7, 2)])))
+        ticket = yield Work(divmod, [(9, 4), (5, 5)], later=True)
+        answers.append((yield Note("stage", 1, 2)))
+        answers.append((yield Collect(ticket)))
+        return answers
+
+    tape = Tape(Letter(number=5))
+    result = drive(role(), tape, Pool(), note=notes.append)
+    assert result == [None, 5, [(3, 1)], None, [(2, 1), (1, 0)]]
+    assert tape.asked == [("lab", 1234)]
+    assert notes == [Note("stage", 1, 2)]
+
+
+def test_a_role_that_asks_for_nothing_ends_at_once() -> None:
+    def role() -> Role[str]:
+        return "done"
+        yield
+
+    assert drive(role(), Tape(), Pool()) == "done"
+
+
+def test_the_error_of_an_effect_is_raised_inside_the_role_which_may_say_more() -> None:
+    def role() -> Role[None]:
+        try:
+            yield from work(divmod, [(1, 0)])
+        except ZeroDivisionError:
+            raise ProtocolError("lab", "lab sent a zero.") from None
+
+    with pytest.raises(ProtocolError, match="lab sent a zero"):
+        drive(role(), Tape(), Pool())
+
+
+def test_a_role_may_go_on_after_an_error() -> None:
+    def role() -> Role[int]:
+        try:
+            yield from receive("lab", Letter, 100)
+        except PeerLost:
+            return (yield from receive("bank", Letter, 100)).number
+        return 0
+
+    assert drive(role(), Tape(PeerLost("lab", "gone."), Letter(number=3)), Pool()) == 3
+
+
+def test_an_error_that_the_role_does_not_catch_ends_it_as_it_is() -> None:
+    closed = []
+
+    def role() -> Role[None]:
+        try:
+            yield from receive("lab", Letter, 100)
+        finally:
+            closed.append(True)
+
+    error = PeerLost("lab", "gone.")
+    with pytest.raises(PeerLost) as caught:
+        drive(role(), Tape(error), Pool())
+    assert caught.value is error
+    assert closed == [True]
+
+
+def test_bytes_that_are_no_such_message_are_the_fault_of_the_sender() -> None:
+    for wrong, sentence in ((b"\0\0\0\0garbage", "head"), (Letter(number=1), "of kind Letter where Parcel was due")):
+
+        def role() -> Role[None]:
+            yield from receive("lab", Parcel, 100)
+
+        with pytest.raises(ProtocolError, match=sentence) as caught:
+            drive(role(), Tape(wrong), Pool())
+        assert caught.value.peer == "lab"
+        assert str(caught.value).startswith("lab sent ")
+
+
+def test_what_is_no_message_cannot_be_sent_and_is_not_counted() -> None:
+    class Loose(Message, frozen=True, kw_only=True, eq=False):
+        reveals: ClassVar[str] = "nothing"
+        value: Any
+
+    def role() -> Role[None]:
+        yield Send("lab", Loose(value=object()))
+
+    tape, traffic = Tape(), Traffic()
+    with pytest.raises(TypeError):
+        drive(role(), tape, Pool(), traffic=traffic)
+    assert tape.sent == []
+    assert not traffic.counts
+
+
+def test_traffic_counts_messages_and_bytes_by_direction_party_and_kind() -> None:
+    def role() -> Role[None]:
+        for size in (0, 100):
+            yield Send("lab", Parcel(data=np.zeros(size, np.uint8)))
+        yield Send("bank", Letter(number=1))
+        yield from receive("lab", Letter, 100)
+
+    tape, traffic = Tape(Letter(number=5)), Traffic()
+    drive(role(), tape, Pool(), traffic=traffic)
+    counts = {key: (count.messages, count.bytes) for key, count in traffic.counts.items()}
+    sizes = [len(raw) for _, raw in tape.sent]
+    assert counts == {
+        ("sent", "lab", "Parcel"): (2, sizes[0] + sizes[1]),
+        ("sent", "bank", "Letter"): (1, sizes[2]),
+        ("received", "lab", "Letter"): (1, wire.size_of(wire.encode(Letter(number=5)))),
+    }
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_a_person_who_interrupts_lets_the_role_clean_up(interruption: type[BaseException]) -> None:
+    steps = []
+
+    def interrupted() -> None:
+        raise interruption
+
+    def role() -> Role[None]:
+        try:
+            yield from work(interrupted, [()])
+        except Exception:
+            steps.append("taken for an error")
+        finally:
+            steps.append("closed")
+
+    with pytest.raises(interruption):
+        drive(role(), Tape(), Pool())
+    assert steps == ["closed"]
+
+
+def test_a_function_that_raises_stop_iteration_does_not_end_the_role_with_success() -> None:
+    def role() -> Role[str]:
+        yield from work(next, [(iter(()),)])
+        return "success"
+
+    with pytest.raises(RuntimeError):
+        drive(role(), Tape(), Pool())

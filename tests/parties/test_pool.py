@@ -1,0 +1,83 @@
+"""The pool: here or in other processes, the results are the same, in order."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from parties.pool import WORTH_SPAWNING, Pool
+from vsplit.protocol import LocalError
+
+MANY = WORTH_SPAWNING
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Pool]:
+    with Pool(2) as pool:
+        assert pool.run(math.factorial, [(number,) for number in range(MANY)])  # the processes are there now
+        yield pool
+
+
+@pytest.fixture(params=["here", "processes"])
+def pool(request: pytest.FixtureRequest) -> Pool:
+    return Pool() if request.param == "here" else request.getfixturevalue("processes")
+
+
+def test_results_come_in_the_order_of_the_pieces(pool: Pool) -> None:
+    pieces = [(1000 - number, 7) for number in range(3 * MANY)]
+    assert pool.run(divmod, pieces) == [divmod(*piece) for piece in pieces]
+    assert pool.run(divmod, []) == []
+
+
+def test_an_exception_of_a_piece_is_raised_and_the_pool_goes_on(pool: Pool) -> None:
+    with pytest.raises(ZeroDivisionError):
+        pool.run(divmod, [(1, 1)] * MANY + [(1, 0)])
+    assert pool.run(divmod, [(7, 2)]) == [(3, 1)]
+
+
+def test_work_may_be_started_and_collected_later_in_any_order(pool: Pool) -> None:
+    first = pool.start(divmod, [(number, 3) for number in range(MANY)])
+    second = pool.start(divmod, [(number, 5) for number in range(MANY)])
+    assert pool.collect(second) == [divmod(number, 5) for number in range(MANY)]
+    assert pool.collect(first) == [divmod(number, 3) for number in range(MANY)]
+
+
+def test_a_ticket_of_nobody_is_refused(pool: Pool) -> None:
+    with pytest.raises(TypeError):
+        pool.collect("ticket")
+
+
+def test_work_runs_in_other_processes_which_do_not_import_torch(processes: Pool) -> None:
+    ids = set(processes.run(os.getpid, [()] * MANY))
+    assert os.getpid() not in ids
+    assert 1 <= len(ids) <= 2
+    for name in ("torch", "pandas", "sklearn"):
+        loaded = processes.run(operator.contains, [(_Loaded(), name)] * MANY)
+        assert loaded == [False] * MANY
+    assert processes.run(operator.contains, [(_Loaded(), "operator")]) == [True]
+
+
+class _Loaded:
+    """Becomes the names of the modules of the process that it is sent to."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return eval, ("list(__import__('sys').modules)",)
+
+
+def test_a_little_work_starts_no_process() -> None:
+    with Pool(2) as pool:
+        assert pool.run(os.getpid, [()] * (WORTH_SPAWNING - 1)) == [os.getpid()] * (WORTH_SPAWNING - 1)
+
+
+def test_a_process_that_the_system_ends_is_said_in_a_sentence() -> None:
+    with Pool(2) as pool, pytest.raises(LocalError, match=r"ended from outside.*fewer `threads`"):
+        pool.run(os._exit, [(9,)] * MANY)
+
+
+def test_with_one_worker_nothing_is_loaded_and_nothing_is_spawned() -> None:
+    with Pool(1) as pool:
+        assert pool.run(os.getpid, [()] * 100) == [os.getpid()] * 100
