@@ -25,7 +25,7 @@ from parties.learning import check_model, private_seed, train_alone, train_featu
 from parties.network.memory import MemoryNetwork
 from parties.network.sockets import Address, Listener, dial
 from parties.network.tls import TlsTransport
-from parties.pool import Pool
+from parties.pool import Pool, cores
 from psi import CONTRACT, Alignment, align_feature, align_label
 from vsplit.protocol import Note, Role, VsplitError
 
@@ -71,7 +71,7 @@ def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
     # A wrong device, package or bottom model is found before the others are met and anything has left.
     check_model(home)
     seed = private_seed(home)
-    with Pool(party.settings.threads) as pool:
+    with Pool(cores()) as pool:
         transport = connect(life)
         try:
             aligned, trained = _with_the_others(life, home, folder, seed, transport, pool)
@@ -94,45 +94,42 @@ def _with_the_others(
     def run(role: Role[R]) -> R:
         return drive(role, transport, pool, traffic=life.traffic, note=life.note)
 
-    job, me = life.job, life.party.name
+    def run_training(role: Role[R]) -> R:
+        life.show(Step("training", 0, life.job.train.epochs))
+        life.training_began = time.monotonic()
+        return run(role)
+
+    aligned = _aligned(life, home, folder, run)
+    life.show(Step("preparing the shared records"))
+    train: Callable[..., Any] = train_feature if life.party.role == "feature" else train_label
+    return aligned, train(home, home.keys.rows[aligned.positions], seed, run_training)
+
+
+def _aligned(life: Life, home: Home, folder: RunFolder, run: Callable[[Role[Any]], Any]) -> Alignment:
+    """Greet the others, and find out which rows are the same records."""
+    job, me, keys = life.job, life.party.name, home.keys.keys
     digests = key_digests(job, CONTRACT)
     fewest = life.party.settings.accept.min_records or 1
-    train: Callable[..., Any]
+    role: Role[Alignment]
     if life.party.role == "feature":
         run(greet_label(me, job.label_party, digests))
-        aligned = run(
-            align_feature(
-                job.label_party,
-                home.keys.keys,
-                random_bytes=os.urandom,
-                max_records=MOST_RECORDS,
-                min_records=fewest,
-            )
+        role = align_feature(
+            job.label_party, keys, random_bytes=os.urandom, max_records=MOST_RECORDS, min_records=fewest
         )
-        train = train_feature
     else:
         run(greet_features(me, job.feature_parties, digests))
         secret = _order_secret(life.party)
         folder.hold("order.secret", secret, private=True)
-        aligned = run(
-            align_label(
-                job.feature_parties,
-                home.keys.keys,
-                order_secret=secret,
-                random_bytes=os.urandom,
-                max_records=MOST_RECORDS,
-                min_records=fewest,
-            )
+        role = align_label(
+            job.feature_parties,
+            keys,
+            order_secret=secret,
+            random_bytes=os.urandom,
+            max_records=MOST_RECORDS,
+            min_records=fewest,
         )
-        train = train_label
-
-    def run_training(role: Role[R]) -> R:
-        life.show(Step("training", 0, job.train.epochs))
-        life.training_began = time.monotonic()
-        return run(role)
-
-    life.show(Step("preparing the shared records"))
-    return aligned, train(home, home.keys.rows[aligned.positions], seed, run_training)
+    aligned: Alignment = run(role)
+    return aligned
 
 
 def connect(life: Life) -> TlsTransport:

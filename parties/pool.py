@@ -5,6 +5,7 @@ Small work runs at once in this process, since to start processes takes longer.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,6 +18,11 @@ from vsplit.protocol import LocalError
 
 # A role cuts its work into pieces of some tens of milliseconds each, so fewer pieces than this are done sooner here.
 WORTH_SPAWNING = 12
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Pool:

@@ -170,7 +170,7 @@ def array_fields(kind: type[Message]) -> dict[str, Array]:
     return found
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Message(msgspec.Struct, frozen=True, kw_only=True, eq=False, forbid_unknown_fields=True):
     """A frozen typed record that crosses between parties: checked when it is built and again when it is decoded.
 
     A subclass says in `reveals` what its receiver learns from it, in words for a data-protection officer; the

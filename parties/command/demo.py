@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from parties.command.launch import launch
+from parties.command.screen import say
 from vsplit.protocol import ConfigError
 
 FOLDER = Path("vsplit-demo")
@@ -23,10 +24,22 @@ def run_demo(console: Console, *, debug: bool = False) -> int:
         place = next((place for place in _PLACES if (place / "configs" / EXAMPLE).is_dir()), None)
         if place is None:
             raise ConfigError("This installation of vsplit has lost its example data; install it again.")
-        for part in ("configs", "examples"):
-            shutil.copytree(place / part / EXAMPLE, FOLDER / part / EXAMPLE, dirs_exist_ok=True)
-    console.print(
+        _copy(place)
+    say(
+        console,
         f"Two organisations on this machine, a clinic and a laboratory, train one model. Their files stand in {FOLDER}.",
-        highlight=False,
     )
     return launch(configs, console, debug=debug, port=0)
+
+
+def _copy(place: Path) -> None:
+    try:
+        # The configs come last: where they stand, the data does as well.
+        for part in ("examples", "configs"):
+            shutil.copytree(place / part / EXAMPLE, FOLDER / part / EXAMPLE, dirs_exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or "a file could not be copied"
+        raise ConfigError(
+            f"The example cannot be copied to {FOLDER.absolute()} ({reason}): run `vsplit demo` in a folder in which you "
+            "may write."
+        ) from None

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from parties.events import Event, Failed, Finished, Step
@@ -33,7 +31,7 @@ class Screen:
         self._told: dict[str, tuple[str, float]] = {}
         self._began = time.monotonic()
         self._lock = threading.Lock()
-        self._live = Live(get_renderable=self._table, console=console, refresh_per_second=8)
+        self._live = Live(get_renderable=self._lines, console=console, refresh_per_second=8)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -62,24 +60,25 @@ class Screen:
         self._told[party] = (step.stage, now)
         say(self._console, f"{now - self._began:6.1f} s  {party}: {_words(step)}")
 
-    def _table(self) -> Table:
-        """One line a party. Only the last column changes its width, so that nothing jumps."""
-        table = Table(box=None, pad_edge=False, show_header=False, expand=True)
-        table.add_column(no_wrap=True, width=max(len(party) for party in self._events))
-        bars = self._console.width >= _WIDE
-        if bars:
-            table.add_column(width=_BAR)
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    def _lines(self) -> Group:
+        """One line a party and the time, no longer than they need be: what a terminal echoes at the end of the last
+        one, such as ^C, must not begin a new line."""
+        width = max(len(party) for party in self._events)
+        lines = []
         for party, event in list(self._events.items()):
-            table.add_row(Text(party, style="bold"), *([_bar(event)] if bars else []), _line(event))
-        table.add_row("", *([""] if bars else []), Text(f"{time.monotonic() - self._began:.0f} s", style="dim"))
-        return table
+            line = Text(no_wrap=True, overflow="ellipsis").append(party.ljust(width + 2), style="bold")
+            if self._console.width >= _WIDE:
+                line.append(_bar(event), style="cyan")
+            lines.append(line.append_text(_line(event)))
+        seconds = f"{time.monotonic() - self._began:.0f} s"
+        return Group(*lines, Text(" " * (width + 2) + seconds, style="dim"))
 
 
-def _bar(event: Event | None) -> ProgressBar | Text:
-    if isinstance(event, Step) and event.total:
-        return ProgressBar(event.total, event.done, width=_BAR)
-    return Text("")
+def _bar(event: Event | None) -> str:
+    if not isinstance(event, Step) or not event.total:
+        return " " * (_BAR + 2)
+    done = round(_BAR * event.done / event.total)
+    return "━" * done + "╌" * (_BAR - done) + "  "
 
 
 def _line(event: Event | None) -> Text:

@@ -98,9 +98,11 @@ class TlsTransport:
                 link.say(Type.DONE)
                 link.write(time.monotonic())
             self._refuse_unasked()
+            until = time.monotonic() + self._wait
             while any(link.failure is None and (link.wants_to_write or not link.done) for link in self._links.values()):
                 self._step(_STEP)
                 self._refuse_unasked()
+                self._leave_who_lingers(until)
             failures = [link.failure for link in self._links.values() if link.failure is not None]
             self._close()
         return failures
@@ -138,6 +140,17 @@ class TlsTransport:
         for link in self._links.values():
             if link.unasked:
                 link.fail(ProtocolError(link.peer, f"{link.peer} sent a message that this party never asked for."))
+
+    def _leave_who_lingers(self, until: float) -> None:
+        """A peer that is alive and has taken all, but does not say that it is done, must not keep this party's results."""
+        for link in self._links.values():
+            if time.monotonic() > until and not link.done and not link.wants_to_write:
+                link.fail(
+                    PeerLost(
+                        link.peer,
+                        f"{link.peer} has not said goodbye within {self._wait:g} s; this party has all that it needs.",
+                    )
+                )
 
     def _write_patiently(self, link: Link) -> None:
         """Write while the other side takes it: what is left over would wait until this party has time again."""

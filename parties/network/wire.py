@@ -86,7 +86,9 @@ def decode(data: Bytes, kind: type[M]) -> M:
     try:
         message = msgspec.msgpack.decode(head.fields, type=kind, dec_hook=place)
     except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
-        raise WireError(f"a {kind.__name__} that breaks its contract ({error})") from None
+        # The name of an unknown field is the peer's own text, which has no place on this screen.
+        why = "a field that it does not have" if "unknown field" in str(error) else str(error)
+        raise WireError(f"a {kind.__name__} that breaks its contract ({why})") from None
     if offset != len(data):
         raise WireError(f"a {kind.__name__} with {len(data) - offset} bytes too many")
     return message

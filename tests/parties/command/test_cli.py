@@ -196,7 +196,7 @@ def test_no_line_of_a_screen_is_wider_than_the_terminal(width: int) -> None:
             Failed("a sentence " * 40, 3),
         ]:
             screen.show("hospital", event)
-            lines = console.render_lines(screen._table(), pad=False)
+            lines = console.render_lines(screen._lines(), pad=False)
             texts = ["".join(part.text for part in line).rstrip() for line in lines]
             assert len(texts) == 3
             assert max(map(len, texts)) <= width

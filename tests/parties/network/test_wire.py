@@ -186,7 +186,7 @@ described = anything | st.tuples(
 
 
 @given(left=described, right=described, step=anything, name=anything, keys=anything)
-@settings(max_examples=250)
+@settings(max_examples=150)
 def test_well_formed_heads_with_wrong_contents_are_refused(**fields: object) -> None:
     attempt(with_head(msgspec.msgpack.encode(("Pair", fields)), bytes(300)))
     attempt(with_head(msgspec.msgpack.encode(("Pair", {**fields, "step": 1, "name": "", "keys": {}})), bytes(300)))
@@ -286,3 +286,24 @@ def forbidden(node: ast.AST) -> bool:
 )
 def test_the_search_for_such_code_finds_it(line: str) -> None:
     assert any(forbidden(node) for node in ast.walk(ast.parse(line)))
+
+
+def test_a_field_that_nobody_knows_is_refused() -> None:
+    class Short(Message, frozen=True, kw_only=True, eq=False):
+        reveals: ClassVar[str] = "nothing"
+
+        number: int
+
+    class Long(Message, frozen=True, kw_only=True, eq=False):
+        reveals: ClassVar[str] = "nothing"
+
+        number: int
+        smuggled: str
+
+    Long.__name__ = "Short"
+    parts = wire.encode(Long(number=1, smuggled="text"))
+    data = wire.buffer(wire.size_of(parts))
+    data[:] = np.frombuffer(b"".join(parts), np.uint8)
+    with pytest.raises(wire.WireError, match="a field that it does not have") as caught:
+        wire.decode(data, Short)
+    assert "smuggled" not in str(caught.value)

@@ -1,0 +1,31 @@
+"""What a party has at home: rows without a label or a usable key take no part."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from parties.home import read_home
+
+
+def test_keys_and_labels_belong_to_the_same_rows(world) -> None:
+    clinic = world.tables["clinic"]
+    clinic.loc[[3, 50], "outcome"] = None
+    clinic.loc[7, "person"] = None
+    clinic.loc[9, "person"] = clinic.person[8]
+    # A key that is repeated only by a row without a label is no trouble.
+    clinic.loc[3, "person"] = clinic.person[4]
+    home = read_home(world.write().party("clinic"))
+    assert home.without_label == 2
+    assert home.keys.rows.tolist() == [row for row in range(200) if row not in (3, 50, 7, 8, 9)]
+    assert (home.label_values(home.keys.rows) == (clinic.outcome[home.keys.rows] == "sick")).all()
+    few = np.array([60, 2, 4])
+    assert home.label_values(few).tolist() == (clinic.outcome[few] == "sick").tolist()
+    assert home.contributes
+
+
+def test_a_feature_party_has_no_labels(world) -> None:
+    home = read_home(world.write().party("lab"))
+    assert (home.without_label, len(home.keys.rows), home.contributes) == (0, 220, True)
+    with pytest.raises(ValueError, match="only the label party"):
+        home.label_values(home.keys.rows)
