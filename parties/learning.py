@@ -22,7 +22,7 @@ from vsplit.learn.label import LabelSide, LabelState, Predictions, label_role, s
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, imported, tabular
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Target, build_optimizer, make_target
-from vsplit.protocol import ConfigError, Role, VsplitError
+from vsplit.protocol import ConfigError, DataError, Role, VsplitError
 
 R = TypeVar("R")
 Run = Callable[[Role[Any]], Any]
@@ -135,10 +135,11 @@ def train_label(home: Home, rows: Rows, seed: int, run: Run) -> Trained:
     return Trained(plan, split, rows, inputs, state, target, joint)
 
 
-def train_alone(home: Home, trained: Trained, seed: int, run: Run) -> Predictions:
+def train_alone(home: Home, trained: Trained, seed: int, run: Run) -> Predictions | None:
     """What the label party predicts without the others: trained the same way, on the same rows.
 
-    Without features of its own it can only say how frequent each outcome was in training.
+    Without features of its own it can only say how frequent each outcome was in training. None where this training
+    diverges: that must not cost the joint result, which is whole by now.
     """
     split, target = trained.split, trained.target
     if target is None:
@@ -149,7 +150,10 @@ def train_alone(home: Home, trained: Trained, seed: int, run: Run) -> Prediction
     runtime.seed(seed)
     state = _label_state(home, trained.inputs, plan, target)
     side = LabelSide(home.party.name, trained.inputs.store, target, home.party.settings.device)
-    alone: Predictions = run(label_role((), state, side, split, plan))
+    try:
+        alone: Predictions = run(label_role((), state, side, split, plan))
+    except DataError:
+        return None
     return alone
 
 

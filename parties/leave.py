@@ -68,9 +68,10 @@ def feature(home: Home, folder: RunFolder, aligned: Alignment, trained: Trained,
 
 
 def label(
-    home: Home, folder: RunFolder, aligned: Alignment, trained: Trained, alone: Predictions, run: Run
+    home: Home, folder: RunFolder, aligned: Alignment, trained: Trained, alone: Predictions | None, run: Run
 ) -> Finished:
-    """Judge the joint model beside the label party alone, and write the label party's run folder.
+    """Judge the joint model beside the label party alone, and write the label party's run folder. `alone` is None where
+    that model diverged; then the joint one is judged by itself.
 
     Raises ConfigError where it cannot be written, DataError where a model's predictions are no finite numbers.
     """
@@ -80,12 +81,14 @@ def label(
     judged = {}
     for name in ("validation", "test"):
         rows: npt.NDArray[np.int64] = getattr(trained.split, name)
-        scores = (trained.plan.task, truth[rows], getattr(trained.joint, name), getattr(alone, name))
+        scores = (trained.plan.task, truth[rows], getattr(trained.joint, name), getattr(alone, name, None))
         classes = list(trained_classes(home, trained)) if trained.plan.task == "multiclass" else None
         judged[name] = shown.Judgement(
             comparison=compare(*scores, seed=_BOOTSTRAP_SEED), curves=curves(*scores, classes=classes)
         )
     lines = _headlines(home, judged["test"].comparison)
+    if alone is None:
+        lines.append(f"{home.party.name}'s model alone diverged in training, so there is nothing to compare with.")
     with folder.filling():
         save_part(folder, home, trained)
         folder.write_json("metrics.json", {name: one.comparison for name, one in judged.items()})
@@ -133,13 +136,15 @@ def _headlines(home: Home, test: Comparison) -> list[str]:
     name = METRIC_NAMES[metric]
     lines = []
     for what, key in (("together", "joint"), (f"{home.party.name} alone", "alone"), ("gain", "difference")):
+        if key not in test:
+            continue
         found = test[key][metric]  # type: ignore[literal-required]
         value = f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" if found else "not defined here"
         lines.append(f"test {name} {what}: {value}")
     return lines
 
 
-def _predictions(home: Home, trained: Trained, alone: Predictions) -> bytes:
+def _predictions(home: Home, trained: Trained, alone: Predictions | None) -> bytes:
     """One row for each validation and test record: its key and row number, the label, and both predictions."""
     if trained.joint is None or home.labels is None or home.table.label is None:
         raise ValueError("only the label party predicts")
@@ -147,7 +152,9 @@ def _predictions(home: Home, trained: Trained, alone: Predictions) -> bytes:
     for name in ("validation", "test"):
         rows = trained.rows[getattr(trained.split, name)]
         found: dict[str, Any] = {"row": rows, "split": name, "label": home.table.label.iloc[rows].to_numpy()}
-        for who, scores in (("joint", getattr(trained.joint, name)), ("alone", getattr(alone, name))):
+        for who, scores in (("joint", getattr(trained.joint, name)), ("alone", getattr(alone, name, None))):
+            if scores is None:
+                continue
             if scores.ndim == 1:
                 found[who] = scores
             else:

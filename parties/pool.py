@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,7 +46,7 @@ class Pool:
         if self._workers == 1 or (self._executor is None and len(pieces) < WORTH_SPAWNING):
             return _Later(function, pieces)
         if self._executor is None:
-            self._executor = ProcessPoolExecutor(self._workers, get_context("spawn"), _leave_interrupts_to_the_party)
+            self._executor = ProcessPoolExecutor(self._workers, get_context("spawn"), _belong_to_the_party)
         return [self._executor.submit(function, *piece) for piece in pieces]
 
     def collect(self, ticket: object) -> list[Any]:
@@ -59,7 +61,7 @@ class Pool:
         except BrokenProcessPool:
             raise LocalError(
                 "A process that worked for this party was ended from outside, most likely because the machine's memory "
-                "ran out: give the party fewer `threads`, or the machine more memory."
+                "ran out: give the machine more memory, or end what else runs on it."
             ) from None
 
     def __enter__(self) -> Self:
@@ -81,5 +83,14 @@ class _Later:
         return [self._function(*piece) for piece in self._pieces]
 
 
-def _leave_interrupts_to_the_party() -> None:
+def _belong_to_the_party() -> None:
+    """In a new worker: leave Ctrl-C to the party, and end with it, also where it is killed without a word."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_party, daemon=True).start()
+
+
+def _end_with_the_party() -> None:
+    party = parent_process()
+    if party is not None:
+        wait([party.sentinel])
+        os._exit(1)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 import operator
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -74,10 +78,41 @@ def test_a_little_work_starts_no_process() -> None:
 
 
 def test_a_process_that_the_system_ends_is_said_in_a_sentence() -> None:
-    with Pool(2) as pool, pytest.raises(LocalError, match=r"ended from outside.*fewer `threads`"):
+    with Pool(2) as pool, pytest.raises(LocalError, match=r"ended from outside.*more memory"):
         pool.run(os._exit, [(9,)] * MANY)
 
 
 def test_with_one_worker_nothing_is_loaded_and_nothing_is_spawned() -> None:
     with Pool(1) as pool:
         assert pool.run(os.getpid, [()] * 100) == [os.getpid()] * 100
+
+
+def test_workers_end_with_a_party_that_is_killed(tmp_path: Path) -> None:
+    """The party is a process of its own here; its worker's pid is asked for, then the party is killed without a word."""
+    script = tmp_path / "party.py"
+    script.write_text(
+        "import os, time\n"
+        "from parties.pool import Pool\n"
+        "if __name__ == '__main__':\n"
+        "    pool = Pool(2)\n"
+        "    print(*set(pool.run(os.getpid, [()] * 20)), flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    party = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert party.stdout is not None
+    workers = [int(word) for word in party.stdout.readline().split()]
+    party.kill()
+    party.wait()
+    party.stdout.close()
+    assert workers
+    deadline = time.monotonic() + 60  # a safety net: a worker sees it at once
+    while any(Path(f"/proc/{worker}").exists() and not is_zombie(worker) for worker in workers):
+        assert time.monotonic() < deadline, "a worker lives on"
+        time.sleep(0.05)
+
+
+def is_zombie(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True

@@ -182,6 +182,8 @@ def _binary_point(truth: Array, scores: Array) -> dict[str, float]:
 
 def _multiclass_point(truth: Array, scores: Array) -> dict[str, float]:
     predicted, present = scores.argmax(axis=1), np.unique(truth)
+    held = np.clip(scores, NEAREST, 1)
+    held /= held.sum(axis=1, keepdims=True)  # scikit-learn warns where a row does not sum to one
     average = {"labels": present, "average": "macro", "zero_division": 0}
     each = [sk.roc_auc_score(truth == c, scores[:, int(c)]) for c in present] if len(present) > 1 else [np.nan]
     classes = np.arange(scores.shape[1])
@@ -190,7 +192,7 @@ def _multiclass_point(truth: Array, scores: Array) -> dict[str, float]:
         "accuracy": float(sk.accuracy_score(truth, predicted)),
         "macro_f1": float(sk.f1_score(truth, predicted, **average)),
         "macro_recall": float(sk.recall_score(truth, predicted, **average)),
-        "log_loss": float(sk.log_loss(truth, np.clip(scores, NEAREST, 1), labels=classes)),
+        "log_loss": float(sk.log_loss(truth, held, labels=classes)),
     }
 
 

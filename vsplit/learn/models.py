@@ -151,7 +151,7 @@ def imported(path: str) -> Builder:
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"The party file's `bottom.module` says {path}, and it cannot be imported ({error}): see that the package is "
-            "installed in this environment, or that its folder stands in PYTHONPATH."
+            "installed in this environment, or that its folder stands in PYTHONPATH, or give the command in that folder."
         ) from None
     if not callable(builder):
         raise ConfigError(

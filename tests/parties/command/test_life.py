@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from parties.events import Step
+from vsplit.protocol import DataError
 
 BOTH = {
     "job.yaml", "party.yaml", "model.json", "bottom.safetensors", "report.html", "run.json",
@@ -222,3 +223,22 @@ def test_a_key_column_may_be_called_like_a_column_of_the_predictions(world):
     found = predictions_of(world)
     assert set(found.key_label) <= world.common()
     assert set(found.label) == {"sick", "healthy"}
+
+
+def test_a_comparison_that_diverges_does_not_cost_the_joint_result(world, monkeypatch):
+    from parties import learning
+
+    joint_role = learning.label_role
+
+    def alone_diverges(feature_parties, *rest):
+        if not feature_parties:
+            raise DataError("The training has diverged.")
+        return joint_role(feature_parties, *rest)
+
+    monkeypatch.setattr(learning, "label_role", alone_diverges)
+    lives = world.live().well()
+    metrics = json.loads((world.run("clinic") / "metrics.json").read_text())
+    assert set(metrics["test"]) == {"rows", "resamples", "joint"}
+    assert "joint" in predictions_of(world) and "alone" not in predictions_of(world)
+    assert any("alone diverged" in line for line in lives.ends["clinic"].lines)
+    assert names_in(world.run("clinic")) == BOTH | LABEL_ONLY
