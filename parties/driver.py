@@ -13,9 +13,12 @@ from typing import Any, Literal, TypeVar
 from parties.network import wire
 from parties.network.transport import Transport
 from parties.pool import Pool
-from vsplit.protocol import Collect, Effect, Note, ProtocolError, Receive, Role, Send, Work
+from vsplit.protocol import Collect, Effect, LocalError, Note, ProtocolError, Receive, Role, Send, Work
 
 R = TypeVar("R")
+OUT_OF_MEMORY = (
+    "The memory of this machine does not suffice for what the job asks of it: bring fewer records, or more memory."
+)
 Direction = Literal["sent", "received"]
 
 
@@ -58,6 +61,8 @@ def drive(
         while True:
             try:
                 answer = _perform(effect, transport, pool, traffic, note)
+            except MemoryError:
+                effect = role.throw(LocalError(OUT_OF_MEMORY))
             except Exception as error:  # handed to the role, which raises it on unless it can say more
                 effect = role.throw(error)
             else:

@@ -23,7 +23,6 @@ FINISHED = "run.json"
 class _Held:
     name: str
     content: bytes = field(repr=False)
-    private: bool
 
 
 class RunFolder:
@@ -40,9 +39,9 @@ class RunFolder:
         self._written: list[Path] = []
         self._prove_writable()
 
-    def hold(self, name: str, data: bytes | str, *, private: bool = False) -> None:
+    def hold(self, name: str, data: bytes | str) -> None:
         """Keep a small file in memory; it is written first of all when the run has come to its end."""
-        self._held.append(_Held(name, _as_bytes(data), private))
+        self._held.append(_Held(name, _as_bytes(data)))
 
     def hold_configs(self, party: Party) -> None:
         """Hold copies of the job and the party file as they are now, with any password masked. Raises ConfigError."""
@@ -55,19 +54,19 @@ class RunFolder:
         made = self._make_room()
         try:
             for one in self._held:
-                self.write(one.name, one.content, private=one.private)
+                self.write(one.name, one.content)
             yield
         except BaseException:
             self._empty(made)
             raise
 
-    def write(self, name: str, data: bytes | str, *, private: bool = False) -> Path:
-        """Write the file `name`, whole or not at all; `private`: readable by this user alone. Raises ConfigError."""
+    def write(self, name: str, data: bytes | str) -> Path:
+        """Write the file `name`, whole or not at all, readable by this user alone. Raises ConfigError."""
         file = self.path / name
         half = file.with_name(f".{name}.part")
         try:
             half.unlink(missing_ok=True)
-            descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o644)
+            descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._written.append(half)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(_as_bytes(data))
@@ -113,7 +112,7 @@ class RunFolder:
                 self.path.rename(other)
                 self.moved = other
             missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise self._unwritable(error.strerror) from None
         return missing

@@ -40,11 +40,20 @@ class Home:
         """Whether this party has features, and so a bottom model."""
         return self.table.features.shape[1] > 0 or self.table.images is not None
 
-    def label_values(self, rows: Rows) -> npt.NDArray[np.float32] | npt.NDArray[np.int64]:
+    def label_values(self, rows: Rows) -> npt.NDArray[np.float32] | npt.NDArray[np.int64] | npt.NDArray[np.float64]:
         """The encoded labels of these rows of the table, all of which have one."""
         if self.labels is None:
             raise ValueError("only the label party has labels")
         return self.labels.values[np.searchsorted(self.labelled, rows)]
+
+
+def longest_list(party: Party, own_records: int) -> int:
+    """The longest list of keys that this party takes from another: `accept.max_records`, or a default by its own list.
+
+    Who lists everybody learns of each of them whether this party holds them; so a list far longer than one's own has to
+    be allowed by a person.
+    """
+    return party.settings.accept.max_records or max(1_000_000, 10 * own_records)
 
 
 def read_home(party: Party) -> Home:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -73,35 +73,30 @@ def plan_of(job: Job, label_party_contributes: bool) -> Plan:
     )
 
 
-def private_seed(home: Home) -> int:
-    """The seed of this party's initial weights: from its file, or else from the operating system.
+def private_seed(home: Home) -> int | bytes:
+    """The seed of this party's initial weights: from its file, or else entropy for torch's whole generator.
 
     It is private, because who knows the initial weights could read features out of the first embeddings.
     """
     seed = home.party.settings.seed
-    return secrets.randbits(63) if seed is None else seed
+    return os.urandom(runtime.STATE_BYTES) if seed is None else seed
 
 
 def check_model(home: Home) -> None:
     """Look for the device, and build the bottom model for all usable rows, as a run does for those in common.
 
-    Reads no image. Raises ConfigError or DataError.
+    Opens every image, so that a broken one is found before anything is known of the match. Raises ConfigError or
+    DataError.
     """
     settings = home.party.settings
     runtime.configure(settings.threads, settings.device)
     if home.contributes:
         _, prepared = _prepared(home, home.keys.rows, np.arange(len(home.keys.rows)))
-        read = _images(home, home.keys.rows[:0])  # so that a missing Pillow is found now
+        read = _images(home, home.keys.rows)
         _bottom(home, _shape(home, prepared, read))
 
 
-def check_inputs(home: Home) -> None:
-    """What `check_model` does, and read every image. Raises ConfigError or DataError."""
-    check_model(home)
-    _images(home, home.keys.rows)
-
-
-def train_feature(home: Home, rows: Rows, seed: int, run: Run) -> Trained:
+def train_feature(home: Home, rows: Rows, seed: int | bytes, run: Run) -> Trained:
     """A feature party's training on its table's `rows`, int64 [matched], in the common order."""
     job, settings = home.party.job, home.party.settings
     runtime.configure(settings.threads, settings.device)
@@ -118,7 +113,7 @@ def train_feature(home: Home, rows: Rows, seed: int, run: Run) -> Trained:
     return Trained(plan, split, rows, inputs, state)
 
 
-def train_label(home: Home, rows: Rows, seed: int, run: Run) -> Trained:
+def train_label(home: Home, rows: Rows, seed: int | bytes, run: Run) -> Trained:
     """The label party's training with all feature parties."""
     job, settings = home.party.job, home.party.settings
     runtime.configure(settings.threads, settings.device)
@@ -135,7 +130,7 @@ def train_label(home: Home, rows: Rows, seed: int, run: Run) -> Trained:
     return Trained(plan, split, rows, inputs, state, target, joint)
 
 
-def train_alone(home: Home, trained: Trained, seed: int, run: Run) -> Predictions | None:
+def train_alone(home: Home, trained: Trained, seed: int | bytes, run: Run) -> Predictions | None:
     """What the label party predicts without the others: trained the same way, on the same rows.
 
     Without features of its own it can only say how frequent each outcome was in training. None where this training

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import time
 from collections.abc import Callable
@@ -19,7 +17,7 @@ from parties.driver import Traffic, drive
 from parties.events import READING, Finished, Show, Step, step_of, waiting_step
 from parties.folder import RunFolder, check_output
 from parties.greeting import greet_features, greet_label
-from parties.home import Home, read_home
+from parties.home import Home, longest_list, read_home
 from parties.identity import PrivateIdentity
 from parties.learning import check_model, private_seed, train_alone, train_feature, train_label
 from parties.network.memory import MemoryNetwork
@@ -32,8 +30,6 @@ from vsplit.protocol import Note, Role, VsplitError
 R = TypeVar("R")
 
 ALONE = "training alone"
-# A list of a hundred million keys takes 3 GB on each side; who has more than that says so in a new version.
-MOST_RECORDS = 100_000_000
 
 
 @dataclass(slots=True)
@@ -89,7 +85,7 @@ def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
 
 
 def _with_the_others(
-    life: Life, home: Home, folder: RunFolder, seed: int, transport: TlsTransport, pool: Pool
+    life: Life, home: Home, folder: RunFolder, seed: int | bytes, transport: TlsTransport, pool: Pool
 ) -> tuple[Alignment, Any]:
     def run(role: Role[R]) -> R:
         return drive(role, transport, pool, traffic=life.traffic, note=life.note)
@@ -110,22 +106,21 @@ def _aligned(life: Life, home: Home, folder: RunFolder, run: Callable[[Role[Any]
     job, me, keys = life.job, life.party.name, home.keys.keys
     digests = key_digests(job, CONTRACT)
     fewest = life.party.settings.accept.min_records or 1
+    longest = longest_list(life.party, len(keys))
     role: Role[Alignment]
     if life.party.role == "feature":
         run(greet_label(me, job.label_party, digests))
-        role = align_feature(
-            job.label_party, keys, random_bytes=os.urandom, max_records=MOST_RECORDS, min_records=fewest
-        )
+        role = align_feature(job.label_party, keys, random_bytes=os.urandom, max_records=longest, min_records=fewest)
     else:
         run(greet_features(me, job.feature_parties, digests))
-        secret = _order_secret(life.party)
-        folder.hold("order.secret", secret, private=True)
+        secret = order_secret()
+        folder.hold("order.secret", secret)
         role = align_label(
             job.feature_parties,
             keys,
             order_secret=secret,
             random_bytes=os.urandom,
-            max_records=MOST_RECORDS,
+            max_records=longest,
             min_records=fewest,
         )
     aligned: Alignment = run(role)
@@ -152,16 +147,13 @@ def connect(life: Life) -> TlsTransport:
     return dial(life.identity, job.label_party, job.identity_of(job.label_party), address, wait=wait, waiting=waiting)
 
 
-def _order_secret(party: Party) -> bytes:
-    """32 bytes from which the common order is drawn: fresh, or from the party's own seed where it has one.
+def order_secret() -> bytes:
+    """32 fresh bytes from which the common order is drawn.
 
-    The order depends on the shared keys and this secret alone. So even a seed that others could guess would show them
-    nothing of this party's file; it only makes a run repeatable.
+    Never from the party's seed: a feature party sees its keys in this order, so it could try seeds until one sorts them
+    so, and then know the initial weights as well.
     """
-    seed = party.settings.seed
-    if seed is None:
-        return os.urandom(32)
-    return hmac.digest(b"vsplit order secret 1", str(seed).encode(), hashlib.sha256)
+    return os.urandom(32)
 
 
 def _drive_alone(life: Life, role: Role[R], pool: Pool) -> R:

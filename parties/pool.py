@@ -47,7 +47,10 @@ class Pool:
             return _Later(function, pieces)
         if self._executor is None:
             self._executor = ProcessPoolExecutor(self._workers, get_context("spawn"), _belong_to_the_party)
-        return [self._executor.submit(function, *piece) for piece in pieces]
+        try:
+            return [self._executor.submit(function, *piece) for piece in pieces]
+        except BrokenProcessPool:
+            raise _ended_from_outside() from None
 
     def collect(self, ticket: object) -> list[Any]:
         """The results of the work that `start` gave this ticket for."""
@@ -59,10 +62,7 @@ class Pool:
         try:
             return [future.result() for future in futures]
         except BrokenProcessPool:
-            raise LocalError(
-                "A process that worked for this party was ended from outside, most likely because the machine's memory "
-                "ran out: give the machine more memory, or end what else runs on it."
-            ) from None
+            raise _ended_from_outside() from None
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +81,13 @@ class _Later:
 
     def results(self) -> list[Any]:
         return [self._function(*piece) for piece in self._pieces]
+
+
+def _ended_from_outside() -> LocalError:
+    return LocalError(
+        "A process that worked for this party was ended from outside, most likely because the machine's memory ran out: "
+        "give the machine more memory, or end what else runs on it."
+    )
 
 
 def _belong_to_the_party() -> None:

@@ -122,7 +122,10 @@ def receive_list(peer: str, scalar: Scalar, max_records: int) -> Role[Received]:
     """
     size = (yield from receive(peer, ListSize, HEAD)).records
     if size > max_records:
-        refuse(peer, f"a list of {size:,} records, more than the {max_records:,} that this party accepts (max_records)")
+        refuse(
+            peer,
+            f"a list of {size:,} records, more than the {max_records:,} that this party accepts (accept.max_records)",
+        )
     points = np.empty((size, POINT), dtype=np.uint8)
     tickets: list[object] = []
     stage = f"receiving the list of {peer}"

@@ -90,7 +90,8 @@ class MatchPositions(Message, frozen=True, kw_only=True, eq=False):
     """A chunk of the match: positions in the list that the receiver sent, in the common order."""
 
     reveals: ClassVar[str] = (
-        "which of the receiver's own records all parties of the job hold, in an order drawn from a secret of the sender"
+        "which of the receiver's own records all parties of the job hold, the label party with a known outcome, in an order "
+        "drawn from a secret of the sender"
     )
 
     positions: Annotated[Positions, Array("uint32", (None,))]

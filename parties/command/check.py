@@ -30,10 +30,10 @@ def print_check(file: Path, console: Console) -> int:
     RunFolder(party.output)
     # What follows takes seconds to import; what is wrong with the files above shows at once.
     from parties.home import read_home
-    from parties.learning import check_inputs
+    from parties.learning import check_model
 
     home = read_home(party)
-    check_inputs(home)
+    check_model(home)
     _print_records(home, console)
     console.print(_disclosure(home))
     say(

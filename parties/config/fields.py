@@ -19,7 +19,7 @@ PartyRole = Literal["label", "feature"]
 AUTO = "auto"
 """The identity of a party whose key is made by `vsplit launch`."""
 
-SEED_LIMIT = (1 << 63) - 1
+SEED_LIMIT = (1 << 32) - 1
 PARTY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 RESERVED_NAMES = {"con", "prn", "aux", "nul"}
 HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")

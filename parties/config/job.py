@@ -26,6 +26,7 @@ from parties.config.fields import (
 )
 from parties.config.reading import parse_yaml, read_text
 from parties.identity import PublicIdentity
+from parties.network.transport import MOST_MESSAGE
 from vsplit.protocol import ConfigError
 
 MOST_PARTIES = 64
@@ -148,6 +149,17 @@ class Job(Model):
                         f"is the line of {lines[member.identity]} as well; each party must have a key of its own",
                     )
                 lines[member.identity] = name
+        return self
+
+    @model_validator(mode="after")
+    def _a_batch_fits_a_message(self) -> Job:
+        most = MOST_MESSAGE // (4 * self.model.embedding) - 2
+        if self.train.batch_size > most:
+            raise wrong(
+                "train.batch_size",
+                f"is {self.train.batch_size} with embeddings of {self.model.embedding} numbers, more than one message may "
+                f"hold; it must be at most {most}",
+            )
         return self
 
     @model_validator(mode="after")

@@ -80,11 +80,16 @@ class Bottom(Model):
 
 
 class Accept(Model):
-    """What this party lets a job ask of it; a bound that is absent bounds nothing."""
+    """What this party lets a job ask of it; a bound that is absent bounds nothing.
+
+    `max_records` is the longest list of keys that another party may bring; absent, ten times the own list, and at least
+    a million. `min_records` is the fewest records in common.
+    """
 
     tasks: Annotated[tuple[Task, ...], Field(strict=False, min_length=1)] | None = None
     aggregations: Annotated[tuple[Aggregate, ...], Field(strict=False, min_length=1)] | None = None
     max_embedding: Width | None = None
+    max_records: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     min_records: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
 
 

@@ -23,6 +23,11 @@ _PARAMETER = re.compile(
     rf"(?P<before>[?&;][\w.-]*(?:{SENSITIVE})[\w.-]*(?:=|%3D))(?P<secret>[^&;\s\"'#]+)", re.IGNORECASE
 )
 
+# As in a query that reaches a further database: dblink('host=… password=…').
+_SETTING = re.compile(
+    r"(?P<before>\b(?:password|passwd|pwd)\s*=\s*)(?!\*\*\*)(?P<secret>'[^'\n]*'|[^\s'\";&]+)", re.IGNORECASE
+)
+
 
 def is_url(source: str) -> bool:
     """Whether `data.source` names a database and not a file."""
@@ -63,11 +68,11 @@ def fill_url(source: str, where: str, environment: Mapping[str, str] | None = No
 
 
 def masked_copy(text: str) -> str:
-    """The text of a config file with the password of every URL masked, for a copy in the run folder.
+    """The text of a config file with the passwords of URLs and of `password=…` settings masked, for a copy in the run folder.
 
     ${VARIABLES} stay as they are written. Where it is unclear how far a password goes, more is masked and not less.
     """
-    return _PARAMETER.sub(_masked, _PASSWORD.sub(_masked, text))
+    return _SETTING.sub(_masked, _PARAMETER.sub(_masked, _PASSWORD.sub(_masked, text)))
 
 
 def _masked(match: re.Match[str]) -> str:

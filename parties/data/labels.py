@@ -20,12 +20,12 @@ MOST_CLASSES = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """Encoded labels. `values`: binary float32 0/1, multiclass int64 codes, regression float32, each [n].
+    """Encoded labels. `values`: binary float32 0/1, multiclass int64 codes, regression float64, each [n].
 
     `classes` has the text of each code in order: (negative, positive), or all classes sorted; none in a regression.
     """
 
-    values: npt.NDArray[np.float32] | npt.NDArray[np.int64] = field(repr=False)
+    values: npt.NDArray[np.float32] | npt.NDArray[np.int64] | npt.NDArray[np.float64] = field(repr=False)
     classes: tuple[str, ...] = field(repr=False)
 
 
@@ -74,20 +74,18 @@ def _binary_classes(classes: list[str], what: str, positive: Positive | None) ->
 
 def _encode_numbers(label: pd.Series[Any], what: str) -> Labels:
     numbers = pd.to_numeric(label, errors="coerce").to_numpy(np.float64)
-    with np.errstate(over="ignore"):
-        values = numbers.astype(np.float32)
     if np.isnan(numbers).any():
         raise DataError(
             f"In {what}, {int(np.isnan(numbers).sum())} row(s) hold no number, but the task is regression; a cell without a "
             "label must be empty, and numbers have a decimal point."
         )
-    if not np.isfinite(values).all():
-        raise DataError(
-            f"In {what}, {int((~np.isfinite(values)).sum())} row(s) hold an infinite or far too large number."
-        )
-    if np.ptp(values) == 0:
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(numbers.astype(np.float32))
+    if not finite.all():
+        raise DataError(f"In {what}, {int((~finite).sum())} row(s) hold an infinite or far too large number.")
+    if np.ptp(numbers) == 0:
         raise DataError(f"In {what}, all rows have the same value, so there is nothing to learn; see data.label.")
-    return Labels(values, ())
+    return Labels(numbers, ())
 
 
 def _number(word: str) -> float | None:

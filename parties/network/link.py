@@ -11,11 +11,9 @@ from collections import deque
 from collections.abc import Sequence
 
 from parties.network.frames import NO_SESSION, Arrived, Control, FrameError, FrameReader, FrameWriter, Type
-from parties.network.transport import QUEUE, stop_sentence, too_long
+from parties.network.transport import MOST_MESSAGE, QUEUE, stop_sentence, too_long
 from vsplit.protocol import Bytes, MismatchError, PeerLost, ProtocolError, StoppedError, VsplitError
 
-# No single message may be longer, whatever a role would take.
-MOST_MESSAGE = 1 << 30
 # What a message that waits costs beside its bytes: without it, a flood of empty messages would fill the memory.
 _OVERHEAD = 512
 # So many control frames are read at a time: a peer that sends nothing else must not hold up the other links.

@@ -144,7 +144,9 @@ class TlsTransport:
     def _leave_who_lingers(self, until: float) -> None:
         """A peer that is alive and has taken all, but does not say that it is done, must not keep this party's results."""
         for link in self._links.values():
-            if time.monotonic() > until and not link.done and not link.wants_to_write:
+            late = time.monotonic() - until
+            # What it has not taken yet may be on a slow way; nine times the wait is enough for that.
+            if not link.done and late > (9 * self._wait if link.wants_to_write else 0):
                 link.fail(
                     PeerLost(
                         link.peer,

@@ -12,6 +12,10 @@ from vsplit.protocol import Bytes, ProtocolError, VsplitError
 QUEUE = 32 * 1024 * 1024
 
 
+# No single message may be longer, in bytes, whatever a role would take.
+MOST_MESSAGE = 1 << 30
+
+
 class Transport(Protocol):
     """Ordered, bounded, authenticated message passing between this party and the others.
 

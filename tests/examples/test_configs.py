@@ -100,6 +100,6 @@ def test_a_commented_out_key_can_be_used_by_removing_its_mark(folder: Path, name
     for line in re.findall(r"^ *# \w+:.*$", text, re.MULTILINE):
         key, value = line.replace("# ", "", 1).strip().split(":", 1)
         changed = yaml.safe_load(text.replace(line, line.replace("# ", "", 1), 1))
-        section = changed["data"] if file != "job" and line.startswith(" ") else changed
-        holders = [section, *(part for part in section.values() if isinstance(part, dict))]
+        sections = [changed, *(part for part in changed.values() if isinstance(part, dict))]
+        holders = sections + [part for one in sections[1:] for part in one.values() if isinstance(part, dict)]
         assert any(key in holder and holder[key] == yaml.safe_load(value) for holder in holders), line

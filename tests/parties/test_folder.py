@@ -22,13 +22,13 @@ def finished(path: Path, word: str) -> RunFolder:
 def test_nothing_stands_in_a_run_folder_before_the_end(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "lab"
     folder = RunFolder(path)
-    folder.hold("order.secret", bytes(32), private=True)
+    folder.hold("order.secret", bytes(32))
     assert not path.parent.exists()
     with folder.filling():
         folder.write("metrics.json", "{}")
     assert {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()} == {
         "order.secret": 0o600,
-        "metrics.json": 0o644,
+        "metrics.json": 0o600,
     }
 
 

@@ -39,9 +39,11 @@ def split_by_seed(rows: int, fractions: tuple[float, float, float], seed: int) -
 def split_by_date(dates: npt.NDArray[np.int64], fractions: tuple[float, float, float]) -> Split:
     """Oldest rows to train on, newest to test on. `dates` is int64 [rows] in the common order, in any unit of time.
 
-    Rows of the same date keep the common order, which is random.
+    Rows of the same date are taken in the common order, which is random. Within a part the rows stand in the common
+    order again, and not by date, since that is all that the feature parties are told.
     """
-    return _cut(np.argsort(dates, kind="stable").astype(np.int64), fractions)
+    cut = _cut(np.argsort(dates, kind="stable").astype(np.int64), fractions)
+    return Split(np.sort(cut.train), np.sort(cut.validation), np.sort(cut.test))
 
 
 def to_parts(split: Split, rows: int) -> Bytes:
@@ -59,9 +61,27 @@ def from_parts(parts: Bytes) -> Split:
 
 
 def batches(rows: Rows, size: int) -> Iterator[Rows]:
-    """`rows` in order, `size` at a time; the last batch may be smaller."""
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+    """`rows` in order, `size` at a time; the last batch may be smaller.
+
+    A single row that would be left over joins the batch before it: there is no mean over one row, which some modules
+    need (batch normalisation).
+    """
+    starts = range(0, len(rows), size)
+    for start in starts if batch_count(len(rows), size) == len(starts) else starts[:-1]:
+        end = start + size
+        yield rows[start : end + 1 if end + 1 == len(rows) and size > 1 else end]
+
+
+def batch_count(rows: int, size: int) -> int:
+    """How many batches `batches` makes of so many rows."""
+    full, rest = divmod(rows, size)
+    alone = rest == 1 and full > 0 and size > 1
+    return full + (rest > 0) - alone
+
+
+def most_in_batch(size: int) -> int:
+    """The most rows that a batch may have where `size` is the job's."""
+    return size + 1
 
 
 def epoch_batches(train: Rows, size: int, seed: int, epoch: int) -> list[Rows]:

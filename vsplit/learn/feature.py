@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from vsplit.learn.batches import Rows, Split, batches, epoch_batches, from_parts
+from vsplit.learn.batches import FEWEST_ROWS, Rows, Split, batches, epoch_batches, from_parts, most_in_batch
 from vsplit.learn.messages import HEAD, Embedding, Gradient, Parts, Verdict
 from vsplit.learn.models import Store
 from vsplit.learn.plan import Plan
@@ -32,7 +32,12 @@ def receive_split(label_party: str, rows: int) -> Role[Split]:
         raise ProtocolError(
             label_party, f"{label_party} told the parts of {len(told.part)} records where {rows} are shared."
         )
-    return from_parts(told.part)
+    split = from_parts(told.part)
+    if min(len(split.train), len(split.validation), len(split.test)) < FEWEST_ROWS:
+        raise ProtocolError(
+            label_party, f"{label_party} told a split in which a part has fewer than {FEWEST_ROWS} records."
+        )
+    return split
 
 
 def feature_role(label_party: str, state: FeatureState, store: Store, split: Split, plan: Plan) -> Role[Progress]:
@@ -68,7 +73,7 @@ def feature_role(label_party: str, state: FeatureState, store: Store, split: Spl
 
 def _train(label_party: str, state: FeatureState, store: Store, order: list[Rows], plan: Plan) -> Role[None]:
     state.bottom.train()
-    limit = plan.batch_size * plan.width * 4 + HEAD
+    limit = most_in_batch(plan.batch_size) * plan.width * 4 + HEAD
     inputs = store.take(order[0])
     for number in range(len(order)):
         embedding = state.bottom(inputs)

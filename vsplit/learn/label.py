@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vsplit.learn.aggregation import join
-from vsplit.learn.batches import Rows, Split, batches, epoch_batches, to_parts
+from vsplit.learn.batches import Rows, Split, batches, epoch_batches, most_in_batch, to_parts
 from vsplit.learn.messages import HEAD, Embedding, Gradient, Parts, Verdict
 from vsplit.learn.models import Store
 from vsplit.learn.plan import Plan
@@ -168,7 +168,7 @@ def _receive_embeddings(
 ) -> Role[dict[str, Tensor]]:
     embeddings = {}
     for party in feature_parties:
-        message = yield from receive(party, Embedding, plan.batch_size * plan.width * 4 + HEAD)
+        message = yield from receive(party, Embedding, most_in_batch(plan.batch_size) * plan.width * 4 + HEAD)
         if message.step != state.step or message.values.shape != (rows, plan.width):
             raise ProtocolError(
                 party,

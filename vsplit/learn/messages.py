@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from vsplit.learn.batches import batch_count
 from vsplit.learn.plan import Plan
 from vsplit.protocol import Array, Bytes, Floats, Message
 
@@ -72,9 +72,9 @@ def expected_traffic(
     """What training by `plan` sends when (train, validation, test) `rows` are shared and no epoch is saved."""
     train, validation, test = rows
     forward = plan.epochs * (train + validation) + validation + test
-    count = plan.epochs * sum(math.ceil(part / plan.batch_size) for part in (train, validation))
-    count += sum(math.ceil(part / plan.batch_size) for part in (validation, test))
-    steps = plan.epochs * math.ceil(train / plan.batch_size)
+    batches = {part: batch_count(part, plan.batch_size) for part in rows}
+    steps = plan.epochs * batches[train]
+    count = steps + plan.epochs * batches[validation] + batches[validation] + batches[test]
     traffic = []
     for name in plan.contributors:
         if name == label_party:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import itertools
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -162,34 +163,46 @@ def imported(path: str) -> Builder:
 
 
 def build_bottom(builder: Builder, shape: InputShape, width: int, device: str = "cpu") -> nn.Module:
-    """Build a bottom model and try it on two empty rows; raises ConfigError where its output is not float32 [n, width]."""
+    """Build a bottom model, and try a copy of it on two empty rows as training will: forward, backward, weights.
+
+    Raises ConfigError where the builder or the module fails, where the output is not float32 [n, width], or where there
+    is nothing in it to train. The state of torch's generator is left as the builder left it.
+    """
     bottom = builder(shape, width)
     if not isinstance(bottom, nn.Module):
         raise ConfigError("The builder that the party file's `bottom.module` names did not return a torch.nn.Module.")
     bottom = bottom.to(device)
     image = torch.zeros((2, *shape.image) if shape.image else (2, 0))
     trial = Inputs(torch.zeros(2, shape.numeric), torch.zeros(2, len(shape.vocabularies), dtype=torch.int64), image)
-    was_training = bottom.training
-    try:
-        with torch.no_grad():
-            output = bottom.eval()(Inputs(*(tensor.to(device) for tensor in trial)))
-    except Exception as error:
-        raise ConfigError(
-            f"The bottom model fails on this party's inputs ({shape.numeric} numeric, {len(shape.vocabularies)} "
-            f"categories, image {shape.image}): {type(error).__name__}: {error}"
-        ) from error
-    bottom.train(was_training)
-    if output.shape != (2, width) or output.dtype != torch.float32:
-        raise ConfigError(
-            f"The bottom model gives {output.dtype} {tuple(output.shape)} for two rows; the job's model.embedding asks for "
-            f"float32 (2, {width})."
-        )
+    with torch.random.fork_rng():
+        try:
+            copy = deepcopy(bottom)
+            outputs = [copy.train(mode)(Inputs(*(tensor.to(device) for tensor in trial))) for mode in (True, False)]
+            if isinstance(outputs[0], Tensor) and outputs[0].requires_grad:
+                torch.autograd.backward(outputs[0], torch.zeros_like(outputs[0]))
+            load_weights(copy, weights(copy))
+        except Exception as error:
+            raise ConfigError(
+                f"The bottom model fails on this party's inputs ({shape.numeric} numeric, {len(shape.vocabularies)} "
+                f"categories, image {shape.image}): {type(error).__name__}: {error}"
+            ) from error
+    for output in outputs:
+        if not isinstance(output, Tensor):
+            raise ConfigError(f"The bottom model gives a {type(output).__name__} where a tensor is due.")
+        if output.shape != (2, width) or output.dtype != torch.float32:
+            raise ConfigError(
+                f"The bottom model gives {output.dtype} {tuple(output.shape)} for two rows; the job's model.embedding asks "
+                f"for float32 (2, {width})."
+            )
+    if not outputs[0].requires_grad:
+        raise ConfigError("The bottom model has no parameter that can be trained: free one, or leave its columns out.")
     return bottom
 
 
 def weights(module: nn.Module) -> bytes:
-    """The module's parameters and buffers in the safetensors format."""
-    return save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()})
+    """The module's parameters and buffers in the safetensors format; tied ones stand in it under each of their names."""
+    state = module.state_dict().items()
+    return save_tensors({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state})
 
 
 def load_weights(module: nn.Module, data: bytes) -> None:

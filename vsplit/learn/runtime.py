@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from vsplit.protocol import ConfigError
+
+STATE_BYTES = 4 * 624
+"""Bytes of entropy that `seed` takes for the whole state of torch's generator."""
+
+_WORDS_AT = 24
 
 
 def configure(threads: int, device: str) -> None:
@@ -20,9 +26,23 @@ def configure(threads: int, device: str) -> None:
         )
 
 
-def seed(number: int) -> None:
-    """Seed everything random in torch: initial weights, dropout."""
-    torch.manual_seed(number)
+def seed(private: int | bytes) -> None:
+    """Seed everything random in torch: initial weights, dropout.
+
+    A number seeds torch as usual, with 32 bits that count. `STATE_BYTES` bytes of entropy become the generator's whole
+    state instead, so that nobody can try all seeds.
+    """
+    if isinstance(private, int):
+        torch.manual_seed(private)
+        return
+    if len(private) != STATE_BYTES:
+        raise ValueError(f"the state of the generator has {STATE_BYTES} bytes, not {len(private)}")
+    torch.manual_seed(int.from_bytes(private[:4], "little"))  # for what is drawn on a device
+    state = torch.get_rng_state()
+    # torch keeps the 624 words of a Mersenne Twister as 64-bit numbers, after 24 bytes that say how many are unused.
+    words = np.frombuffer(private, np.uint32).astype(np.uint64)
+    state[_WORDS_AT : _WORDS_AT + words.nbytes] = torch.from_numpy(words.view(np.uint8))
+    torch.set_rng_state(state)
 
 
 def version() -> str:

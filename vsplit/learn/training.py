@@ -31,9 +31,9 @@ def build_optimizer(plan: Plan, parameters: Iterable[Tensor]) -> torch.optim.Opt
 class Target:
     """The label party's labels in the common order, and how outputs become losses and predictions.
 
-    `values`: binary float32 0/1 [n], multiclass int64 codes [n], regression float32 [n] (as given, not scaled).
-    `weights`: float32 weight of each class, or None. `centre`, `scale`: of a regression's training rows; the model
-    learns (value - centre) / scale.
+    `values`: binary float32 0/1 [n], multiclass int64 codes [n], regression float32 [n], scaled.
+    `weights`: float32 weight of each class, or None. `centre`, `scale`: of a regression's training rows, in double
+    precision; the model learns (value - centre) / scale, so that large labels that differ little stay apart.
     """
 
     task: Task
@@ -54,7 +54,7 @@ class Target:
         if self.task == "multiclass":
             return F.cross_entropy(output, truth, weight=self.weights)
         if self.task == "regression":
-            return F.mse_loss(output[:, 0], (truth - self.centre) / self.scale)
+            return F.mse_loss(output[:, 0], truth)
         weight = None if self.weights is None else self.weights[truth.long()]
         return F.binary_cross_entropy_with_logits(output[:, 0], truth, weight=weight)
 
@@ -80,8 +80,9 @@ def make_target(plan: Plan, values: npt.NDArray[Any], train: npt.NDArray[np.int6
         scale = float(held.std())
         if scale == 0.0:
             raise DataError("All training rows have the same label, so that there is nothing to learn.")
-        tensor = torch.from_numpy(values.astype(np.float32)).to(device)
-        return Target("regression", tensor, centre=float(held.mean()), scale=scale)
+        centre = float(held.mean())
+        scaled = ((values.astype(np.float64) - centre) / scale).astype(np.float32)
+        return Target("regression", torch.from_numpy(scaled).to(device), centre=centre, scale=scale)
     codes = values.astype(np.int64)
     classes = 2 if plan.task == "binary" else int(codes.max()) + 1
     counts = np.bincount(codes[train], minlength=classes)

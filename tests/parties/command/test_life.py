@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from parties import life
 from parties.events import Step
 from vsplit.protocol import DataError
 
@@ -66,7 +67,9 @@ def test_a_whole_life_leaves_two_complete_run_folders(world):
         assert (world.run(name) / "party.yaml").read_text() == (world.folder / f"{name}.yaml").read_text()
         assert f"{len(common)} records in common." in lives.ends[name].lines
     assert run_of(world, "clinic")["session"] == run_of(world, "lab")["session"]
-    assert stat.S_IMODE((world.run("clinic") / "order.secret").stat().st_mode) == 0o600
+    for name in world.names:  # ids, labels and predictions stand in there
+        assert stat.S_IMODE(world.run(name).stat().st_mode) == 0o700
+        assert {stat.S_IMODE(file.stat().st_mode) for file in world.run(name).iterdir()} == {0o600}
     assert len((world.run("clinic") / "order.secret").read_bytes()) == 32
 
     metrics = json.loads((world.run("clinic") / "metrics.json").read_text())
@@ -167,7 +170,7 @@ def test_images_through_a_bottom_model_of_the_users_own(world, monkeypatch):
     world.files["clinic"]["seed"], world.files["lab"]["seed"] = 1, 2
     world.job["model"]["embedding"] = 16
     world.job["task"] = "regression"
-    world.job["train"] |= {"epochs": 40, "early_stopping": {"patience": 20}}
+    world.job["train"] |= {"epochs": 60, "lr": 0.01}
     (world.folder / "own_scans.py").write_text(
         textwrap.dedent("""
             from torch import nn
@@ -194,7 +197,8 @@ def test_images_through_a_bottom_model_of_the_users_own(world, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_report", "one_builds_at_a_time")
-def test_the_same_private_seeds_give_the_same_run_again_and_the_older_one_stays(world):
+def test_the_same_private_seeds_and_order_give_the_same_run_again_and_the_older_one_stays(world, monkeypatch):
+    monkeypatch.setattr(life, "order_secret", lambda: bytes(32))
     world.files["clinic"]["seed"] = 1
     world.files["lab"]["seed"] = 2
     world.write().live().well()
@@ -208,8 +212,8 @@ def test_the_same_private_seeds_give_the_same_run_again_and_the_older_one_stays(
         assert f"The run that was in {world.run(name)} before now stands in {older}." in again.ends[name].lines
     assert (world.folder / "runs/clinic-1/metrics.json").read_bytes() == first
 
-    world.files["clinic"]["seed"] = 3
-    world.write().live().well()
+    monkeypatch.undo()  # the order is drawn afresh now
+    world.live().well()
     assert not predictions_of(world).person.equals(order.person)
     assert (world.folder / "runs/clinic-2/run.json").exists()
 
@@ -236,6 +240,7 @@ def test_a_comparison_that_diverges_does_not_cost_the_joint_result(world, monkey
         return joint_role(feature_parties, *rest)
 
     monkeypatch.setattr(learning, "label_role", alone_diverges)
+    world.write()
     lives = world.live().well()
     metrics = json.loads((world.run("clinic") / "metrics.json").read_text())
     assert set(metrics["test"]) == {"rows", "resamples", "joint"}

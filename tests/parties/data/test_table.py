@@ -351,7 +351,7 @@ def test_classes_are_sorted_as_numbers_or_as_text() -> None:
 
 def test_numbers_of_a_regression() -> None:
     found = encode_labels(labels(1, "2.5", "-3e2"), "regression", "clinic.csv")
-    assert found.values.dtype == np.float32
+    assert found.values.dtype == np.float64
     assert found.values.tolist() == [1.0, 2.5, -300.0]
     assert found.classes == ()
 

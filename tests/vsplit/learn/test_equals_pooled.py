@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from vsplit.learn.aggregation import join
-from vsplit.learn.batches import Split, epoch_batches, split_by_seed
+from vsplit.learn.batches import Split, epoch_batches, from_parts, split_by_date, split_by_seed, to_parts
 from vsplit.learn.feature import FeatureState, feature_role
 from vsplit.learn.label import LabelSide, LabelState, label_role
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
@@ -125,6 +125,18 @@ def test_three_epochs_of_every_task_and_optimiser_equal_the_pooled_network(
         seed=5,
     )
     compare(World(plan), stage)
+
+
+def test_with_a_split_by_date_the_feature_parties_train_on_the_same_rows(stage: Any) -> None:
+    plan = Plan(task="binary", contributors=TWO, width=6, epochs=2, batch_size=64, lr=0.01)
+    world = World(plan)
+    split = split_by_date(np.random.default_rng(4).permutation(ROWS).astype(np.int64), (0.7, 0.1, 0.2))
+    world.split = from_parts(to_parts(split, ROWS))  # what the feature parties make of the message
+    pooled = world.pooled(2)
+    world.split = split  # what the label party trains by
+    joint = world.joint(stage)
+    for name, tensor in pooled.items():
+        assert torch.equal(tensor, joint[name]), name
 
 
 def compare(world: World, stage: Any) -> None:

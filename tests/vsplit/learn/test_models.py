@@ -144,7 +144,7 @@ def plan(task: Any, *, balanced: bool = False) -> Plan:
 
 
 def test_a_regression_is_learnt_scaled_and_predicted_in_its_own_unit() -> None:
-    values = np.array([100.0, 200.0, 300.0, 1e6], np.float32)
+    values = np.array([100.0, 200.0, 300.0, 1e6])
     target = make_target(plan("regression"), values, np.array([0, 1, 2]))
     assert (target.centre, target.scale) == (200.0, pytest.approx(81.6497, rel=1e-5))
     assert target.predictions(torch.tensor([[0.0], [1.0]])).tolist() == [200.0, pytest.approx(281.6497)]
@@ -170,3 +170,88 @@ def test_tabular_bottoms_without_numbers_or_without_categories_work() -> None:
         4,
         2,
     )
+
+
+def test_large_regression_labels_that_differ_little_stay_apart() -> None:
+    values = 1e9 + np.arange(10.0)  # single precision counts in steps of 64 there
+    target = make_target(plan("regression"), values, np.arange(10))
+    assert len(set(target.values.tolist())) == 10
+    assert target.predictions(target.values[:, None]).tolist() == pytest.approx(values.tolist(), abs=1e-2)
+
+
+# --- what the trial of a module finds before anybody is met -----------------------------------------------------------
+
+
+class Small(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, width)
+
+    def forward(self, inputs: Inputs) -> torch.Tensor:
+        output: torch.Tensor = self.layer(inputs.numeric)
+        return output
+
+
+def test_a_module_with_nothing_to_train_is_a_config_error() -> None:
+    def frozen(_shape: InputShape, width: int) -> nn.Module:
+        return Small(width).requires_grad_(False)
+
+    with pytest.raises(ConfigError, match="no parameter that can be trained"):
+        build_bottom(frozen, InputShape(2), 4)
+
+
+def test_a_module_that_changes_its_type_in_training_is_a_config_error() -> None:
+    class Half(Small):
+        def forward(self, inputs: Inputs) -> torch.Tensor:
+            output = super().forward(inputs)
+            return output.half() if self.training else output
+
+    with pytest.raises(ConfigError, match="float16"):
+        build_bottom(lambda _shape, width: Half(width), InputShape(2), 4)
+
+
+def test_tied_parameters_can_be_saved_and_loaded() -> None:
+    class Tied(Small):
+        def __init__(self, width: int) -> None:
+            super().__init__(width)
+            self.again = self.layer
+
+    one, two = (build_bottom(lambda _shape, width: Tied(width), InputShape(2), 4) for _ in range(2))
+    load_weights(two, weights(one))
+    assert torch.equal(two.again.weight, one.layer.weight)
+
+
+def test_the_trial_changes_neither_the_module_nor_the_random_state() -> None:
+    def build(_shape: InputShape, width: int) -> nn.Module:
+        torch.manual_seed(5)
+        return nn.Sequential(Small(width), nn.BatchNorm1d(width), nn.Dropout(0.5))
+
+    bottom = build_bottom(build, InputShape(2), 4)
+    after = torch.get_rng_state()
+    untouched = build(InputShape(2), 4)
+    assert torch.equal(after, torch.get_rng_state())
+    for name, tensor in untouched.state_dict().items():
+        assert torch.equal(tensor, bottom.state_dict()[name])
+
+
+# --- seeds ------------------------------------------------------------------------------------------------------------
+
+
+def test_entropy_fills_the_whole_state_of_the_generator() -> None:
+    """With `torch.manual_seed` alone, two seeds that agree in 32 bits give the same weights."""
+    entropy = bytes(range(256)) * 9 + bytes(runtime.STATE_BYTES - 256 * 9)
+    drawn = []
+    for private in (entropy, entropy, entropy[:-1] + b"x", entropy[:4] + entropy[:3:-1]):
+        runtime.seed(private)
+        drawn.append(torch.randn(700).tolist())
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2] and drawn[0] != drawn[3] and drawn[2] != drawn[3]
+    with pytest.raises(ValueError, match="bytes"):
+        runtime.seed(b"short")
+
+
+def test_a_number_seeds_as_torch_does() -> None:
+    runtime.seed(7)
+    ours = torch.randn(5)
+    torch.manual_seed(7)
+    assert torch.equal(ours, torch.randn(5))

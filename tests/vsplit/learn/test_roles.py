@@ -153,7 +153,8 @@ def test_a_split_by_date_is_told_and_followed(stage: Any) -> None:
     split = split_by_date(dates, (0.5, 0.25, 0.25))
     results = stage.play({"clinic": send_split(["lab"], split, ROWS), "lab": receive_split("clinic", ROWS)})
     told: Split = results["lab"]
-    assert set(told.train) == set(split.train) and set(told.test) == set(split.test)
+    for name in ("train", "validation", "test"):
+        assert np.array_equal(getattr(told, name), getattr(split, name))
     assert dates[told.train].max() < dates[told.validation].min() < dates[told.test].min()
 
 
@@ -237,7 +238,11 @@ def test_parts_of_a_wrong_length_or_value_are_refused(stage: Any) -> None:
     def lying_clinic() -> Role[None]:
         yield Send("lab", Parts(part=np.zeros(ROWS - 1, np.uint8)))
 
-    stage.play_on({"clinic": lying_clinic(), "lab": receive_split("clinic", ROWS)})
-    assert isinstance(stage.results["lab"], ProtocolError)
+    def clinic_without_test_rows() -> Role[None]:
+        yield Send("lab", Parts(part=np.arange(ROWS, dtype=np.uint8) % 2))
+
+    for clinic in (lying_clinic(), clinic_without_test_rows()):
+        stage.play_on({"clinic": clinic, "lab": receive_split("clinic", ROWS)})
+        assert isinstance(stage.results["lab"], ProtocolError)
     with pytest.raises(ValueError, match="part"):
         Parts(part=np.full(3, 3, np.uint8))
