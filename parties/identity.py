@@ -111,12 +111,12 @@ class PrivateIdentity:
             key = load_pem_private_key(data, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise ConfigError(
-                f"the key file {path} does not hold an unencrypted private key in PEM form; "
+                f"The key file {path} does not hold an unencrypted private key in PEM form; "
                 "make one with: vsplit identity new"
             ) from None
         if not isinstance(key, Ed25519PrivateKey):
             raise ConfigError(
-                f"the key file {path} holds another kind of key than Ed25519; make one with: vsplit identity new"
+                f"The key file {path} holds another kind of key than Ed25519; make one with: vsplit identity new"
             )
         return cls(key)
 
@@ -130,10 +130,10 @@ class PrivateIdentity:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise ConfigError(
-                f"the key file {path} exists already and is never overwritten; choose another name, or move it away first"
+                f"The key file {path} exists already and is never overwritten; choose another name, or move it away first"
             ) from None
         except OSError as error:
-            raise ConfigError(f"the key file {path} cannot be made: {error.strerror}") from None
+            raise ConfigError(f"The key file {path} cannot be made: {error.strerror}") from None
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -141,7 +141,7 @@ class PrivateIdentity:
                 os.fsync(file.fileno())
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise ConfigError(f"the key file {path} cannot be written: {error.strerror}") from None
+            raise ConfigError(f"The key file {path} cannot be written: {error.strerror}") from None
 
     def __repr__(self) -> str:
         return f"<PrivateIdentity of {self.public.line}>"
@@ -165,14 +165,14 @@ def _read_private(path: Path) -> bytes:
         with open(path, "rb", opener=_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ConfigError(f"the key file {path} is not a plain file")
+                raise ConfigError(f"The key file {path} is not a plain file")
             if os.name == "posix" and status.st_mode & 0o077:
                 raise ConfigError(
-                    f"the key file {path} can be read or written by others (mode {stat.S_IMODE(status.st_mode):04o}); "
+                    f"The key file {path} can be read or written by others (mode {stat.S_IMODE(status.st_mode):04o}); "
                     f"close it with: chmod 600 {path}"
                 )
             return file.read(KEY_FILE_LIMIT)
     except FileNotFoundError:
-        raise ConfigError(f"there is no key file {path}; make one with: vsplit identity new") from None
+        raise ConfigError(f"There is no key file {path}; make one with: vsplit identity new") from None
     except OSError as error:
-        raise ConfigError(f"the key file {path} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"The key file {path} cannot be read: {error.strerror}") from None

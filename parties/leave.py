@@ -108,9 +108,9 @@ def _finish(
     ended = datetime.now(UTC)
     content = _content(home, aligned, trained, run, judged, ended)
     page = folder.write("report.html", render_report(content))
-    lines = [*lines, f"{aligned.matched:,} records in common."]
+    lines = [f"{aligned.matched:,} records in common.", *lines]
     if folder.moved is not None:
-        lines.append(f"The run that was in {folder.path} before now stands in {folder.moved}.")
+        lines.append(f"The earlier run was moved to {folder.moved}.")
     lines += [f"At the farewell: {error}" for error in run.farewell]
     # The last file of all: a folder with it is complete.
     folder.write_json(
@@ -192,7 +192,7 @@ def _content(
                 name=name,
                 role=member.role,
                 list_size=aligned.own_records if name == party.name else aligned.peer_records.get(name),
-                overlap=aligned.overlaps.get(name),
+                overlap=aligned.matched if len(job.parties) == 2 else aligned.overlaps.get(name),
             )
             for name, member in job.parties.items()
         ],

@@ -96,7 +96,7 @@ def _with_the_others(
         return run(role)
 
     aligned = _aligned(life, home, folder, run)
-    life.show(Step("preparing the shared records"))
+    life.show(Step("preparing the shared records", text=f"{aligned.matched:,} in common"))
     train: Callable[..., Any] = train_feature if life.party.role == "feature" else train_label
     return aligned, train(home, home.keys.rows[aligned.positions], seed, run_training)
 

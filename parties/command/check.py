@@ -41,6 +41,7 @@ def print_check(file: Path, console: Console) -> int:
         "The figures hold if the other side's list is as long as this one, all records match and every epoch is trained. "
         "Nothing else leaves, besides the keys and signs of life of the connection.",
     )
+    say(console, "Nothing at home stands in the way of a run.")
     return 0
 
 
@@ -65,7 +66,7 @@ def _print_records(home: Home, console: Console) -> None:
         "with a usable key": quality.usable,
         "without a key": quality.missing,
         "with a malformed key": quality.malformed,
-        "with a repeated key": quality.repeated_rows,
+        "with a repeated key (all left out)": quality.repeated_rows,
     }
     if home.party.role == "label":
         counts["without a label"] = home.without_label

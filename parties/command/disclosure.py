@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from parties.home import Home
 
 
+# About what a message takes on the wire besides its content.
+FRAMING = 40
+
+
 @dataclass(frozen=True, slots=True)
 class Leaving:
     """Messages of one kind that will leave: to whom, how many, about how many bytes in all, what they reveal there."""
@@ -38,9 +42,11 @@ def what_leaves(home: Home, peer_records: int | None = None) -> list[Leaving]:
     others = own if peer_records is None else peer_records
     receivers = job.feature_parties if home.party.role == "label" else (job.label_party,)
     greeting = sum(len(key) + len(digest) for key, digest in key_digests(job, CONTRACT).items())
-    leaving = [Leaving(Greeting.__name__, to, 1, greeting, Greeting.reveals) for to in receivers]
+    leaving = [Leaving(Greeting.__name__, to, 1, greeting + FRAMING, Greeting.reveals) for to in receivers]
     for row in expected_traffic(home.party.role, own, others):
-        leaving += [Leaving(row.kind, to, row.messages, row.size, row.reveals) for to in receivers]
+        leaving += [
+            Leaving(row.kind, to, row.messages, row.size + FRAMING * row.messages, row.reveals) for to in receivers
+        ]
     fractions = job.split.train, job.split.validation, job.split.test
     sizes = part_sizes(min(own, others), fractions)
     by_date = job.split.by == "date"

@@ -43,8 +43,8 @@ def validate(model: type[Model], values: Mapping[str, Any], where: Path | str) -
             places.setdefault(_place(details), details)
         # A misspelt key is missing under its right name as well; the unknown one tells more.
         first, *rest = sorted(places.values(), key=lambda one: one["type"] != "extra_forbidden")
-        more = f" (and {len(rest)} more)" if rest else ""
-        raise ConfigError(f"In {where}, {_sentence(model, first)}{more}.") from None
+        more = f" Further keys of this file are wrong as well: {len(rest)}." if rest else ""
+        raise ConfigError(f"In {where}, {_sentence(model, first)}.{more}") from None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

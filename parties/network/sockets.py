@@ -173,7 +173,8 @@ class Listener:
     def _absent(self, missing: Sequence[str]) -> PeerAbsent:
         names = " and ".join(missing)
         strangers = (
-            f" {self.refused} connection(s) were refused because they did not prove an identity that the job lists."
+            f" Connections that did not prove an identity which the job lists were refused ({self.refused}): compare the "
+            "identity lines by telephone."
             if self.refused
             else ""
         )
@@ -271,8 +272,8 @@ def _client_handshake(
     """Raises ConnectionError where the other side hangs up: a forwarder may answer for a program that has yet to start."""
     stranger = MismatchError(
         label_party,
-        f"Whoever answers at {address} does not hold the key that the job lists for {label_party}: the address is "
-        f"another machine's, the job file is out of date, or somebody stands in between. Compare the identity line "
+        f"Do not go on. Whoever answers at {address} does not hold the key that the job lists for {label_party}: the address "
+        f"is another machine's, the job file is out of date, or somebody stands in between. Compare the identity line "
         f"with {label_party} by telephone.",
     )
     try:

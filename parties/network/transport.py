@@ -53,7 +53,7 @@ STOP_WORDS = {
     "stopped": "was told by another party to stop",
     "link": "lost its link to another party",
     "twice": "has a link to a party with this identity already (is this party started twice?)",
-    "interrupted": "was interrupted by a person there",
+    "interrupted": "was interrupted there",
     "error": "failed with an unforeseen error",
 }
 
@@ -61,7 +61,9 @@ STOP_WORDS = {
 def stop_sentence(peer: str, word: str) -> str:
     """What a person reads when `peer` stopped with `word`; an unknown word is not repeated."""
     why = STOP_WORDS.get(word, "gave no known reason")
-    return f"{peer} stopped the session: it {why}; its own screen says more. Start all parties again when it is mended."
+    if word == "twice":
+        return f"{peer} stopped the session: it {why}. End one of the two."
+    return f"{peer} stopped the session: it {why}; its own screen says more. Ask there, then start all parties again."
 
 
 def checked_length(peer: str, data: Bytes, limit: int) -> Bytes:

@@ -103,7 +103,8 @@ class Top(nn.Module):
 
     def __init__(self, joined: int, hidden: Sequence[int], outputs: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.ReLU(), perceptron(joined, hidden, outputs))
+        # Leaky, since a party whose whole embedding fell below zero would get no gradient and be lost for good.
+        self.layers = nn.Sequential(nn.LeakyReLU(), perceptron(joined, hidden, outputs))
 
     def forward(self, joined: Tensor) -> Tensor:
         output: Tensor = self.layers(joined)

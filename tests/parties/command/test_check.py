@@ -72,7 +72,10 @@ def test_check_counts_rows_and_names_the_positive_label(world) -> None:
     clinic.loc[20:21, "person"] = "KEY0999"
     words = " ".join(check(world.write(), "clinic").output.split())
     assert "200 rows in" in words
-    assert "192 with a usable key, 1 without a key, 0 with a malformed key, 2 with a repeated key, 5 without" in words
+    assert (
+        "192 with a usable key, 1 without a key, 0 with a malformed key, 2 with a repeated key (all left out), 5 without"
+        in words
+    )
     assert "Label outcome: sick counts as positive, healthy as negative." in words
     assert "2 feature columns: age, sex." in words
 

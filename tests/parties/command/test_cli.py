@@ -67,7 +67,7 @@ def test_a_name_that_is_no_name_makes_no_key(tmp_path, monkeypatch, name: str) -
     [
         (lambda world: world.files["lab"].update(party="labb"), 2, "the key party is 'labb'"),
         (lambda world: world.files["lab"].update(colour="red"), 2, "colour"),
-        (lambda world: world.files["lab"].update(identity="keys/none.key"), 2, "there is no key file"),
+        (lambda world: world.files["lab"].update(identity="keys/none.key"), 2, "There is no key file"),
         (lambda world: world.files["lab"].update(identity="keys/clinic.key"), 2, "it belongs to clinic"),
         (lambda world: world.files["lab"]["data"].update(ignore=["tsh", "t3"]), 3, "no feature column"),
         (lambda world: world.files["lab"].update(accept={"max_embedding": 1}), 4, "accept.max_embedding"),

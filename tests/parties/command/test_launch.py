@@ -61,7 +61,7 @@ def test_a_party_that_cannot_start_ends_the_launch_with_its_own_code(world, monk
     (world.folder / "keys/lab.key").chmod(0o644)
     result, words = launch(world.folder)
     assert result.exit_code == 2
-    assert "lab: the key file" in words
+    assert "lab: The key file" in words
     assert "chmod 600" in words
     assert "clinic: Ended, because another party had failed." in words
     assert "Traceback" not in words

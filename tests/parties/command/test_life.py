@@ -209,7 +209,7 @@ def test_the_same_private_seeds_and_order_give_the_same_run_again_and_the_older_
     for name in world.names:
         older = world.folder / "runs" / f"{name}-1"
         assert names_in(older) == names_in(world.run(name))
-        assert f"The run that was in {world.run(name)} before now stands in {older}." in again.ends[name].lines
+        assert f"The earlier run was moved to {older}." in again.ends[name].lines
     assert (world.folder / "runs/clinic-1/metrics.json").read_bytes() == first
 
     monkeypatch.undo()  # the order is drawn afresh now

@@ -241,7 +241,7 @@ def test_an_identity_that_the_job_does_not_list(world) -> None:
     world.keys["lab"] = PrivateIdentity.generate()
     both_end(
         world,
-        clinic=(PeerAbsent, r"lab did not connect within 2 s\. \d+ connection\(s\) were refused"),
+        clinic=(PeerAbsent, r"lab did not connect within 2 s\. Connections that did not prove .* were refused \(\d+\)"),
         lab=(MismatchError, "clinic does not accept this party's identity"),
     )
 
