@@ -68,10 +68,18 @@ def feature(home: Home, folder: RunFolder, aligned: Alignment, trained: Trained,
 
 
 def label(
-    home: Home, folder: RunFolder, aligned: Alignment, trained: Trained, alone: Predictions | None, run: Run
+    home: Home,
+    folder: RunFolder,
+    aligned: Alignment,
+    trained: Trained,
+    run: Run,
+    *,
+    alone: Predictions | None,
+    lacking: str = "",
 ) -> Finished:
-    """Judge the joint model beside the label party alone, and write the label party's run folder. `alone` is None where
-    that model diverged; then the joint one is judged by itself.
+    """Judge the joint model beside the label party alone, and write the label party's run folder.
+
+    Where `alone` is None the joint model is judged by itself, and `lacking` says why.
 
     Raises ConfigError where it cannot be written, DataError where a model's predictions are no finite numbers.
     """
@@ -88,7 +96,7 @@ def label(
         )
     lines = _headlines(home, judged["test"].comparison)
     if alone is None:
-        lines.append(f"{home.party.name}'s model alone diverged in training, so there is nothing to compare with.")
+        lines.append(lacking)
     with folder.filling():
         save_part(folder, home, trained)
         folder.write_json("metrics.json", {name: one.comparison for name, one in judged.items()})

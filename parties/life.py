@@ -79,9 +79,13 @@ def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
         if party.role == "feature":
             return leave.feature(home, folder, aligned, trained, run)
         show(Step(ALONE))
-        alone = train_alone(home, trained, seed, lambda role: _drive_alone(life, role, pool))
+        alone, lacking = None, f"{party.name}'s model alone diverged in training, so there is nothing to compare with."
+        try:
+            alone = train_alone(home, trained, seed, lambda role: _drive_alone(life, role, pool))
+        except KeyboardInterrupt:  # the joint model is whole, and must not be lost for want of a comparison
+            lacking = f"The training of {party.name} alone was interrupted, so there is nothing to compare with."
         show(Step("judging"))
-        return leave.label(home, folder, aligned, trained, alone, run)
+        return leave.label(home, folder, aligned, trained, run, alone=alone, lacking=lacking)
 
 
 def _with_the_others(

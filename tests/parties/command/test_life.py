@@ -229,14 +229,17 @@ def test_a_key_column_may_be_called_like_a_column_of_the_predictions(world):
     assert set(found.label) == {"sick", "healthy"}
 
 
-def test_a_comparison_that_diverges_does_not_cost_the_joint_result(world, monkeypatch):
+@pytest.mark.parametrize(
+    ("failure", "says"), [(DataError("The training has diverged."), "diverged"), (KeyboardInterrupt(), "interrupted")]
+)
+def test_a_comparison_that_fails_does_not_cost_the_joint_result(world, monkeypatch, failure, says):
     from parties import learning
 
     joint_role = learning.label_role
 
     def alone_diverges(feature_parties, *rest):
         if not feature_parties:
-            raise DataError("The training has diverged.")
+            raise failure
         return joint_role(feature_parties, *rest)
 
     monkeypatch.setattr(learning, "label_role", alone_diverges)
@@ -245,5 +248,5 @@ def test_a_comparison_that_diverges_does_not_cost_the_joint_result(world, monkey
     metrics = json.loads((world.run("clinic") / "metrics.json").read_text())
     assert set(metrics["test"]) == {"rows", "resamples", "joint"}
     assert "joint" in predictions_of(world) and "alone" not in predictions_of(world)
-    assert any("alone diverged" in line for line in lives.ends["clinic"].lines)
+    assert any(f"alone {says}" in line or f"alone was {says}" in line for line in lives.ends["clinic"].lines)
     assert names_in(world.run("clinic")) == BOTH | LABEL_ONLY
