@@ -14,7 +14,8 @@ from parties.folder import RunFolder
 from parties.home import Home
 from parties.learning import Trained
 from vsplit.learn.label import LabelState
-from vsplit.learn.models import InputShape, build_bottom, imported, load_weights, tabular, weights
+from vsplit.learn.models import InputShape, build_bottom, build_top, imported, load_weights, tabular, weights
+from vsplit.learn.plan import Plan
 from vsplit.protocol import ConfigError
 
 FORMAT = 1
@@ -114,9 +115,13 @@ def _load_top(path: Path, description: dict[str, Any]) -> Any:
     spec = description["top"]
     if spec is None:
         return None
-    from vsplit.learn.models import Top
-
-    width = description["embedding"] * (len(spec["contributors"]) if spec["aggregate"] == "concat" else 1)
-    top = Top(width, spec["hidden"], spec["outputs"])
+    plan = Plan(
+        task=spec["task"],
+        contributors=tuple(spec["contributors"]),
+        aggregate=spec["aggregate"],
+        width=description["embedding"],
+        top_hidden=tuple(spec["hidden"]),
+    )
+    top = build_top(plan, spec["outputs"])
     load_weights(top, (path / TOP).read_bytes())
     return top.eval()

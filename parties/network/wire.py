@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from vsplit.protocol import Array, Bytes, Message, array_fields
+from vsplit.protocol import Bytes, Message
 
 M = TypeVar("M", bound=Message)
 
@@ -133,9 +133,3 @@ def _dtypes() -> frozenset[str]:
 
 def _shown(kind: str) -> str:
     return kind if kind.isidentifier() and len(kind) <= 40 else "(unreadable)"
-
-
-def expected_size(arrays: dict[str, int], kind: type[Message]) -> int:
-    """About how many bytes a `kind` takes on the wire when its array fields have that many elements each."""
-    contracts: dict[str, Array] = array_fields(kind)
-    return 128 + sum(np.dtype(contracts[name].dtype).itemsize * count for name, count in arrays.items())

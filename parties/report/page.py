@@ -1,12 +1,11 @@
 """The report of a run: one page that a manager and a data-protection officer can open, with nothing to load.
 
-`write_report` draws the plots, fills the page and writes it. The page's own security policy forbids it to load
+`render_report` draws the plots and fills the page; the run folder writes it. The page's own security policy forbids it to load
 anything, and every name in it is escaped.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -27,13 +26,6 @@ from parties.report.words import (
     time_text,
 )
 from vsplit.learn.metrics import HIGHER_IS_BETTER, MAIN_METRIC, Estimates, in_order
-
-
-def write_report(path: Path, content: ReportContent) -> None:
-    """Write the page to `path`, whole or not at all. Raises OSError where the folder cannot be written."""
-    half = path.with_name(path.name + ".part")
-    half.write_text(render_report(content), encoding="utf-8")
-    os.replace(half, path)  # noqa: PTH105 - the same as Path.replace, and plainly atomic
 
 
 def render_report(content: ReportContent) -> str:

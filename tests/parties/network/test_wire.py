@@ -249,12 +249,6 @@ def test_dtypes_that_hold_objects_or_text_never_cross(name: str) -> None:
     assert "never crosses" in refused(with_head(msgspec.msgpack.encode(("Pair", fields)), bytes(300)))
 
 
-def test_the_expected_size_is_about_the_real_one() -> None:
-    message = pair(rows=1000)
-    expected = wire.expected_size({"left": 3000, "right": 70}, Pair)
-    assert abs(expected - wire.size_of(wire.encode(message))) < 200
-
-
 @pytest.mark.parametrize("folder", ["vsplit", "psi", "parties/network", "parties/driver.py", "parties/greeting.py"])
 def test_no_source_loads_code_from_bytes(folder: str) -> None:
     top = ROOT / folder

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from parties.report.content import Columns, Crossing, Epoch, Judgement, Party, Records, ReportContent, Training
-from parties.report.page import write_report
+from parties.report.page import render_report
 from vsplit.learn.curves import curves
 from vsplit.learn.metrics import compare
 
@@ -85,7 +85,7 @@ def content() -> ReportContent:
 
 def test_the_page_opens_with_a_clean_console_and_a_visible_headline(browser: webdriver.Chrome, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    write_report(page, content())
+    page.write_text(render_report(content()), encoding="utf-8")
     browser.get(page.as_uri())
 
     assert browser.get_log("browser") == []
