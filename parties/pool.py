@@ -1,6 +1,8 @@
-"""The pool that runs a role's *work*: processes of this machine, spawned when first needed, that never import torch.
+"""The pool that runs a role's *work*: on threads of this process, or on processes of this machine that never import torch.
 
-Small work runs at once in this process, since to start processes takes longer.
+The compiled kernels let other threads run while they compute, so threads are enough for them, and nothing is copied. The
+portable twin does not, so where it is used, work goes to processes, spawned when first needed. Small work runs at once
+in this thread, since to start processes takes longer.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
@@ -28,11 +30,15 @@ def cores() -> int:
 
 
 class Pool:
-    """`workers` processes; with 1 everything runs in this process."""
+    """`workers` threads or processes; with 1 everything runs in this thread.
 
-    def __init__(self, workers: int = 1) -> None:
+    `threads` says which, when first needed; the default is threads exactly where kernels are compiled.
+    """
+
+    def __init__(self, workers: int = 1, *, threads: Callable[[], bool] | None = None) -> None:
         self._workers = workers
-        self._executor: ProcessPoolExecutor | None = None
+        self._threads = threads or _kernels_are_compiled
+        self._executor: Executor | None = None
 
     def run(self, function: Callable[..., Any], pieces: Sequence[tuple[Any, ...]]) -> list[Any]:
         """`function(*piece)` for each piece, in order; an exception of a piece is raised here.
@@ -42,15 +48,24 @@ class Pool:
         return self.collect(self.start(function, pieces))
 
     def start(self, function: Callable[..., Any], pieces: Sequence[tuple[Any, ...]]) -> object:
-        """Like `run`, but the answer is a ticket for `collect`; processes, where there are any, begin at once."""
-        if self._workers == 1 or (self._executor is None and len(pieces) < WORTH_SPAWNING):
-            return _Later(function, pieces)
+        """Like `run`, but the answer is a ticket for `collect`; workers, where there are any, begin at once."""
         if self._executor is None:
-            self._executor = ProcessPoolExecutor(self._workers, get_context("spawn"), _belong_to_the_party)
+            self._executor = self._worth_it(len(pieces))
+        if self._executor is None:
+            return _Later(function, pieces)
         try:
             return [self._executor.submit(function, *piece) for piece in pieces]
         except BrokenProcessPool:
             raise _ended_from_outside() from None
+
+    def _worth_it(self, pieces: int) -> Executor | None:
+        if self._workers == 1 or pieces < 2:
+            return None
+        if self._threads():
+            return ThreadPoolExecutor(self._workers, "work")
+        if pieces < WORTH_SPAWNING:
+            return None
+        return ProcessPoolExecutor(self._workers, get_context("spawn"), _belong_to_the_party)
 
     def collect(self, ticket: object) -> list[Any]:
         """The results of the work that `start` gave this ticket for."""
@@ -83,6 +98,12 @@ class _Later:
         return [self._function(*piece) for piece in self._pieces]
 
 
+def _kernels_are_compiled() -> bool:
+    from vsplit.kernels import engine  # loads LLVM, which small runs do not need
+
+    return engine.choice().kind != "portable"
+
+
 def _ended_from_outside() -> LocalError:
     return LocalError(
         "A process that worked for this party was ended from outside, most likely because the machine's memory ran out: "
@@ -91,7 +112,11 @@ def _ended_from_outside() -> LocalError:
 
 
 def _belong_to_the_party() -> None:
-    """In a new worker: leave Ctrl-C to the party, and end with it, also where it is killed without a word."""
+    """In a new worker: leave Ctrl-C to the party, and end with it, also where it is killed without a word.
+
+    The party has found that kernels do not run here, so that no worker need try again.
+    """
+    os.environ["VSPLIT_KERNELS"] = "portable"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_party, daemon=True).start()
 

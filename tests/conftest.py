@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,3 +37,10 @@ class Recorder:
 def recorder() -> type[Recorder]:
     """The class, since test files do not import each other."""
     return Recorder
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Callable[[str], Any]:
+    """Reads a file of outside vectors."""
+    folder = Path(__file__).parent / "vectors"
+    return lambda name: json.loads((folder / name).read_text())

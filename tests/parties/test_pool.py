@@ -7,6 +7,7 @@ import operator
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,16 +20,26 @@ from vsplit.protocol import LocalError
 MANY = WORTH_SPAWNING
 
 
+def on_processes() -> bool:
+    return False
+
+
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Pool]:
-    with Pool(2) as pool:
+    with Pool(2, threads=on_processes) as pool:
         assert pool.run(math.factorial, [(number,) for number in range(MANY)])  # the processes are there now
         yield pool
 
 
-@pytest.fixture(params=["here", "processes"])
+@pytest.fixture(scope="module")
+def threads() -> Iterator[Pool]:
+    with Pool(2, threads=lambda: True) as pool:
+        yield pool
+
+
+@pytest.fixture(params=["here", "threads", "processes"])
 def pool(request: pytest.FixtureRequest) -> Pool:
-    return Pool() if request.param == "here" else request.getfixturevalue("processes")
+    return Pool() if request.param == "here" else request.getfixturevalue(request.param)
 
 
 def test_results_come_in_the_order_of_the_pieces(pool: Pool) -> None:
@@ -73,13 +84,32 @@ class _Loaded:
 
 
 def test_a_little_work_starts_no_process() -> None:
-    with Pool(2) as pool:
+    with Pool(2, threads=on_processes) as pool:
         assert pool.run(os.getpid, [()] * (WORTH_SPAWNING - 1)) == [os.getpid()] * (WORTH_SPAWNING - 1)
 
 
 def test_a_process_that_the_system_ends_is_said_in_a_sentence() -> None:
-    with Pool(2) as pool, pytest.raises(LocalError, match=r"ended from outside.*more memory"):
+    with Pool(2, threads=on_processes) as pool, pytest.raises(LocalError, match=r"ended from outside.*more memory"):
         pool.run(os._exit, [(9,)] * MANY)
+
+
+def test_threads_work_at_the_same_time_in_this_process(threads: Pool) -> None:
+    meeting = threading.Barrier(2)
+    assert sorted(threads.run(meeting.wait, [(60,), (60,)])) == [0, 1]  # neither returns before both are there
+    assert threads.run(os.getpid, [(), ()]) == [os.getpid()] * 2
+
+
+def test_one_piece_starts_no_thread_and_asks_for_no_kernel() -> None:
+    asked: list[bool] = []
+    with Pool(2, threads=lambda: asked.append(True) is None) as pool:
+        assert pool.run(threading.get_ident, [()]) == [threading.get_ident()]
+        assert not asked
+        assert pool.run(threading.get_ident, [(), ()]) != [threading.get_ident()] * 2
+        assert asked == [True]
+
+
+def test_workers_use_the_portable_twin_without_a_trial_of_their_own(processes: Pool) -> None:
+    assert processes.run(os.getenv, [("VSPLIT_KERNELS",)]) == ["portable"]
 
 
 def test_with_one_worker_nothing_is_loaded_and_nothing_is_spawned() -> None:
@@ -94,7 +124,7 @@ def test_workers_end_with_a_party_that_is_killed(tmp_path: Path) -> None:
         "import os, time\n"
         "from parties.pool import Pool\n"
         "if __name__ == '__main__':\n"
-        "    pool = Pool(2)\n"
+        "    pool = Pool(2, threads=lambda: False)\n"
         "    print(*set(pool.run(os.getpid, [()] * 20)), flush=True)\n"
         "    time.sleep(600)\n"
     )
