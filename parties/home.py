@@ -21,7 +21,8 @@ Rows = npt.NDArray[np.int64]
 class Home:
     """A party's table, its usable keys, and at the label party its labels.
 
-    `keys.rows` are row numbers of the table. `labels.values` belong to the rows in `labelled`, in that order.
+    `keys.rows` are row numbers of the table, one for each key unless the label party may have many. `labels.values`
+    belong to the rows in `labelled`, in that order.
     """
 
     party: Party
@@ -56,6 +57,14 @@ def longest_list(party: Party, own_records: int) -> int:
     return party.settings.accept.max_records or max(1_000_000, 10 * own_records)
 
 
+def most_rows(party: Party, own_records: int) -> int:
+    """The most rows that this feature party takes the label party to have of the records in common, all together.
+
+    Its memory and its work grow with them. Ten rows for each record of the longest list that it takes.
+    """
+    return 10 * longest_list(party, own_records)
+
+
 def read_home(party: Party) -> Home:
     """Check the job against this party's bounds, then read its data. Raises LocalError of the fitting kind."""
     check_bounds(party)
@@ -64,8 +73,10 @@ def read_home(party: Party) -> Home:
     if party.role == "label" and table.label is not None:
         labelled = np.flatnonzero(table.has_label)
         labels = encode_labels(table.label[table.has_label], party.job.task, table.where, party.settings.data.positive)
-    found = read_keys([table.keys.iloc[labelled][column] for column in table.keys.columns])
-    keys = Keys(found.keys, labelled[found.rows], found.report)
+    align = party.job.align
+    held = table.keys if len(labelled) == table.rows else table.keys.iloc[labelled]
+    found = read_keys([held[column] for column in held], normalise=align.steps, repeated=align.repeated_at(party.role))
+    keys = Keys(found.keys, found.starts, labelled[found.rows], found.report)
     home = Home(party, table, keys, labels, labelled)
     if table.features.shape[1]:
         inspect_features(table.features, party.settings.data.categories, table.where)

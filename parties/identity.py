@@ -120,6 +120,10 @@ class PrivateIdentity:
             )
         return cls(key)
 
+    def sign(self, statement: bytes) -> bytes:
+        """An Ed25519 signature, 64 bytes. Whoever asks for one lets `statement` begin with what it is for."""
+        return self.private_key.sign(statement)
+
     def save(self, path: Path) -> None:
         """Write the key to the new file `path`, which only its owner can read and write (mode 0600).
 

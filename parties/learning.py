@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from parties.config.job import Job
 from parties.data.images import read_images
 from parties.data.prepare import Preparation, Prepared
 from parties.home import Home, Rows
+from parties.shared import Run, Shared
 from vsplit.learn import runtime
 from vsplit.learn.batches import Split, split_by_date, split_by_seed
 from vsplit.learn.feature import FeatureState, feature_role, receive_split
@@ -22,10 +22,7 @@ from vsplit.learn.label import LabelSide, LabelState, Predictions, label_role, s
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, imported, tabular
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Target, build_optimizer, make_target
-from vsplit.protocol import ConfigError, DataError, Role, VsplitError
-
-R = TypeVar("R")
-Run = Callable[[Role[Any]], Any]
+from vsplit.protocol import ConfigError, DataError, VsplitError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,11 +36,14 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """One party's outcome. The label party has `label`, `target` and predictions; `inputs` is None without features."""
+    """One party's outcome. The label party has `target` and predictions; `inputs` is None without features.
+
+    `split` holds positions in the common order of rows, and `shared` the party's own rows in this order.
+    """
 
     plan: Plan
     split: Split
-    rows: Rows
+    shared: Shared
     inputs: Inputs | None
     state: FeatureState | LabelState
     target: Target | None = None
@@ -96,38 +96,45 @@ def check_model(home: Home) -> None:
         _bottom(home, _shape(home, prepared, read))
 
 
-def train_feature(home: Home, rows: Rows, seed: int | bytes, run: Run) -> Trained:
-    """A feature party's training on its table's `rows`, int64 [matched], in the common order."""
+def train_feature(home: Home, shared: Shared, seed: int | bytes, run: Run) -> Trained:
+    """A feature party's training on the shared rows of its table."""
     job, settings = home.party.job, home.party.settings
     runtime.configure(settings.threads, settings.device)
     plan = plan_of(job, label_party_contributes=False)
+    groups = shared.groups
     if job.split.by == "date":
-        split = run(receive_split(job.label_party, len(rows)))
+        records: Split = run(receive_split(job.label_party, _record_count(shared)))
     else:
-        split = split_by_seed(len(rows), _fractions(job), job.split.seed)
-    inputs = _inputs(home, rows, split)
+        records = _split_by_seed(job, shared)
+    split = records if groups is None else groups.split_rows(records)
+    if groups is None:
+        inputs = _inputs(home, shared.rows, split)
+    else:
+        # One row of this party's table serves many shared rows. It is prepared, and an image decoded, once for all.
+        inputs = _inputs(home, shared.rows[groups.starts], split, groups.person)
     runtime.seed(seed)
     bottom = _bottom(home, inputs.shape)
     state = FeatureState(bottom, build_optimizer(plan, bottom.parameters()))
     run(feature_role(job.label_party, state, inputs.store, split, plan))
-    return Trained(plan, split, rows, inputs, state)
+    return Trained(plan, split, shared, inputs, state)
 
 
-def train_label(home: Home, rows: Rows, seed: int | bytes, run: Run) -> Trained:
-    """The label party's training with all feature parties."""
+def train_label(home: Home, shared: Shared, seed: int | bytes, run: Run) -> Trained:
+    """The label party's training with all feature parties, on the shared rows of its table."""
     job, settings = home.party.job, home.party.settings
     runtime.configure(settings.threads, settings.device)
     plan = plan_of(job, home.contributes)
-    split = _label_split(home, rows)
-    target = make_target(plan, home.label_values(rows), split.train, settings.device)
+    records = _label_split(home, shared)
+    split = records if shared.groups is None else shared.groups.split_rows(records)
+    target = make_target(plan, home.label_values(shared.rows), split.train, settings.device)
     if job.split.by == "date":
-        run(send_split(job.feature_parties, split, len(rows)))
-    inputs = _inputs(home, rows, split) if home.contributes else None
+        run(send_split(job.feature_parties, records, _record_count(shared)))
+    inputs = _inputs(home, shared.rows, split) if home.contributes else None
     runtime.seed(seed)
     state = _label_state(home, inputs, plan, target)
     side = LabelSide(home.party.name, inputs.store if inputs else None, target, settings.device)
     joint: Predictions = run(label_role(job.feature_parties, state, side, split, plan))
-    return Trained(plan, split, rows, inputs, state, target, joint)
+    return Trained(plan, split, shared, inputs, state, target, joint)
 
 
 def train_alone(home: Home, trained: Trained, seed: int | bytes, run: Run) -> Predictions | None:
@@ -140,7 +147,7 @@ def train_alone(home: Home, trained: Trained, seed: int | bytes, run: Run) -> Pr
     if target is None:
         raise ValueError("only the label party trains alone")
     if trained.inputs is None:
-        return _base_rate(home.label_values(trained.rows), trained)
+        return _base_rate(home.label_values(trained.shared.rows), trained)
     plan = dataclasses.replace(trained.plan, contributors=(home.party.name,))
     runtime.seed(seed)
     state = _label_state(home, trained.inputs, plan, target)
@@ -174,12 +181,25 @@ def _base_rate(values: npt.NDArray[Any], trained: Trained) -> Predictions:
     return Predictions(*same)
 
 
-def _label_split(home: Home, rows: Rows) -> Split:
-    job = home.party.job
+def _record_count(shared: Shared) -> int:
+    """How many records the alignment found: rows, or persons who have many rows each."""
+    return len(shared.rows) if shared.groups is None else len(shared.groups)
+
+
+def _label_split(home: Home, shared: Shared) -> Split:
+    """The split of the alignment's records, by the job's rule. With many rows for one person the latest date counts."""
+    job, groups = home.party.job, shared.groups
     if job.split.by == "date" and home.table.date is not None:
-        dates = home.table.date.iloc[rows].to_numpy("datetime64[us]").astype(np.int64)
-        return split_by_date(dates, _fractions(job))
-    return split_by_seed(len(rows), _fractions(job), job.split.seed)
+        dates = home.table.date.iloc[shared.rows].to_numpy("datetime64[us]").astype(np.int64)
+        if groups is None:
+            return split_by_date(dates, _fractions(job))
+        return split_by_date(groups.latest(dates), _fractions(job), groups.counts)
+    return _split_by_seed(job, shared)
+
+
+def _split_by_seed(job: Job, shared: Shared) -> Split:
+    counts = None if shared.groups is None else shared.groups.counts
+    return split_by_seed(_record_count(shared), _fractions(job), job.split.seed, counts)
 
 
 def _fractions(job: Job) -> tuple[float, float, float]:
@@ -222,9 +242,14 @@ def _shape(home: Home, prepared: Prepared, images: npt.NDArray[np.uint8] | None)
     return InputShape(prepared.numeric.shape[1], tuple(prepared.vocabularies), image)
 
 
-def _inputs(home: Home, rows: Rows, split: Split) -> Inputs:
-    """Prepare this party's features, fitted on the training rows only."""
-    preparation, prepared = _prepared(home, rows, split.train)
+def _inputs(home: Home, rows: Rows, split: Split, places: Rows | None = None) -> Inputs:
+    """Prepare the features of these rows of the table, fitted on the training rows only.
+
+    `places`, int64 [shared rows]: which of `rows` each shared row is; None: they are the shared rows themselves. The
+    preparation counts a row as often as it is trained on, as it would in one table that holds everything.
+    """
+    training = split.train if places is None else places[split.train]
+    preparation, prepared = _prepared(home, rows, training)
     images = _images(home, rows)
-    store = Store(prepared.numeric, prepared.categories, images, home.party.settings.device)
+    store = Store(prepared.numeric, prepared.categories, images, home.party.settings.device, places)
     return Inputs(preparation, _shape(home, prepared, images), store)

@@ -2,62 +2,85 @@
 
 from __future__ import annotations
 
-import io
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from parties.driver import Traffic
 from parties.events import Finished
 from parties.folder import FINISHED, RunFolder
 from parties.greeting import Greeting
 from parties.home import Home
+from parties.judging import headlines, judge, predictions_file
 from parties.learning import Trained
-from parties.parts import save_part, trained_classes
+from parties.parts import save_part
 from parties.report import content as shown
 from parties.report.page import render_report
-from parties.report.words import METRIC_NAMES
-from psi import Alignment
-from psi.messages import ListSize, MaskedKeys, MatchCount, MatchPositions, TwiceMasked
+from psi import Alignment, KeyShapes
+from psi.messages import (
+    Agreement,
+    ListSize,
+    ListSizes,
+    MaskedByAll,
+    MaskedKeys,
+    MatchBits,
+    MatchCount,
+    MatchPositions,
+    OwnPositions,
+)
+from psi.multiplicity import RowCounts
 from vsplit import __version__
 from vsplit.learn import runtime
-from vsplit.learn.curves import curves
 from vsplit.learn.label import LabelState, Predictions
 from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
-from vsplit.learn.metrics import MAIN_METRIC, Comparison, compare
 from vsplit.protocol import Message, VsplitError
+from vsplit.sealing import FreshKeys, KeyProofs, Sealed
 
 # Every kind of message that can cross, so that each has its line on what it reveals.
 KINDS: tuple[type[Message], ...] = (
     Greeting,
+    FreshKeys,
+    KeyProofs,
+    Sealed,
     ListSize,
+    ListSizes,
     MaskedKeys,
-    TwiceMasked,
+    MaskedByAll,
     MatchCount,
+    Agreement,
+    MatchBits,
+    OwnPositions,
     MatchPositions,
+    KeyShapes,
+    RowCounts,
     Parts,
     Embedding,
     Gradient,
     Verdict,
 )
-# The bootstrap's draws, so that equal predictions give equal intervals.
-_BOOTSTRAP_SEED = 0
+# What a report with many rows of one record says besides, among what is not protected.
+MANY_ROWS = (
+    "Each feature party knows how many rows the label party has of each of the matched records. It is sent a gradient for "
+    "each of these rows, in an order that says nothing; so it may see how many of a record's rows had which outcome."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the life of a party knows of its run: when, which session, what crossed, and how long each epoch took."""
+    """What the life of a party knows of its run: when, which session, what crossed, and how long each epoch took.
+
+    `hints` say why so few records may have matched, where few did.
+    """
 
     started: datetime
     session: str
     traffic: Traffic
     epoch_seconds: list[float]
     farewell: list[VsplitError]
+    hints: Sequence[str] = ()
 
 
 def feature(home: Home, folder: RunFolder, aligned: Alignment, trained: Trained, run: Run) -> Finished:
@@ -83,24 +106,16 @@ def label(
 
     Raises ConfigError where it cannot be written, DataError where a model's predictions are no finite numbers.
     """
-    truth = home.label_values(trained.rows)
     if trained.joint is None:
         raise ValueError("the label party has predictions")
-    judged = {}
-    for name in ("validation", "test"):
-        rows: npt.NDArray[np.int64] = getattr(trained.split, name)
-        scores = (trained.plan.task, truth[rows], getattr(trained.joint, name), getattr(alone, name, None))
-        classes = list(trained_classes(home, trained)) if trained.plan.task == "multiclass" else None
-        judged[name] = shown.Judgement(
-            comparison=compare(*scores, seed=_BOOTSTRAP_SEED), curves=curves(*scores, classes=classes)
-        )
-    lines = _headlines(home, judged["test"].comparison)
+    judged = judge(home, trained, alone)
+    lines = headlines(home, judged["test"].comparison)
     if alone is None:
         lines.append(lacking)
     with folder.filling():
         save_part(folder, home, trained)
         folder.write_json("metrics.json", {name: one.comparison for name, one in judged.items()})
-        folder.write("predictions.parquet", _predictions(home, trained, alone))
+        folder.write("predictions.parquet", predictions_file(home, trained, alone))
         return _finish(home, folder, aligned, trained, run, judged, lines)
 
 
@@ -116,7 +131,9 @@ def _finish(
     ended = datetime.now(UTC)
     content = _content(home, aligned, trained, run, judged, ended)
     page = folder.write("report.html", render_report(content))
-    lines = [f"{aligned.matched:,} records in common.", *lines]
+    groups = trained.shared.groups
+    of_them = "" if groups is None else f", with {groups.rows:,} rows at {home.party.job.label_party}"
+    lines = [f"{aligned.matched:,} records in common{of_them}.", *run.hints, *lines]
     if folder.moved is not None:
         lines.append(f"The earlier run was moved to {folder.moved}.")
     lines += [f"At the farewell: {error}" for error in run.farewell]
@@ -132,51 +149,12 @@ def _finish(
             "ended": content.ended,
             "versions": content.versions,
             "records": asdict(content.records),
+            "key_columns": [asdict(column) for column in content.key_columns],
             "training": asdict(content.training),
             "traffic": [asdict(crossing) for crossing in content.traffic],
         },
     )
     return Finished(lines, str(page))
-
-
-def _headlines(home: Home, test: Comparison) -> list[str]:
-    metric = MAIN_METRIC[home.party.job.task]
-    name = METRIC_NAMES[metric]
-    lines = []
-    for what, key in (("together", "joint"), (f"{home.party.name} alone", "alone"), ("gain", "difference")):
-        if key not in test:
-            continue
-        found = test[key][metric]  # type: ignore[literal-required]
-        value = f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" if found else "not defined here"
-        lines.append(f"test {name} {what}: {value}")
-    return lines
-
-
-def _predictions(home: Home, trained: Trained, alone: Predictions | None) -> bytes:
-    """One row for each validation and test record: its key and row number, the label, and both predictions."""
-    if trained.joint is None or home.labels is None or home.table.label is None:
-        raise ValueError("only the label party predicts")
-    tables = []
-    for name in ("validation", "test"):
-        rows = trained.rows[getattr(trained.split, name)]
-        found: dict[str, Any] = {"row": rows, "split": name, "label": home.table.label.iloc[rows].to_numpy()}
-        for who, scores in (("joint", getattr(trained.joint, name)), ("alone", getattr(alone, name, None))):
-            if scores is None:
-                continue
-            if scores.ndim == 1:
-                found[who] = scores
-            else:
-                classes = trained_classes(home, trained)
-                found |= {f"{who}_{each}": scores[:, code] for code, each in enumerate(classes)}
-        # A key column keeps its name, unless a column of the predictions has that name.
-        keys = {
-            f"key_{key}" if key in found else str(key): column.iloc[rows].to_numpy()
-            for key, column in home.table.keys.items()
-        }
-        tables.append(pd.DataFrame(keys | found))
-    stream = io.BytesIO()
-    pd.concat(tables, ignore_index=True).to_parquet(stream, index=False)
-    return stream.getvalue()
 
 
 def _content(
@@ -205,6 +183,8 @@ def _content(
             for name, member in job.parties.items()
         ],
         records=_records(home, aligned, trained),
+        key_columns=home.keys.report.columns,
+        hints=run.hints,
         columns=_columns(home, trained),
         training=_training(trained, run),
         traffic=_crossings(run.traffic),
@@ -216,6 +196,7 @@ def _content(
         },
         test=judged.get("test"),
         validation=judged.get("validation"),
+        caveats=[] if trained.shared.groups is None else [MANY_ROWS],
     )
 
 
@@ -225,13 +206,14 @@ def _records(home: Home, aligned: Alignment, trained: Trained) -> shown.Records:
         own=home.table.rows,
         without_key=quality.missing,
         malformed=quality.malformed,
-        repeated=quality.repeated_rows,
+        repeated=quality.left_out,
         without_label=home.without_label if home.party.role == "label" else None,
         listed=aligned.own_records,
         matched=aligned.matched,
         train=len(split.train),
         validation=len(split.validation),
         test=len(split.test),
+        shared_rows=None if trained.shared.groups is None else trained.shared.groups.rows,
     )
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from parties import leave
+from parties.aligning import align, make_seals
 from parties.config.digests import key_digests
 from parties.config.job import Job
 from parties.config.party import Party
@@ -17,14 +18,16 @@ from parties.driver import Traffic, drive
 from parties.events import READING, Finished, Show, Step, step_of, waiting_step
 from parties.folder import RunFolder, check_output
 from parties.greeting import greet_features, greet_label
-from parties.home import Home, longest_list, read_home
+from parties.hints import find_causes
+from parties.home import Home, read_home
 from parties.identity import PrivateIdentity
 from parties.learning import check_model, private_seed, train_alone, train_feature, train_label
 from parties.network.memory import MemoryNetwork
 from parties.network.sockets import Address, Listener, dial
 from parties.network.tls import TlsTransport
 from parties.pool import Pool, cores
-from psi import CONTRACT, Alignment, align_feature, align_label
+from parties.shared import share_rows
+from psi import Alignment, check_agreed, check_match
 from vsplit.protocol import Note, Role, VsplitError
 
 R = TypeVar("R")
@@ -39,10 +42,12 @@ class Life:
     party: Party
     identity: PrivateIdentity
     show: Show
+    order_secret: bytes = field(repr=False)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     traffic: Traffic = field(default_factory=Traffic)
     epoch_ends: list[float] = field(default_factory=list)
     training_began: float = 0.0
+    hints: list[str] = field(default_factory=list)
 
     @property
     def job(self) -> Job:
@@ -58,7 +63,7 @@ class Life:
 
 def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
     """Live one party's life; returns what to tell the people at home. Raises VsplitError."""
-    life = Life(party, identity, show)
+    life = Life(party, identity, show, order_secret())
     show(Step(READING))
     check_output(party)
     folder = RunFolder(party.output)
@@ -75,7 +80,7 @@ def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
             transport.stop(error.word if isinstance(error, VsplitError) else _stop_word(error))
             raise
         farewell = transport.finish()
-        run = leave.Run(life.started, transport.session.hex(), life.traffic, _epoch_seconds(life), farewell)
+        run = leave.Run(life.started, transport.session.hex(), life.traffic, _epoch_seconds(life), farewell, life.hints)
         if party.role == "feature":
             return leave.feature(home, folder, aligned, trained, run)
         show(Step(ALONE))
@@ -99,36 +104,31 @@ def _with_the_others(
         life.training_began = time.monotonic()
         return run(role)
 
-    aligned = _aligned(life, home, folder, run)
+    aligned = _aligned(life, home, folder, transport.session, run)
+    life.hints = find_causes(life.party, home.keys.keys, aligned, run)
+    check_match(aligned.matched, life.party.settings.accept.min_records or 1, _others(life), life.hints)
+    check_agreed(aligned)
     life.show(Step("preparing the shared records", text=f"{aligned.matched:,} in common"))
     train: Callable[..., Any] = train_feature if life.party.role == "feature" else train_label
-    return aligned, train(home, home.keys.rows[aligned.positions], seed, run_training)
+    shared = share_rows(home, aligned, life.order_secret, run)
+    return aligned, train(home, shared, seed, run_training)
 
 
-def _aligned(life: Life, home: Home, folder: RunFolder, run: Callable[[Role[Any]], Any]) -> Alignment:
+def _others(life: Life) -> str:
+    return " and ".join(name for name in life.job.parties if name != life.party.name)
+
+
+def _aligned(life: Life, home: Home, folder: RunFolder, session: bytes, run: Callable[[Role[Any]], Any]) -> Alignment:
     """Greet the others, and find out which rows are the same records."""
-    job, me, keys = life.job, life.party.name, home.keys.keys
-    digests = key_digests(job, CONTRACT)
-    fewest = life.party.settings.accept.min_records or 1
-    longest = longest_list(life.party, len(keys))
-    role: Role[Alignment]
+    job, me = life.job, life.party.name
+    digests = key_digests(job, job.align.contract)
     if life.party.role == "feature":
         run(greet_label(me, job.label_party, digests))
-        role = align_feature(job.label_party, keys, random_bytes=os.urandom, max_records=longest, min_records=fewest)
     else:
         run(greet_features(me, job.feature_parties, digests))
-        secret = order_secret()
-        folder.hold("order.secret", secret)
-        role = align_label(
-            job.feature_parties,
-            keys,
-            order_secret=secret,
-            random_bytes=os.urandom,
-            max_records=longest,
-            min_records=fewest,
-        )
-    aligned: Alignment = run(role)
-    return aligned
+        folder.hold("order.secret", life.order_secret)
+    seals = make_seals(life.party, life.identity, session, run)
+    return align(home, seals, life.order_secret, run)
 
 
 def connect(life: Life) -> TlsTransport:

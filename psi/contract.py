@@ -1,161 +1,204 @@
-"""The id contract, version 1: how key columns become one canonical key a row. Every party applies this same code.
+"""The id contract: how key columns become one canonical key a row. Every party applies this same code.
 
-SPEC.md, section 3, says the same in words. Anything that could make two sides write one id differently, and that is not
-named here (upper and lower case, leading zeros, separators), is left as it stands in the data.
+SPEC.md, section 3, says the same in words. `psi.normalise` has the steps that a job may name, `psi.columns` applies them.
+What could make two sides write one id differently, and what the job does not name, is left as it stands in the data.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from vsplit.protocol import DataError
+from psi.columns import ColumnReader, ColumnReport
+from psi.keys import KeyList
+from psi.normalise import Step
+from vsplit.protocol import Bytes, DataError
 
 if TYPE_CHECKING:  # A worker process that hashes keys need not load pandas.
     import pandas as pd
 
     Column = pd.Series[Any]
 
-CONTRACT = 1
-"""The version of the contract. It belongs into the digest of the job, since two versions would not match."""
+Rows = npt.NDArray[np.int64]
+Repeated = Literal["error", "first", "last", "many_to_one"]
+"""What becomes of a key that stands on several rows; SPEC.md, section 3.3."""
 
-_MISSING = b""
-_DOUBLE_DIGITS = 53  # Bits of a double's significand: larger whole numbers may have lost digits before they got here.
-_DIGITS = 100
-_MOST = 10**_DIGITS  # No id is a number this long, and Python refuses to write much longer ones.
+_STRETCH = 1 << 17
+"""Rows that are read at a time, so that no whole column stands in memory in more than two forms."""
+_LENGTH = 4  # bytes before each text of a key
 
 
 @dataclass(frozen=True, slots=True)
 class KeyReport:
-    """How good a party's keys are, in counts of rows: rows = missing + malformed + repeated_rows + usable.
+    """How good a party's keys are, in counts of rows: rows = missing + malformed + left_out + usable.
 
     missing: a key column has no value. malformed: a value can be no id (a fraction, a number too long to be exact, a
-    truth value, a date, bytes, text that is no Unicode). repeated_rows: all rows of every key that occurs more than
-    once. usable: the rest.
+    truth value, bytes, text that is no Unicode, a date where no date is asked for), or a normaliser finds it so.
+    repeated_keys, repeated_rows: the keys on more than one row, and all their rows. left_out: those of them that do
+    not count (with the policies first and last). usable: the rest. `columns` has the same for each key column by itself.
     """
 
     rows: int
     missing: int
     malformed: int
+    repeated_keys: int
     repeated_rows: int
+    left_out: int
     usable: int
+    columns: tuple[ColumnReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Keys:
-    """A party's usable keys, none twice, and `rows`, int64 [usable]: the position in the input of each key's row."""
+    """A party's usable keys, none twice, in the order in which they first occur, and the rows of each.
 
-    keys: list[bytes] = field(repr=False)
-    rows: npt.NDArray[np.int64] = field(repr=False)
+    `rows`, int64 [usable rows], are positions in the input; those of key i are rows[starts[i] : starts[i + 1]],
+    ascending; `starts` is int64 [len(keys) + 1]. With every policy but many_to_one each key has exactly one row.
+    """
+
+    keys: KeyList
+    starts: Rows = field(repr=False)
+    rows: Rows = field(repr=False)
     report: KeyReport
 
 
-def read_keys(columns: Sequence[Column]) -> Keys:
+def read_keys(
+    columns: Sequence[Column],
+    *,
+    normalise: Sequence[Sequence[Step]] | None = None,
+    repeated: Repeated = "error",
+) -> Keys:
     """The canonical keys of a table with these key columns, each a pandas Series of text or numbers, all equally long.
 
-    Raises DataError for a key column without any value, for keys that are all repeated, and for no usable key at all.
-    The sentence names the columns and shows no key.
+    `normalise` has the steps of each column, in the order of `columns`; None: no steps but those that are always done.
+    `repeated` is the policy that holds at this party: many_to_one is for the label party alone.
+
+    Raises DataError for a key column without any value, for repeated keys under the policy error, and for no usable key
+    at all. The sentence names the columns and shows no key.
     """
     if not columns or len({len(column) for column in columns}) != 1:
         raise ValueError("a key has one or more columns, all of the same length")
-    parts = [_read_column(column) for column in columns]
-    joined = [_join(row) for row in zip(*parts, strict=True)]
-    seen = Counter(key for key in joined if key)
-    rows = np.array([row for row, key in enumerate(joined) if key and seen[key] == 1], dtype=np.int64)
-    missing, malformed = joined.count(_MISSING), joined.count(None)
-    report = KeyReport(len(joined), missing, malformed, len(joined) - missing - malformed - len(rows), len(rows))
-    _check_usable(columns, report)
-    return Keys([joined[row] or b"" for row in rows], rows, report)
-
-
-def _read_column(column: Column) -> list[bytes | None]:
-    """Each value as bytes with its length before it, b"" where it is missing, None where it is malformed."""
-    exact = 2 ** _significand(column)
-    parts = [
-        _MISSING if absent else _part(_text(value, exact))
-        for value, absent in zip(column.tolist(), column.isna().tolist(), strict=True)
-    ]
-    if not any(part != _MISSING for part in parts):
-        raise DataError(
-            f"The key column {_name(column)} of this party's data is empty: none of its {len(parts):,} rows has a "
-            "value; name another column (data.key) or fill it."
-        )
-    return parts
-
-
-def _text(value: object, exact: int) -> str | None:
-    """A value as text, or None where it can be no id. Floats of `exact` or more may have lost digits."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, Integral):
-        number = int(value)
-    elif isinstance(value, Real):
-        number = int(float(value)) if abs(float(value)) < exact else _MOST
-        if number != value:
-            return None
-    elif isinstance(value, Decimal):
-        number = int(value) if value.is_finite() and value.adjusted() < _DIGITS else _MOST
-        if number != value:
-            return None
-    else:
-        return None
-    return str(number) if abs(number) < _MOST else None
-
-
-def _part(text: str | None) -> bytes | None:
-    if text is None:
-        return None
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    text = text.strip()
-    if not text:
-        return _MISSING
-    try:
-        encoded = text.encode()
-    except UnicodeEncodeError:  # A lone surrogate: the file was read with a wrong encoding.
-        return None
-    return len(encoded).to_bytes(4, "big") + encoded
-
-
-def _join(parts: tuple[bytes | None, ...]) -> bytes | None:
-    if _MISSING in parts:
-        return _MISSING
-    present = [part for part in parts if part is not None]
-    return b"".join(present) if len(present) == len(parts) else None
-
-
-def _significand(column: Column) -> int:
-    """Bits up to which whole numbers in `column` are exact, should it be a column of floats."""
-    dtype = getattr(column.dtype, "numpy_dtype", column.dtype)
-    return int(np.finfo(dtype).nmant) + 1 if isinstance(dtype, np.dtype) and dtype.kind == "f" else _DOUBLE_DIGITS
-
-
-def _check_usable(columns: Sequence[Column], report: KeyReport) -> None:
-    if report.usable:
-        return
-    names = " and ".join(_name(column) for column in columns)
-    noun = f"key column {names}" if len(columns) == 1 else f"key columns {names} together"
-    if report.repeated_rows and not report.missing and not report.malformed:
-        raise DataError(
-            f"Every key in the {noun} of this party's data is repeated ({report.rows:,} rows), so no row is the one "
-            "meant; name a key that is different for each record (data.key), or reduce the data to one row a record."
-        )
-    raise DataError(
-        f"The {noun} of this party's data hold no usable key: of {report.rows:,} rows {report.missing:,} miss a value, "
-        f"{report.malformed:,} hold one that can be no id and {report.repeated_rows:,} repeat a key; "
-        "name other columns (data.key) or correct them."
+    steps = [()] * len(columns) if normalise is None else normalise
+    readers = [ColumnReader(column, todo) for column, todo in zip(columns, steps, strict=True)]
+    total = len(columns[0])
+    parts, usable, missing = [], [np.empty(0, np.int64)], 0
+    for first in range(0, total, _STRETCH):
+        part, rows, lacking = _read_stretch(readers, first, min(first + _STRETCH, total))
+        parts.append(part)
+        usable.append(rows)
+        missing += lacking
+    _check_values(readers, total)
+    rows = np.concatenate(usable)
+    keys, codes = _distinct(parts)
+    _give_back_memory(parts)
+    starts, order = _grouped(codes, len(keys))
+    counts = np.diff(starts)
+    several = counts > 1
+    chosen = {"first": starts[:-1], "last": starts[1:] - 1}.get(repeated)
+    used = rows[order if chosen is None else order[chosen]]
+    report = KeyReport(
+        rows=total,
+        missing=missing,
+        malformed=total - missing - len(rows),
+        repeated_keys=int(several.sum()),
+        repeated_rows=int(counts[several].sum()),
+        left_out=len(rows) - len(used),
+        usable=len(used),
+        columns=tuple(reader.report() for reader in readers),
     )
+    _check_usable(readers, report, repeated)
+    return Keys(keys, starts if chosen is None else np.arange(len(keys) + 1), used, report)
 
 
-def _name(column: Column) -> str:
-    return repr(str(column.name)) if column.name is not None else "(without a name)"
+def _read_stretch(readers: Sequence[ColumnReader], first: int, last: int) -> tuple[Any, Rows, int]:
+    """The keys of some rows as an Arrow array of bytes, the rows that have one, and how many miss a value."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    pieces, malformed, missing = [], np.zeros(last - first, np.bool_), np.zeros(last - first, np.bool_)
+    for reader in readers:
+        found = reader.read(first, last)
+        text = pc.cast(found.values, pa.large_binary())
+        pieces += [_lengths(text), text]
+        malformed |= found.malformed
+        missing |= found.values.is_null().to_numpy(zero_copy_only=False) & ~found.malformed
+    keys = pc.binary_join_element_wise(*pieces, pa.scalar(b"", pa.large_binary()))
+    return keys.drop_null(), first + np.flatnonzero(~(malformed | missing)), int(missing.sum())
+
+
+def _lengths(texts: Any) -> Any:
+    """The length of each text in bytes, as an Arrow array of 4 bytes each, big endian; anything where there is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy().astype(">u4")
+    offsets = np.arange(0, _LENGTH * (len(lengths) + 1), _LENGTH, dtype=np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(lengths)]
+    return pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers)
+
+
+def _distinct(parts: list[Any]) -> tuple[KeyList, npt.NDArray[np.int32]]:
+    """The distinct keys in the order in which they first occur, and for each row with a key the number of its key."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    coded = pc.dictionary_encode(pa.chunked_array(parts, pa.large_binary()))
+    if not coded.num_chunks:
+        return KeyList.of([]), np.empty(0, np.int32)
+    distinct = coded.chunk(0).dictionary  # all chunks share it
+    _, ends, data = distinct.buffers()
+    held: Bytes = np.frombuffer(data, np.uint8)
+    keys = KeyList(held, np.frombuffer(ends, np.int64)[: len(distinct) + 1])
+    return keys, np.concatenate([chunk.indices.to_numpy() for chunk in coded.chunks])
+
+
+def _give_back_memory(parts: list[Any]) -> None:
+    """What finding distinct keys took, some 100 bytes a key, goes back to the system: the roles need it next."""
+    import pyarrow as pa
+
+    parts.clear()
+    pa.default_memory_pool().release_unused()
+
+
+def _grouped(codes: npt.NDArray[np.int32], keys: int) -> tuple[Rows, Rows]:
+    """Where the rows of each key begin, int64 [keys + 1], in `codes` once it is taken in the order that comes second."""
+    if len(codes) == keys:
+        return np.arange(keys + 1), np.arange(keys)
+    starts = np.zeros(keys + 1, np.int64)
+    np.cumsum(np.bincount(codes, minlength=keys), out=starts[1:])
+    return starts, np.argsort(codes, kind="stable").astype(np.int64, copy=False)
+
+
+def _check_values(readers: Sequence[ColumnReader], rows: int) -> None:
+    for reader in readers:
+        if not reader.has_values:
+            raise DataError(
+                f"The key column {_quoted(reader)} of this party's data is empty: none of its {rows:,} rows has a value; "
+                "name another column (data.key) or fill it."
+            )
+
+
+def _check_usable(readers: Sequence[ColumnReader], report: KeyReport, repeated: Repeated) -> None:
+    names = " and ".join(_quoted(reader) for reader in readers)
+    noun = f"key column {names}" if len(readers) == 1 else f"key columns {names} together"
+    if report.repeated_keys and repeated == "error":
+        raise DataError(
+            f"In the {noun} of this party's data, {report.repeated_keys:,} key(s) occur more than once, on "
+            f"{report.repeated_rows:,} rows in all, and only one row may have a key here; reduce the data to one row a "
+            "record, name a further key column, or agree on another align.repeated in the job: first or last for any "
+            "party's repeats, many_to_one for the label party's alone."
+        )
+    if not report.usable:
+        raise DataError(
+            f"The {noun} of this party's data hold no usable key: of {report.rows:,} rows {report.missing:,} miss a value "
+            f"and {report.malformed:,} hold one that can be no id, as align.normalise of the job has it; name other "
+            "columns (data.key) or correct them."
+        )
+
+
+def _quoted(reader: ColumnReader) -> str:
+    return repr(reader.name) if reader.is_named else reader.name

@@ -1,86 +1,100 @@
-"""The feature party's side of an alignment: SPEC.md, section 5.2."""
+"""A feature party's side of an alignment and of an overlap: SPEC.md, section 5."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from psi.curve import Scalar
-from psi.exchange import (
-    Alignment,
-    RandomBytes,
-    Rows,
-    as_items,
-    check_length,
-    check_match,
-    check_own_keys,
-    finish,
-    finish_list,
-    hash_keys,
-    receive_list,
-    refuse,
-    send_list,
-    shuffled,
-    start_masking,
-)
-from psi.messages import CHUNK, HEAD, MatchCount, MatchPositions, TwiceMasked, cut_width
-from vsplit.protocol import Bytes, Role, receive, send
+from psi.exchange import refuse
+from psi.keys import KeyList
+from psi.limits import Limits
+from psi.masking import mask_as_feature
+from psi.messages import HEAD, Agreement, MatchCount
+from psi.order import RandomBytes
+from psi.outcome import Alignment, Overlap
+from psi.ring import Seat, seat
+from psi.sizes import learn_sizes
+from psi.undoing import undo_first_list, undo_others
+from vsplit.protocol import Role, receive, send
+from vsplit.sealing import Seal
 
 
 def align_feature(
+    me: str,
     label_party: str,
-    keys: Sequence[bytes],
+    feature_parties: Sequence[str],
+    keys: KeyList,
     *,
+    seals: Mapping[str, Seal],
     random_bytes: RandomBytes,
-    max_records: int,
-    min_records: int,
+    limits: Limits,
 ) -> Role[Alignment]:
-    """Align this party's `keys` (canonical, none twice) with those of the label party and of all other feature parties.
+    """Align this party's `keys` (canonical, none twice) with those of all other parties.
 
-    Learns: the size of the label party's list, and which of its own records all parties hold.
-    Reveals: to the label party the size of its list, and which of the label party's records it holds.
-    Assumes: the label party follows the protocol; `random_bytes(n)` returns n bytes that nobody else can know.
+    `feature_parties` are all of them, `me` among them, in the job's order; `seals` is what `vsplit.sealing.meet` returned,
+    and empty where there is one feature party alone.
 
-    `max_records` is the longest list that it accepts, `min_records` the fewest records in common. Raises DataError for
-    unusable keys or no record in common, RefusedError for too few, ProtocolError for what the label party may not send.
+    Learns: the sizes of all lists, and which of its own records all parties hold.
+    Reveals: to the label party how many records this party shares with any others, and which of the label party's records
+    all parties hold; to the other feature parties, which of their records all parties hold.
+    Assumes: all parties follow the protocol; `random_bytes(n)` returns n bytes that nobody else can know.
+
+    Where the match is too small for a party, nobody learns a member of it and the alignment has no positions:
+    `check_match` and `check_agreed` raise what this means. Raises DataError for unusable keys, RefusedError for a list
+    outside the limits, ProtocolError for what another party may not send.
     """
-    check_own_keys(keys)
-    scalar = Scalar.draw(random_bytes)
-    order = shuffled(len(keys), random_bytes)
-    hashed = yield from hash_keys(keys)
-    tickets = yield from start_masking(scalar, hashed[order])
-    mine = yield from finish("masking own keys", tickets, len(keys))
-    yield from send_list(label_party, mine)
-
-    theirs = yield from receive_list(label_party, scalar, max_records)
-    if np.isin(as_items(theirs.points), as_items(mine)).any():
-        refuse(label_party, "a point of this party's own list")
-    twice = yield from finish_list(label_party, theirs)
-    yield from _send_cuts(label_party, twice, cut_width(len(keys), len(twice)))
-
-    matched = yield from _receive_match(label_party, len(keys), len(twice), min_records)
-    return Alignment(order[matched], len(keys), {label_party: len(twice)}, {})
+    here = seat(me, label_party, feature_parties, seals)
+    sizes = yield from learn_sizes(here, len(keys), limits)
+    orders = yield from mask_as_feature(here, sizes, keys, random_bytes)
+    matched = yield from _learn_count(here, sizes)
+    agreed = yield from _agree(here, matched, limits)
+    positions = np.empty(0, dtype=np.int64)
+    if agreed:
+        yield from undo_first_list(here, orders.pop(0), matched)
+        positions = (yield from undo_others(here, orders, matched)).astype(np.int64)
+    refused_by = "" if agreed or matched < max(1, limits.min_records) else label_party
+    return Alignment(positions, len(keys), _peers(here, sizes), {}, matched, refused_by)
 
 
-def _send_cuts(label_party: str, twice: Bytes, width: int) -> Role[None]:
-    for first in range(0, len(twice), CHUNK):
-        cuts = np.ascontiguousarray(twice[first : first + CHUNK, :width])
-        yield from send(label_party, TwiceMasked(cuts=cuts))
+def overlap_feature(
+    me: str,
+    label_party: str,
+    feature_parties: Sequence[str],
+    keys: KeyList,
+    *,
+    seals: Mapping[str, Seal],
+    random_bytes: RandomBytes,
+    limits: Limits,
+) -> Role[Overlap]:
+    """Learn how many records all parties share: phase 1 of an alignment and no more.
+
+    Learns: the sizes of all lists, and how many records all parties share, not which.
+    Reveals: to the label party how many records this party shares with any others, not which.
+    Assumes and raises what `align_feature` does.
+    """
+    here = seat(me, label_party, feature_parties, seals)
+    sizes = yield from learn_sizes(here, len(keys), limits)
+    yield from mask_as_feature(here, sizes, keys, random_bytes)
+    matched = yield from _learn_count(here, sizes)
+    return Overlap(len(keys), _peers(here, sizes), {}, matched)
 
 
-def _receive_match(label_party: str, own_records: int, peer_records: int, min_records: int) -> Role[Rows]:
-    size = (yield from receive(label_party, MatchCount, HEAD)).records
-    if size > min(own_records, peer_records):
-        refuse(label_party, f"a match of {size:,} records, more than one of the two lists holds")
-    check_match(size, min_records, "the others")
-    matched = np.empty(size, dtype=np.int64)
-    for first in range(0, size, CHUNK):
-        positions = (yield from receive(label_party, MatchPositions, CHUNK * 4 + HEAD)).positions
-        check_length(label_party, len(positions), min(CHUNK, size - first))
-        matched[first : first + len(positions)] = positions
-    if matched.max() >= own_records:
-        refuse(label_party, "a position outside this party's list")
-    if len(np.unique(matched)) != size:
-        refuse(label_party, "a position twice")
+def _learn_count(here: Seat, sizes: list[int]) -> Role[int]:
+    matched = (yield from receive(here.label_party, MatchCount, HEAD)).records
+    if matched > min(sizes):
+        refuse(here.label_party, f"a match of {matched:,} records, more than the smallest list holds")
     return matched
+
+
+def _agree(here: Seat, matched: int, limits: Limits) -> Role[bool]:
+    enough = matched >= max(1, limits.min_records)
+    yield from send(here.label_party, Agreement(agreed=enough))
+    all_agreed = (yield from receive(here.label_party, Agreement, HEAD)).agreed
+    if all_agreed and not enough:
+        refuse(here.label_party, "word that all parties agree, which this party does not")
+    return all_agreed
+
+
+def _peers(here: Seat, sizes: list[int]) -> dict[str, int]:
+    return {here.ring.name(number): size for number, size in enumerate(sizes) if number != here.number}

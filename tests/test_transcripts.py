@@ -26,7 +26,8 @@ from parties.home import Home, read_home
 from parties.learning import train_feature, train_label
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool
-from psi import CONTRACT, align_feature, align_label
+from parties.shared import share_rows
+from psi import CONTRACT, Limits, align_feature, align_label
 from vsplit.protocol import Role
 
 SHARED, ONLY = 150, 20
@@ -116,15 +117,16 @@ def transcript(folder: Path, recorder: Any) -> dict[str, list[bytes]]:
 
 def speak(home: Home, run: Any) -> None:
     keys, digests = home.keys.keys, key_digests(home.party.job, CONTRACT)
-    bounds: dict[str, Any] = {"random_bytes": os.urandom, "max_records": 10_000, "min_records": 1}
+    secret = os.urandom(32)
+    bounds: dict[str, Any] = {"random_bytes": os.urandom, "limits": Limits(max_list=10_000)}
     if home.party.role == "label":
         run(greet_features("clinic", ["lab"], digests))
-        aligned = run(align_label(["lab"], keys, order_secret=os.urandom(32), **bounds))
-        train_label(home, home.keys.rows[aligned.positions], 1, run)
+        aligned = run(align_label("clinic", ["lab"], keys, order_secret=secret, **bounds))
+        train_label(home, share_rows(home, aligned, secret, run), 1, run)
     else:
         run(greet_label("lab", "clinic", digests))
-        aligned = run(align_feature("clinic", keys, **bounds))
-        train_feature(home, home.keys.rows[aligned.positions], 1, run)
+        aligned = run(align_feature("lab", "clinic", ["lab"], keys, seals={}, **bounds))
+        train_feature(home, share_rows(home, aligned, secret, run), 1, run)
     assert aligned.matched == SHARED
 
 
@@ -154,9 +156,10 @@ def test_kinds_sizes_and_sequence_are_equal_in_different_worlds(transcripts: Any
     shapes = [shape(world[name]) for world in transcripts]
     assert shapes[0] == shapes[1] == shapes[2]
     kinds = {kind for kind, _ in shapes[0]}
+    both = {"Greeting", "MaskedKeys", "Agreement"}
     expected = {
-        "clinic": {"Greeting", "ListSize", "MaskedKeys", "MatchCount", "MatchPositions", "Gradient", "Verdict"},
-        "lab": {"Greeting", "ListSize", "MaskedKeys", "TwiceMasked", "Embedding"},
+        "clinic": both | {"ListSizes", "MatchCount", "MatchBits", "MatchPositions", "Gradient", "Verdict"},
+        "lab": both | {"ListSize", "MaskedByAll", "OwnPositions", "Embedding"},
     }
     assert kinds == expected[name]
 

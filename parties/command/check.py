@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from parties.command.identity import check_identity
 from parties.command.screen import say
@@ -41,6 +42,12 @@ def print_check(file: Path, console: Console) -> int:
         "The figures hold if the other side's list is as long as this one, all records match and every epoch is trained. "
         "Nothing else leaves, besides the keys and signs of life of the connection.",
     )
+    if party.job.align.repeated == "many_to_one" and party.role == "feature":
+        say(
+            console,
+            f"{party.job.label_party} may have many rows for one of these records: each of its rows takes an Embedding, and "
+            "the figures for these grow with them.",
+        )
     say(console, "Nothing at home stands in the way of a run.")
     return 0
 
@@ -66,12 +73,20 @@ def _print_records(home: Home, console: Console) -> None:
         "with a usable key": quality.usable,
         "without a key": quality.missing,
         "with a malformed key": quality.malformed,
-        "with a repeated key (all left out)": quality.repeated_rows,
+        "left out since their key is repeated": quality.left_out,
     }
     if home.party.role == "label":
         counts["without a label"] = home.without_label
     listed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
     say(console, f"{home.table.rows:,} rows in {home.table.where}: {listed}.")
+    if quality.repeated_keys:
+        policy = home.party.job.align.repeated_at(home.party.role)
+        say(
+            console,
+            f"Keys on several rows: {quality.repeated_keys:,}, on {quality.repeated_rows:,} rows in all; the job says "
+            f"align.repeated: {policy}.",
+        )
+    console.print(_key_quality(home))
     if home.labels is not None and home.labels.classes:
         classes = home.labels.classes
         what = f"{classes[1]} counts as positive, {classes[0]} as negative"
@@ -79,6 +94,22 @@ def _print_records(home: Home, console: Console) -> None:
         say(console, f"Label {home.party.settings.data.label}: {listed}.")
     columns = ", ".join(map(str, home.table.features.columns)) or "none"
     say(console, f"{home.table.features.shape[1]} feature columns: {columns}.")
+
+
+def _key_quality(home: Home) -> Table:
+    table = Table(title=f"The key columns of {home.party.name}, in values", title_justify="left")
+    table.add_column("column")
+    for count in ("missing", "malformed"):
+        table.add_column(count, justify="right", no_wrap=True)
+    table.add_column("changed by each normaliser")
+    for column in home.keys.report.columns:
+        steps = [
+            f"{one.step} {one.changed:,}" + (f" ({one.malformed:,} malformed)" if one.malformed else "")
+            for one in column.steps
+        ]
+        cells = (column.name, f"{column.missing:,}", f"{column.malformed:,}", ", ".join(steps))
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
 
 
 def _disclosure(home: Home) -> Table:
@@ -92,5 +123,6 @@ def _disclosure(home: Home) -> Table:
     table.add_column("about", justify="right", no_wrap=True)
     table.add_column("what it reveals there")
     for row in what_leaves(home):
-        table.add_row(row.kind, row.to, f"{row.messages:,}", bytes_text(row.bytes), row.reveals)
+        times = f"{row.messages:,}" + (f" if {row.only_if}" if row.only_if else "")
+        table.add_row(row.kind, row.to, times, bytes_text(row.bytes), row.reveals)
     return table

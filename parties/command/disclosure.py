@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from parties.config.digests import key_digests
 from parties.greeting import Greeting
-from psi import CONTRACT, expected_traffic
+from psi import KeyShapes, expected_row_counts, expected_traffic
 
 if TYPE_CHECKING:
     from parties.home import Home
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # About what a message takes on the wire besides its content.
 FRAMING = 40
+# About what the shape of one key column takes.
+SHAPE_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Leaving:
     messages: int
     bytes: int
     reveals: str
+    only_if: str = ""
+    """When these leave; empty: in every run."""
 
 
 def what_leaves(home: Home, peer_records: int | None = None) -> list[Leaving]:
@@ -41,16 +45,26 @@ def what_leaves(home: Home, peer_records: int | None = None) -> list[Leaving]:
     own = len(home.keys.keys)
     others = own if peer_records is None else peer_records
     receivers = job.feature_parties if home.party.role == "label" else (job.label_party,)
-    greeting = sum(len(key) + len(digest) for key, digest in key_digests(job, CONTRACT).items())
+    greeting = sum(len(key) + len(digest) for key, digest in key_digests(job, job.align.contract).items())
     leaving = [Leaving(Greeting.__name__, to, 1, greeting + FRAMING, Greeting.reveals) for to in receivers]
-    for row in expected_traffic(home.party.role, own, others):
+    lists = [own if name == me else others for name in (job.label_party, *job.feature_parties)]
+    for row in expected_traffic(me, job.label_party, job.feature_parties, lists):
+        leaving.append(Leaving(row.kind, row.to, row.messages, row.size + FRAMING * row.messages, row.reveals))
+    if job.align.hints:
+        size = SHAPE_BYTES * len(job.align.key) + FRAMING
         leaving += [
-            Leaving(row.kind, to, row.messages, row.size + FRAMING * row.messages, row.reveals) for to in receivers
+            Leaving(KeyShapes.__name__, to, 1, size, KeyShapes.reveals, only_if="few match") for to in receivers
         ]
     fractions = job.split.train, job.split.validation, job.split.test
-    sizes = part_sizes(min(own, others), fractions)
-    by_date = job.split.by == "date"
-    for flow in expected_training(plan_of(job, home.contributes), job.label_party, sizes, by_date=by_date):
+    matched = min(own, others)
+    persons = matched if job.align.repeated == "many_to_one" else None
+    if persons is not None and home.party.role == "label":
+        for row in expected_row_counts(job.feature_parties, persons):
+            leaving.append(Leaving(row.kind, row.to, row.messages, row.size + FRAMING * row.messages, row.reveals))
+    # A party counts the rows that it has of each record itself; a feature party cannot know those of the label party.
+    sizes = part_sizes(round(len(home.keys.rows) * matched / own), fractions)
+    plan, by_date = plan_of(job, home.contributes), job.split.by == "date"
+    for flow in expected_training(plan, job.label_party, sizes, by_date=by_date, persons=persons):
         if flow.sender == me:
             leaving.append(Leaving(flow.kind.__name__, flow.receiver, flow.messages, flow.bytes, flow.kind.reveals))
     return leaving

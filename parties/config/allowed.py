@@ -45,7 +45,7 @@ def allowed(schema: Schema) -> str:
     if kind == "array":
         return _list(schema)
     if kind == "object":
-        return _group(known_keys(schema))
+        return _group(schema)
     simple = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
     return f"{simple[kind]}{_bounds(schema)}" if kind in simple else str(schema.get("description", "text"))
 
@@ -58,8 +58,14 @@ def _below(node: Schema, part: Part) -> Schema | None:
     if part in node.get("properties", {}):
         entry: Schema = node["properties"][part]
         return entry
+    return _free(node)
+
+
+def _free(node: Schema) -> Schema | None:
+    """The schema of what stands under each name of a group of free names; None where it is no such group."""
+    patterned: Mapping[str, Schema] = node.get("patternProperties", {})
     free = node.get("additionalProperties")
-    return free if isinstance(free, Mapping) else None
+    return next(iter(patterned.values()), free if isinstance(free, Mapping) else None)
 
 
 def _resolve(node: Schema, root: Schema) -> Schema:
@@ -95,5 +101,9 @@ def _list(schema: Schema) -> str:
     return f"a list of {number}entries{at_least}, each {allowed(entry)}"
 
 
-def _group(keys: Sequence[str]) -> str:
-    return f"a group with the keys {', '.join(keys)}" if keys else "a group of names, each with keys of its own"
+def _group(schema: Schema) -> str:
+    keys, free = known_keys(schema), _free(schema)
+    if keys:
+        return f"a group with the keys {', '.join(keys)}"
+    below = allowed(free) if free is not None and free.get("type") == "array" else "keys of its own"
+    return f"a group of names, each with {below}"

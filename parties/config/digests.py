@@ -20,6 +20,8 @@ def key_digests(job: Job, contract: int | str) -> dict[str, bytes]:
     """
     values = job.model_dump(mode="json")
     values["align"]["contract"] = contract
+    # In a list it is one value under one name: a column's name is free text, and no name in a message.
+    values["align"]["normalise"] = [values["align"]["normalise"]]
     flat: dict[str, Any] = {}
     for key, value in _flatten(values):
         if key.startswith("parties."):

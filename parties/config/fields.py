@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from parties.config.errors import shown, wrong
 from parties.identity import PublicIdentity
+from psi.normalise import MOST_STEPS, read_step
 from vsplit.protocol import ConfigError
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -75,6 +76,14 @@ def _check_distinct(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+def _check_normaliser(written: object) -> object:
+    try:
+        read_step(written)
+    except ValueError as error:
+        raise wrong("", f"is {shown(written)}; {error}") from None
+    return written
+
+
 PARTY_NAME_RULE = "a letter, then letters, digits, - and _, at most 32 characters (it becomes a file name)"
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,4096}$", description="a text of one line")]
 Address = Annotated[
@@ -92,3 +101,6 @@ Columns = Annotated[tuple[Text, ...], Field(strict=False, max_length=10_000), Af
 KeyColumns = Annotated[
     tuple[Text, ...], Field(strict=False, min_length=1, max_length=16), AfterValidator(_check_distinct)
 ]
+# A normaliser's name, or a group of one name and its argument; psi.normalise knows which there are.
+Normaliser = Annotated[Any, AfterValidator(_check_normaliser), Field(description="a normaliser")]
+Normalisers = Annotated[tuple[Normaliser, ...], Field(strict=False, max_length=MOST_STEPS)]

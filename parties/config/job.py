@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from parties.config.errors import shown, validate, wrong
+from parties.config.errors import did_you_mean, shown, validate, wrong
 from parties.config.fields import (
     AUTO,
     Address,
@@ -18,15 +18,19 @@ from parties.config.fields import (
     IdentityLine,
     KeyColumns,
     Model,
+    Normalisers,
     PartyName,
     PartyRole,
     Seed,
     Task,
+    Text,
     split_address,
 )
 from parties.config.reading import parse_yaml, read_text
 from parties.identity import PublicIdentity
 from parties.network.transport import MOST_MESSAGE
+from psi.contract import Repeated
+from psi.normalise import Step, contract_version, read_steps
 from vsplit.protocol import ConfigError
 
 MOST_PARTIES = 64
@@ -43,9 +47,41 @@ class Member(Model):
 
 
 class Align(Model):
-    """The columns that together name a record, by the names that the parties agreed on."""
+    """The columns that together name a record, by the names that the parties agreed on, and how their values are read.
+
+    `normalise` has the normalisers of a key column, in their order; `repeated` says what becomes of a key on several
+    rows; with `hints`, parties of which few records match tell each other coarse statistics of how their keys look.
+    """
 
     key: KeyColumns
+    normalise: Annotated[dict[Text, Normalisers], Field(default_factory=dict)]
+    repeated: Literal["error", "first", "last", "many_to_one"] = "error"
+    hints: bool = True
+
+    @model_validator(mode="after")
+    def _normalises_key_columns(self) -> Align:
+        for column in self.normalise:
+            if column not in self.key:
+                raise wrong(
+                    "normalise",
+                    f"names {shown(column)}, which is no key column{did_you_mean(column, self.key) or ';'} it must name "
+                    f"some of those in align.key: {', '.join(self.key)}",
+                )
+        return self
+
+    @property
+    def steps(self) -> tuple[tuple[Step, ...], ...]:
+        """The normalisers of each key column, in the order of `key`."""
+        return tuple(read_steps(self.normalise.get(column, ())) for column in self.key)
+
+    @property
+    def contract(self) -> str:
+        """The version of the id contract, and of the tables that the named normalisers go by."""
+        return contract_version(self.steps)
+
+    def repeated_at(self, role: PartyRole) -> Repeated:
+        """The policy for repeated keys at a party in `role`: only the label party may have many rows for one key."""
+        return "error" if self.repeated == "many_to_one" and role == "feature" else self.repeated
 
 
 class Split(Model):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from psi import ColumnReport
 from vsplit.learn.curves import Curves
 from vsplit.learn.metrics import Comparison
 
@@ -24,7 +25,11 @@ class Party:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """What became of this party's rows. `without_label` is None where the party has no label."""
+    """What became of this party's rows. `without_label` is None where the party has no label.
+
+    `shared_rows` is how many rows the label party has of the matched records, where it may have many of one; None: one
+    of each. The parts of the split are counted in these rows.
+    """
 
     own: int
     without_key: int
@@ -36,6 +41,7 @@ class Records:
     test: int
     malformed: int = 0
     without_label: int | None = None
+    shared_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +100,8 @@ class ReportContent:
     """All that a report shows. `started` and `ended` are ISO 8601 times, both with an offset or both without.
 
     `test` and `validation` are None at a feature party. `versions` are names and versions of software, `caveats`
-    further plain sentences on what is not protected in this job.
+    further plain sentences on what is not protected in this job. `key_columns` say how good the keys are, `hints` why so
+    few records may have matched.
     """
 
     job: str
@@ -112,3 +119,5 @@ class ReportContent:
     test: Judgement | None = None
     validation: Judgement | None = None
     caveats: Sequence[str] = ()
+    key_columns: Sequence[ColumnReport] = ()
+    hints: Sequence[str] = ()

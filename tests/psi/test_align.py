@@ -1,6 +1,5 @@
-"""Both roles together: the outcome is plain set intersection, the same records in the same order at every party."""
+"""All roles together: the outcome is plain set intersection, the same records in the same order at every party."""
 
-import os
 import subprocess
 import sys
 
@@ -9,10 +8,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from psi import align_feature, align_label
-from psi.exchange import PIECE, shuffled
-from psi.messages import MatchPositions
-from vsplit.protocol import Collect, DataError, RefusedError, Work
+from psi import Limits, align_feature, align_label, check_agreed, check_match
+from psi.curve import encode_to_curve
+from psi.exchange import PIECE
+from psi.keys import KeyList
+from psi.messages import ListSize, ListSizes, MaskedKeys, MatchPositions, OwnPositions
+from vsplit.protocol import Collect, DataError, RefusedError, StoppedError, Work
 
 LABEL = "clinic"
 key_lists = st.lists(st.integers(0, 24).map(lambda n: b"%d" % n), unique=True, min_size=1, max_size=16)
@@ -27,16 +28,13 @@ def aligned(session, party, keys):
 
 
 @settings(deadline=None, max_examples=40)
-@given(key_lists, st.lists(key_lists, min_size=1, max_size=3), st.integers(0, 2**64))
+@given(key_lists, st.lists(key_lists, min_size=1, max_size=4), st.integers(0, 2**64))
 @example([b"a"], [[b"a"]], 0)
 @example([b"a"], [[b"b"]], 0)
 @example([b""], [[b""], [b"", b"\x00"]], 0)
+@example([b"a", b"b"], [[b"a"], [b"b"]], 0)
 def test_outcome_is_plain_set_intersection(align, own, others, seed):
     expected = set(own).intersection(*others)
-    if not expected:
-        with pytest.raises(DataError, match="No record is common"):
-            align(own, *others, seed=seed)
-        return
     session = align(own, *others, seed=seed)
     result = session.results[LABEL]
     order = aligned(session, LABEL, own)
@@ -44,52 +42,79 @@ def test_outcome_is_plain_set_intersection(align, own, others, seed):
     assert len(order) == len(expected) == result.matched
     assert result.positions.dtype == np.int64
     assert result.own_records == len(own)
+    sizes = {LABEL: len(own)} | {f"lab{number}": len(keys) for number, keys in enumerate(others)}
     for number, keys in enumerate(others):
         name = f"lab{number}"
+        found = session.results[name]
         assert aligned(session, name, keys) == order
-        assert result.peer_records[name] == len(keys)
         assert result.overlaps[name] == len(set(own) & set(keys))
-        assert session.results[name].peer_records == {LABEL: len(own)}
-        assert session.results[name].overlaps == {}
+        assert (found.matched, found.overlaps) == (result.matched, {})
+    for name, found in session.results.items():
+        assert dict(found.peer_records) == {other: size for other, size in sizes.items() if other != name}
+        assert found.refused_by == ""
 
 
-def test_lists_of_several_pieces_and_chunks(align, monkeypatch):
-    for module in ("exchange", "label", "feature"):
+@settings(deadline=None, max_examples=20)
+@given(key_lists, st.lists(key_lists, min_size=1, max_size=4), st.integers(0, 2**64))
+def test_an_overlap_counts_the_same_and_tells_no_member(align, own, others, seed):
+    session = align(own, *others, seed=seed, only_overlap=True)
+    expected = len(set(own).intersection(*others))
+    assert {found.matched for found in session.results.values()} == {expected}
+    for number, keys in enumerate(others):
+        assert session.results[LABEL].overlaps[f"lab{number}"] == len(set(own) & set(keys))
+        assert session.results[f"lab{number}"].overlaps == {}
+    assert not hasattr(session.results[LABEL], "positions")
+    kinds = {type(message).__name__ for _, _, message in session.transcript}
+    assert not kinds & {"MatchBits", "OwnPositions", "MatchPositions", "Agreement"}
+
+
+@pytest.mark.parametrize("others", [1, 2, 3])
+def test_lists_of_several_pieces_and_chunks(align, monkeypatch, others):
+    for module in ("messages", "exchange", "masking", "undoing"):
         monkeypatch.setattr(f"psi.{module}.CHUNK", 48)
     monkeypatch.setattr("psi.exchange.PIECE", 20)
-    own, other = keys_in(range(150)), keys_in(range(40, 240))
-    session = align(own, other)
-    assert aligned(session, LABEL, own) == aligned(session, "lab0", other)
-    assert session.results[LABEL].matched == 110
+    monkeypatch.setattr("psi.undoing.BITS", 4)
+    lists = [keys_in(range(150)), *(keys_in(range(40 + number, 240 - 50 * number)) for number in range(others))]
+    session = align(*lists)
+    expected = len(set(lists[0]).intersection(*lists[1:]))
+    orders = [aligned(session, name, keys) for name, keys in zip(session.results, lists, strict=True)]
+    assert all(order == orders[0] for order in orders)
+    assert len(orders[0]) == expected > 60
     shapes = [row[4] for row in session.shape() if row[2] == "MaskedKeys" and row[0] == LABEL]
     assert shapes == [(48, 32), (48, 32), (48, 32), (6, 32)]
 
 
 def test_work_is_cut_into_even_pieces_for_all_cores(seeded):
-    role = align_feature(LABEL, keys_in(range(10_000)), random_bytes=seeded(0), max_records=1, min_records=1)
-    hashing = next(role)
-    assert isinstance(hashing, Work)
-    assert hashing.later
-    assert [len(piece[0]) for piece in hashing.pieces] == [3333, 3333, 3334]
-    assert all(len(piece[0]) <= PIECE for piece in hashing.pieces)
+    role = align_feature(
+        "lab", LABEL, ["lab"], KeyList.of(keys_in(range(10_000))), seals={}, random_bytes=seeded(0), limits=Limits()
+    )
+    effects = [next(role)]
+    effects.append(role.send(None))
+    effects.append(role.send(ListSizes(records=np.array([5, 10_000]))))
+    masking = effects[-1]
+    assert isinstance(masking, Work)
+    assert masking.later
+    assert [len(keys) for _, keys in masking.pieces] == [3333, 3333, 3334]
+    assert all(len(keys) <= PIECE for _, keys in masking.pieces)
+    # Each piece has a buffer of its own, so that no worker is handed the whole list.
+    assert all(len(keys.data) == keys.ends[-1] for _, keys in masking.pieces)
 
 
-def test_the_label_party_masks_its_own_list_while_it_waits(align, play, seeded):
+def test_the_label_party_masks_its_own_list_while_it_waits(seeded):
     """Its work is begun before it asks for the other list, and collected after that list has come."""
     role = align_label(
-        ["lab"], keys_in(range(5)), order_secret=bytes(32), random_bytes=seeded(0), max_records=9, min_records=1
+        LABEL, ["lab"], KeyList.of(keys_in(range(5))), order_secret=bytes(32), random_bytes=seeded(0), limits=Limits()
     )
-    effects, answer = [], None
-    while not effects or type(effects[-1]).__name__ != "Receive":
-        effects.append(role.send(answer))
-        effect = effects[-1]
-        answer = None
-        if isinstance(effect, Work):
-            answer = effect
-        elif isinstance(effect, Collect):
-            answer = [effect.ticket.function(*piece) for piece in effect.ticket.pieces]
-    kinds = [type(effect).__name__ for effect in effects if type(effect).__name__ != "Note"]
-    assert kinds == ["Work", "Collect", "Work", "Receive"]
+    points = encode_to_curve(KeyList.of([b"a", b"b", b"c"]))
+    answers = {"ListSize": ListSize(records=3), "MaskedKeys": MaskedKeys(points=points)}
+    kinds, effect = [], next(role)
+    while not isinstance(effect, Collect):
+        kinds.append(type(effect).__name__)
+        answer = effect
+        if kinds[-1] == "Receive":
+            answer = answers[effect.kind.__name__]
+        effect = role.send(answer)
+    assert [kind for kind in kinds if kind != "Note"] == ["Receive", "Send", "Work", "Receive", "Work"]
 
 
 def test_common_order_does_not_follow_file_orders_or_seeds(align):
@@ -100,6 +125,7 @@ def test_common_order_does_not_follow_file_orders_or_seeds(align):
     for a, b, seed in [(own_turned, other, 0), (own, other_turned, 0), (own, other, 1), (own_turned, other_turned, 2)]:
         session = align(a, b, seed=seed)
         assert aligned(session, LABEL, a) == aligned(session, "lab0", b) == first
+    assert aligned(align(own, other, other), LABEL, own) == first
     positions = [own.index(key) for key in first]
     assert positions not in (sorted(positions), sorted(positions, reverse=True))
     assert aligned(align(own, other, secret=bytes(32)), LABEL, own) != first
@@ -112,77 +138,122 @@ def test_a_larger_match_keeps_the_order_of_the_smaller_one(align):
     assert [key for key in large if key in small] == small
 
 
-def test_positions_on_the_wire_are_in_the_shuffled_list(align):
-    """The label party learns places in a random order, not places in the feature party's file."""
+def test_positions_on_the_wire_are_in_shuffled_lists(align):
+    """Either side learns places in a random order, not places in the other's file."""
     keys = keys_in(range(50))
     session = align(keys, keys)
-    told = session.sent(LABEL, "lab0", MatchPositions, "positions")
-    assert sorted(told) == list(range(50))
-    assert list(told) != list(session.results["lab0"].positions)
+    for sender, to, kind in ((LABEL, "lab0", MatchPositions), ("lab0", LABEL, OwnPositions)):
+        told = session.sent(sender, to, kind, "positions")
+        assert sorted(told) == list(range(50))
+        assert list(told) != list(session.results[to].positions)
 
 
-def test_shuffle_gives_every_order_alike():
-    counts = {}
-    for _ in range(6000):
-        order = tuple(shuffled(3, os.urandom))
-        counts[order] = counts.get(order, 0) + 1
-    assert len(counts) == 6
-    # 1000 expected, standard deviation 29: eight of them leave no room for chance.
-    assert all(abs(count - 1000) < 240 for count in counts.values())
-
-
-def test_too_few_records_in_common_stop_the_label_party_before_it_tells(align):
+@pytest.mark.parametrize("others", [1, 2])
+def test_too_few_records_in_common_tell_the_count_and_no_member(align, others):
     own, other = keys_in(range(20)), keys_in(range(11, 40))
-    sent = []
+    lists = (own, *[other] * others)
+    session = align(*lists, limits=Limits(min_records=10))
+    told = {type(message).__name__ for _, _, message in session.transcript}
+    assert "MatchCount" in told
+    assert not told & {"MatchBits", "OwnPositions", "MatchPositions"}
+    for found in session.results.values():
+        assert (found.matched, len(found.positions), found.refused_by) == (9, 0, "")
+        check_agreed(found)
+        with pytest.raises(RefusedError, match="Only 9 records are common to this party and lab, fewer than the 10"):
+            check_match(found.matched, 10, "lab")
+    assert len(align(*lists, limits=Limits(min_records=9)).results[LABEL].positions) == 9
 
-    def watch(sender, _to, message):
-        sent.append((sender, type(message).__name__))
-        return [message]
 
-    with pytest.raises(RefusedError, match="Only 9 records are common to this party and lab0, fewer than the 10"):
-        align(own, other, min_records=10, tamper=watch)
-    assert not [kind for _, kind in sent if kind.startswith("Match")]
-    assert align(own, other, min_records=9).results[LABEL].matched == 9
+@pytest.mark.parametrize("strict", [LABEL, "features"])
+def test_a_party_that_asks_for_more_is_named_to_the_others(align, strict):
+    own, other = keys_in(range(20)), keys_in(range(11, 40))
+    bounds = [Limits(min_records=10), Limits()]
+    limits, feature_limits = bounds if strict == LABEL else bounds[::-1]
+    session = align(own, other, other, limits=limits, feature_limits=feature_limits)
+    label, feature = session.results[LABEL], session.results["lab1"]
+    assert len(label.positions) == len(feature.positions) == 0
+    content, who = (feature, LABEL) if strict == LABEL else (label, "lab0")
+    assert content.refused_by == who
+    with pytest.raises(StoppedError, match=f"fewer than another party's file asks for.*{who} said so"):
+        check_agreed(content)
 
 
 def test_records_common_to_all_count_not_those_of_each_pair(align):
     own, one, two = keys_in(range(20)), keys_in(range(12)), keys_in(range(10, 20))
-    with pytest.raises(RefusedError, match="Only 2 records are common to this party and lab0 and lab1"):
-        align(own, one, two, min_records=3)
-    with pytest.raises(DataError, match="No record is common to this party and lab0 and lab1"):
-        align(own, one, keys_in(range(12, 20)))
+    found = align(own, one, two, limits=Limits(min_records=3)).results[LABEL]
+    assert (found.matched, dict(found.overlaps)) == (2, {"lab0": 12, "lab1": 10})
+    found = align(own, one, keys_in(range(12, 20))).results[LABEL]
+    assert (found.matched, len(found.positions)) == (0, 0)
 
 
-def test_too_few_records_in_common_stop_the_feature_party(play, seeded):
-    own, other = keys_in(range(20)), keys_in(range(11, 40))
-    roles = {
-        LABEL: align_label(["lab"], own, order_secret=bytes(32), random_bytes=seeded(1), max_records=99, min_records=1),
-        "lab": align_feature(LABEL, other, random_bytes=seeded(2), max_records=99, min_records=10),
-    }
-    with pytest.raises(RefusedError, match="Only 9 records are common to this party and the others, fewer than the 10"):
-        play(roles)
+@pytest.mark.parametrize("others", [1, 2])
+@pytest.mark.parametrize("who_judges", [LABEL, "features"])
+def test_lists_outside_the_limits_stop_the_run_before_any_list_leaves(align, others, who_judges):
+    """Each side judges the others' lists before one of them leaves; a list that is too short, its own as well."""
+    sent = []
+
+    def watch(sender, _to, message):
+        sent.append(type(message).__name__)
+        return [message]
+
+    def limited(bound, own, other):
+        lists = (own, *[other] * others) if who_judges == LABEL else (other, *[own] * others)
+        limits, feature_limits = (bound, Limits()) if who_judges == LABEL else (Limits(), bound)
+        align(*lists, limits=limits, feature_limits=feature_limits, tamper=watch)
+
+    long, short = keys_in(range(12)), keys_in(range(9))
+    with pytest.raises(RefusedError, match="brings a list of 12 records, more than the 11 that this party accepts"):
+        limited(Limits(max_list=11), short, long)
+    with pytest.raises(RefusedError, match="brings a list of only 9 records, fewer than the 10"):
+        limited(Limits(min_list=10), long, short)
+    with pytest.raises(RefusedError, match="This party has only 9 usable keys, fewer than the 10"):
+        limited(Limits(min_list=10), short, long)
+    limited(Limits(max_list=12), short, short)
+    assert "MaskedKeys" in sent
+    sent.clear()
+    with pytest.raises(RefusedError):
+        limited(Limits(max_list=11), short, long)
+    # What a feature party seals for another cannot be opened by the label party, and nobody passes it on.
+    assert not {"MaskedKeys"} & set(sent)
 
 
-def test_advice_when_nothing_matches(align):
-    with pytest.raises(DataError, match="No record is common to this party and lab0; compare how each side writes"):
-        align(keys_in(range(5)), keys_in(range(5, 9)))
+def test_limits_that_make_no_sense():
+    for wrong in (
+        {"min_list": 0},
+        {"max_list": 0},
+        {"min_list": 5, "max_list": 4},
+        {"min_records": 0},
+        {"max_list": 2**32},
+    ):
+        with pytest.raises(ValueError, match="limits are"):
+            Limits(**wrong)
 
 
 @pytest.mark.parametrize(
     ("keys", "sentence"), [([], "no usable key"), ([b"secret id", b"x", b"secret id"], "holds a key twice")]
 )
-def test_own_keys_that_cannot_be_aligned(align, keys, sentence):
-    for lists in ((keys, [b"x"]), ([b"x"], keys)):
+@pytest.mark.parametrize("others", [1, 2])
+def test_own_keys_that_cannot_be_aligned(align, keys, sentence, others):
+    for lists in ((keys, *[[b"x"]] * others), ([b"x"], *[keys] * others)):
         with pytest.raises(DataError, match=sentence) as caught:
             align(*lists)
         assert "secret id" not in str(caught.value)
 
 
-def test_a_label_party_needs_peers_each_once_and_a_whole_secret(align, seeded):
-    bounds = {"random_bytes": seeded(0), "max_records": 1, "min_records": 1}
-    for peers, secret in (([], bytes(32)), (["lab", "lab"], bytes(32)), (["lab"], bytes(16))):
+def test_a_label_party_needs_peers_each_once_and_a_whole_secret(seeded):
+    bounds = {"random_bytes": seeded(0), "limits": Limits()}
+    many = [f"lab{number}" for number in range(64)]
+    for peers, secret in (([], bytes(32)), (["a", "a"], bytes(32)), (many, bytes(32)), (["lab"], bytes(16))):
         with pytest.raises(ValueError, match=r"each named once|order secret"):
-            next(align_label(peers, [b"x"], order_secret=secret, **bounds))
+            next(align_label(LABEL, peers, KeyList.of([b"x"]), order_secret=secret, **bounds))
+
+
+def test_a_feature_party_among_several_needs_its_seals(seeded):
+    bounds = {"random_bytes": seeded(0), "limits": Limits(), "seals": {}}
+    with pytest.raises(ValueError, match="needs a seal"):
+        next(align_feature("a", LABEL, ["a", "b"], KeyList.of([b"x"]), **bounds))
+    with pytest.raises(ValueError, match="not in tuple"):
+        next(align_feature("c", LABEL, ["a"], KeyList.of([b"x"]), **bounds))
 
 
 def test_an_alignment_shows_no_position(align):
@@ -193,7 +264,7 @@ def test_an_alignment_shows_no_position(align):
 def test_progress_is_noted(align):
     session = align(keys_in(range(9)), keys_in(range(5)))
     texts = [note.text for party, note in session.notes if party == LABEL and note.stage == "comparing"]
-    assert texts == ["5 records in common with lab0"]
+    assert texts == ["5 records in common"]
     assert all(note.done <= note.total for _, note in session.notes)
 
 

@@ -30,19 +30,26 @@ class Split:
     test: Rows
 
 
-def split_by_seed(rows: int, fractions: tuple[float, float, float], seed: int) -> Split:
-    """Cut `rows` positions at random; every party computes the same. Raises DataError where a part is too small."""
+def split_by_seed(rows: int, fractions: tuple[float, float, float], seed: int, row_counts: Rows | None = None) -> Split:
+    """Cut `rows` positions at random; every party computes the same. Raises DataError where a part is too small.
+
+    With `row_counts`, int64 [rows], the positions are persons who have so many rows each: the split is one of persons,
+    cut where the shares of their rows come nearest to `fractions`.
+    """
     order = np.random.default_rng([seed, 0]).permutation(rows)
-    return _cut(order, fractions)
+    return _cut(order, fractions, row_counts)
 
 
-def split_by_date(dates: npt.NDArray[np.int64], fractions: tuple[float, float, float]) -> Split:
+def split_by_date(
+    dates: npt.NDArray[np.int64], fractions: tuple[float, float, float], row_counts: Rows | None = None
+) -> Split:
     """Oldest rows to train on, newest to test on. `dates` is int64 [rows] in the common order, in any unit of time.
 
     Rows of the same date are taken in the common order, which is random. Within a part the rows stand in the common
-    order again, and not by date, since that is all that the feature parties are told.
+    order again, and not by date, since that is all that the feature parties are told. `row_counts` as in a split by
+    seed: the dates are then those of persons.
     """
-    cut = _cut(np.argsort(dates, kind="stable").astype(np.int64), fractions)
+    cut = _cut(np.argsort(dates, kind="stable").astype(np.int64), fractions, row_counts)
     return Split(np.sort(cut.train), np.sort(cut.validation), np.sort(cut.test))
 
 
@@ -97,13 +104,32 @@ def part_sizes(rows: int, fractions: tuple[float, float, float]) -> tuple[int, i
     return first, second - first, rows - second
 
 
-def _cut(order: Rows, fractions: tuple[float, float, float]) -> Split:
-    rows = len(order)
-    train, validation, test = part_sizes(rows, fractions)
+def _cut(order: Rows, fractions: tuple[float, float, float], row_counts: Rows | None) -> Split:
+    if row_counts is None:
+        stand_for, (train, validation, test) = "", part_sizes(len(order), fractions)
+    else:
+        stand_for = f" (with {int(row_counts.sum())} rows)"
+        train, validation, test = _sizes(row_counts[order], fractions)
     if min(train, validation, test) < FEWEST_ROWS:
         raise DataError(
-            f"The parties have {rows} usable records in common, too few to split and train on: {train} would be for "
-            f"training, {validation} for validation and {test} for the test, and each needs at least {FEWEST_ROWS}; "
-            "bring more records or agree on other fractions in the job's `split`."
+            f"The parties have {len(order)} usable records in common{stand_for}, too few to split and train on: {train} "
+            f"would be for training, {validation} for validation and {test} for the test, and each needs at least "
+            f"{FEWEST_ROWS}; bring more records or agree on other fractions in the job's `split`."
         )
     return Split(order[:train], order[train : train + validation], order[train + validation :])
+
+
+def _sizes(row_counts: Rows, fractions: tuple[float, float, float]) -> tuple[int, int, int]:
+    """How many persons, in this order, go into each part, so that the cuts in their rows are the nearest possible.
+
+    A person with very many rows could leave a part without anybody else, and whether he does would be chance. So each part
+    gets its fewest persons where there are enough for all three.
+    """
+    persons, passed = len(row_counts), np.concatenate([[0], np.cumsum(row_counts)])
+    if persons < 3 * FEWEST_ROWS:
+        return part_sizes(persons, fractions)
+    train, validation, _ = part_sizes(int(passed[-1]), fractions)
+    first, second = (int(np.abs(passed - wanted).argmin()) for wanted in (train, train + validation))
+    first = min(max(first, FEWEST_ROWS), persons - 2 * FEWEST_ROWS)
+    second = min(max(second, first + FEWEST_ROWS), persons - FEWEST_ROWS)
+    return first, second - first, persons - second

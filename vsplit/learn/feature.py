@@ -26,7 +26,10 @@ class FeatureState:
 
 
 def receive_split(label_party: str, rows: int) -> Role[Split]:
-    """The split by date, as the label party tells it for `rows` shared records. See vsplit/SPEC.md, "Split"."""
+    """The split by date, as the label party tells it for `rows` shared records. See vsplit/SPEC.md, "Split".
+
+    With many rows for one person the records are persons: their parts are told, and not those of their rows.
+    """
     told = yield from receive(label_party, Parts, rows + HEAD)
     if len(told.part) != rows:
         raise ProtocolError(

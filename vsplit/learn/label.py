@@ -58,7 +58,10 @@ class LabelSide:
 
 
 def send_split(feature_parties: Sequence[str], split: Split, rows: int) -> Role[None]:
-    """Tell the feature parties a split by date. See vsplit/SPEC.md, "Split"."""
+    """Tell the feature parties a split by date of `rows` shared records (persons, where these have many rows each).
+
+    See vsplit/SPEC.md, "Split".
+    """
     for party in feature_parties:
         yield Send(party, Parts(part=to_parts(split, rows)))
 

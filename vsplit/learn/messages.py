@@ -67,10 +67,14 @@ class Expected:
 
 
 def expected_traffic(
-    plan: Plan, label_party: str, rows: tuple[int, int, int], *, by_date: bool = False
+    plan: Plan, label_party: str, rows: tuple[int, int, int], *, by_date: bool = False, persons: int | None = None
 ) -> list[Expected]:
-    """What training by `plan` sends when (train, validation, test) `rows` are shared and no epoch is saved."""
+    """What training by `plan` sends when (train, validation, test) `rows` are shared and no epoch is saved.
+
+    `persons` is how many persons have these rows; None: each row is a person of its own.
+    """
     train, validation, test = rows
+    told = sum(rows) if persons is None else persons
     forward = plan.epochs * (train + validation) + validation + test
     batches = {part: batch_count(part, plan.batch_size) for part in rows}
     steps = plan.epochs * batches[train]
@@ -80,7 +84,7 @@ def expected_traffic(
         if name == label_party:
             continue
         if by_date:
-            traffic.append(Expected(label_party, name, Parts, 1, sum(rows) + 64))
+            traffic.append(Expected(label_party, name, Parts, 1, told + 64))
         traffic += [
             Expected(name, label_party, Embedding, count, forward * plan.width * 4 + count * 64),
             Expected(label_party, name, Gradient, steps, plan.epochs * train * plan.width * 4 + steps * 64),

@@ -4,6 +4,11 @@ Point values come from scikit-learn. Intervals are percentile bootstrap interval
 counts (how often each row was drawn), and every metric is a function of such weights, computed for a block of
 resamples at once. Joint, alone and their difference use the same resamples, so the difference is a paired one.
 
+Where a person has many rows, these are no independent observations, and intervals over rows would be too narrow. Then
+whole persons are drawn, each with all rows (the cluster bootstrap: Rutter, "Bootstrap estimation of diagnostic accuracy
+with patient-clustered data", Academic Radiology 7, 2000; Field and Welsh, "Bootstrapping clustered data", Journal of the
+Royal Statistical Society B 69, 2007). The scores themselves stay scores over rows.
+
 A resample on which a metric is undefined (one class only for AUC, no positive row for average precision, one single
 value for R2) is left out for that metric. A metric that is undefined on the rows themselves is None.
 
@@ -56,9 +61,13 @@ Estimates = dict[str, Estimate | None]
 
 
 class Comparison(TypedDict):
-    """What `compare` returns; without a model of the label party alone, `alone` and `difference` are missing."""
+    """What `compare` returns; without a model of the label party alone, `alone` and `difference` are missing.
+
+    `persons` is there where whole persons were drawn: how many have the rows.
+    """
 
     rows: int
+    persons: NotRequired[int]
     resamples: int
     joint: Estimates
     alone: NotRequired[Estimates]
@@ -73,13 +82,15 @@ def compare(
     *,
     seed: int,
     resamples: int = 1000,
+    persons: npt.NDArray[np.int64] | None = None,
 ) -> Comparison:
     """Judge the joint model, and the label party's own one beside it, on the same rows. JSON-ready.
 
     `truth` is [n]: 0/1 (binary), class codes 0..k-1 (multiclass) or numbers (regression). `joint` and `alone` are
     the probability of the positive class [n], the probabilities of the classes [n, k], or the predictions [n].
     `difference` is joint minus alone for every metric; `HIGHER_IS_BETTER` says which sign is the good one. A metric
-    that these rows do not define (AUC with one class) is None. Equal arguments give equal results.
+    that these rows do not define (AUC with one class) is None. `persons`, int64 [n], says by any numbers which rows are
+    one person's; the intervals are then over persons. Equal arguments give equal results.
 
     Raises DataError where there is no row or a model's output is not finite, ValueError where the arrays do not fit.
     """
@@ -91,13 +102,15 @@ def compare(
     points = {name: _POINT[task](*pair) for name, pair in checked.items()}
     weighted = {name: _WEIGHTED[task](*pair) for name, pair in checked.items()}
     drawn: dict[str, dict[str, list[Array]]] = {name: {metric: [] for metric in points[name]} for name in models}
-    for weights in _resamples(rows, resamples, np.random.default_rng(seed)):
+    for weights in _resamples(rows, resamples, np.random.default_rng(seed), persons):
         for name, function in weighted.items():
             for metric, values in function(weights).items():
                 drawn[name][metric].append(values)
     spread = {name: {metric: np.concatenate(parts) for metric, parts in drawn[name].items()} for name in models}
 
     result = Comparison(rows=rows, resamples=resamples, joint=_estimates(points["joint"], spread["joint"]))
+    if persons is not None:
+        result["persons"] = len(np.unique(persons))
     if alone is not None:
         result["alone"] = _estimates(points["alone"], spread["alone"])
         result["difference"] = _estimates(
@@ -124,13 +137,21 @@ def _estimates(points: dict[str, float], spread: dict[str, Array]) -> Estimates:
     return found
 
 
-def _resamples(rows: int, count: int, rng: np.random.Generator) -> Iterator[Array]:
-    """Multinomial counts [b, rows] in blocks, `count` resamples in all, drawn one after another from `rng`."""
+def _resamples(
+    rows: int, count: int, rng: np.random.Generator, persons: npt.NDArray[np.int64] | None
+) -> Iterator[Array]:
+    """Weights [b, rows] in blocks, `count` resamples in all, drawn one after another from `rng`: how often each row, or
+    the person whose row it is, was drawn."""
+    if persons is not None and persons.shape != (rows,):
+        raise ValueError(f"persons of shape {persons.shape} do not fit {rows} rows")
+    found, owner = (None, None) if persons is None else np.unique(persons, return_inverse=True)
+    units = rows if found is None else len(found)
     block = max(1, _BLOCK_CELLS // rows)
     for start in range(0, count, block):
         size = min(block, count - start)
-        picks = rng.integers(0, rows, size=(size, rows)) + rows * np.arange(size)[:, None]
-        yield np.bincount(picks.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
+        picks = rng.integers(0, units, size=(size, units)) + units * np.arange(size)[:, None]
+        drawn = np.bincount(picks.ravel(), minlength=size * units).reshape(size, units).astype(np.float64)
+        yield drawn if owner is None else drawn[:, owner]
 
 
 def checked_scores(task: Task, truth: npt.ArrayLike, scores: npt.ArrayLike, name: str) -> tuple[Array, Array]:

@@ -49,7 +49,11 @@ class InputShape:
 
 
 class Store:
-    """One party's inputs in the common order, on its device. Images stay uint8 until their batch is taken."""
+    """One party's inputs in the common order, on its device. Images stay uint8 until their batch is taken.
+
+    Where many rows of the common order have the same inputs, these are held once: `places`, int64 [rows], says for each
+    row which of the inputs are its own.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Store:
         categories: npt.NDArray[np.int64] | None = None,
         images: npt.NDArray[np.uint8] | None = None,
         device: str = "cpu",
+        places: Rows | None = None,
     ) -> None:
         rows = len(numeric)
         self._numeric = torch.from_numpy(numeric).to(device)
@@ -64,14 +69,15 @@ class Store:
         self._categories = self._categories.to(device)
         self._images = None if images is None else torch.from_numpy(images).to(device)
         self._no_image = torch.zeros((rows, 0), device=device)
+        self._places = places
         self.device = device
 
     def __len__(self) -> int:
-        return len(self._numeric)
+        return len(self._numeric) if self._places is None else len(self._places)
 
     def take(self, rows: Rows) -> Inputs:
         """The inputs of these positions of the common order."""
-        index = torch.from_numpy(rows).to(self.device)
+        index = torch.from_numpy(rows if self._places is None else self._places[rows]).to(self.device)
         image = self._no_image[index] if self._images is None else self._images[index].float().div_(255.0)
         return Inputs(self._numeric[index], self._categories[index], image)
 

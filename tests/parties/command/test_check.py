@@ -10,13 +10,24 @@ from typer.testing import CliRunner
 from parties.command.cli import app
 from parties.command.disclosure import what_leaves
 from parties.home import read_home
-from psi.messages import ListSize, MaskedKeys, MatchCount, MatchPositions, TwiceMasked
+from psi import KeyShapes
+from psi.messages import (
+    Agreement,
+    ListSize,
+    ListSizes,
+    MaskedByAll,
+    MaskedKeys,
+    MatchBits,
+    MatchCount,
+    MatchPositions,
+    OwnPositions,
+)
 from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
 
-FROM_LABEL = [ListSize, MaskedKeys, MatchCount, MatchPositions, Gradient, Verdict]
-FROM_FEATURE = [ListSize, MaskedKeys, TwiceMasked, Embedding]
+FROM_LABEL = [ListSizes, MaskedKeys, MatchCount, Agreement, MatchBits, MatchPositions, Gradient, Verdict]
+FROM_FEATURE = [ListSize, MaskedKeys, MaskedByAll, Agreement, OwnPositions, Embedding]
 
 
 def check(world, name: str):
@@ -39,7 +50,9 @@ def test_what_leaves_is_what_was_promised(three, by: str) -> None:
     for name in three.names:
         run = json.loads((three.run(name) / "run.json").read_text())
         sent = {(one["kind"], one["party"]): one for one in run["traffic"] if one["direction"] == "sent"}
-        promised = {(one.kind, one.to): one for one in what_leaves(read_home(three.party(name)))}
+        leaving = what_leaves(read_home(three.party(name)))
+        promised = {(one.kind, one.to): one for one in leaving if not one.only_if}
+        assert {one.kind for one in leaving if one.only_if} == {KeyShapes.__name__}
         assert sent.keys() == promised.keys()
         assert len(sent) > 4
         for key, one in promised.items():
@@ -69,13 +82,17 @@ def test_check_counts_rows_and_names_the_positive_label(world) -> None:
     clinic = world.tables["clinic"]
     clinic.loc[:4, "outcome"] = None
     clinic.loc[10, "person"] = None
-    clinic.loc[20:21, "person"] = "KEY0999"
-    words = " ".join(check(world.write(), "clinic").output.split())
+    clinic.loc[20:22, "person"] = "KEY0999 "
+    world.job["align"] |= {"repeated": "last", "normalise": {"person": ["lower", {"pad_zeros": 8}]}}
+    words = " ".join(check(world.write(), "clinic").output.replace("│", " ").split())
     assert "200 rows in" in words
     assert (
-        "192 with a usable key, 1 without a key, 0 with a malformed key, 2 with a repeated key (all left out), 5 without"
+        "192 with a usable key, 1 without a key, 0 with a malformed key, 2 left out since their key is repeated, 5 without"
         in words
     )
+    assert "Keys on several rows: 1, on 3 rows in all; the job says align.repeated: last." in words
+    assert "person 1 0 nfkc 0, trim 3, lower 194, pad_zeros 8 194" in words
+    assert "KEY0" not in words
     assert "Label outcome: sick counts as positive, healthy as negative." in words
     assert "2 feature columns: age, sex." in words
 

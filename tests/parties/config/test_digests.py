@@ -36,7 +36,7 @@ def test_every_key_is_covered_once() -> None:
     assert {len(digest) for digest in found.values()} == {DIGEST_BYTES}
     assert list(found)[:5] == ["job", "task", "address", "parties", "parties.clinic.role"]
     assert {"align.key", "align.contract", "split.by", "model.top.hidden", "train.early_stopping"} <= set(found)
-    assert len(found) == 4 + 3 * 2 + 2 + 5 + 3 + 9
+    assert len(found) == 4 + 3 * 2 + 5 + 5 + 3 + 9
     assert first_difference(found, digests()) is None
 
 
@@ -55,6 +55,9 @@ def test_a_default_that_is_written_out_is_no_difference() -> None:
         ("parties", {"parties": {name: VALUES["parties"][name] for name in ("clinic", "lab")}}),
         ("align.key", {"align": {"key": ["patient_id", "birth"]}}),
         ("align.contract", {"contract": 2}),
+        ("align.normalise", {"align": {"key": ["patient_id"], "normalise": {"patient_id": ["lower"]}}}),
+        ("align.repeated", {"align": {"key": ["patient_id"], "repeated": "last"}}),
+        ("align.hints", {"align": {"key": ["patient_id"], "hints": False}}),
         ("split.test", {"split": {"train": 0.7, "validation": 0.05, "test": 0.25, "seed": 1}}),
         ("model.top.hidden", {"model": {**VALUES["model"], "top": {"hidden": [64, 64]}}}),
         ("train.lr", {"train": {**VALUES["train"], "lr": 0.0011}}),
@@ -66,6 +69,18 @@ def test_the_first_key_that_differs_is_named(key: str, groups: dict[str, Any]) -
     expected = "split.validation" if key == "split.test" else key
     assert first_difference(mine, theirs) == expected
     assert (first_difference(theirs, mine) or "").startswith(expected)
+
+
+def test_the_normalisers_are_one_key_whatever_the_columns_are_called() -> None:
+    """A column's name is free text, and the names of digests go over the wire."""
+
+    def align(*columns: str) -> dict[str, Any]:
+        return {"key": ["name, first", "birth"], "normalise": {column: ["lower"] for column in columns}}
+
+    found = digests(align=align("name, first", "birth"))
+    assert not [key for key in found if key.startswith("align.normalise.")]
+    assert found == digests(align=align("birth", "name, first"))
+    assert first_difference(found, digests(align=align("birth"))) == "align.normalise"
 
 
 def test_an_identity_is_covered() -> None:

@@ -104,6 +104,32 @@ WRONG: list[tuple[str, object, str, str]] = [
     ("model.top.hidden", [1] * 17, "model.top.hidden is a list of 17", "at most 16"),
     ("model.top.hidden", "64", "model.top.hidden is '64'", "a list"),
     ("align.key", [], "align.key is a list of 0", "at least one"),
+    (
+        "align.normalise",
+        ["lower"],
+        "align.normalise is a list of 1",
+        "a group of names, each with a list of at most 16",
+    ),
+    (
+        "align.normalise",
+        {"pid": ["lower"]},
+        "align.normalise names 'pid', which is no key column",
+        "in align.key: patient_id",
+    ),
+    (
+        "align.normalise",
+        {"patient": []},
+        "names 'patient', which is no key column; did you mean patient_id?",
+        "must name",
+    ),
+    ("align.normalise", {3: ["lower"]}, "align.normalise holds a name that is no text: 3", "in quotes"),
+    ("align.normalise.patient_id", "lower", "align.normalise.patient_id is 'lower'", "a list of at most 16 entries"),
+    ("align.normalise.patient_id", ["lower"] * 17, "patient_id is a list of 17", "a list of at most 16 entries"),
+    ("align.normalise.patient_id", ["trim", "lowr"], "patient_id[1] is 'lowr'", "it must be one of nfkc, trim, spaces"),
+    ("align.normalise.patient_id", [{"date": ["%d.%m.%y"]}], "patient_id[0] is a group of keys", "%Y, %m and %d once"),
+    ("align.normalise.patient_id", [{"phone": "XX"}], "patient_id[0] is a group of keys", "two capital letters"),
+    ("align.repeated", "all", "align.repeated is 'all'", "one of error, first, last, many_to_one"),
+    ("align.hints", "no", "align.hints is 'no'", "true or false"),
     ("align.key", ["a", "a"], "align.key names something twice", "only once"),
     ("split.train", 0.8, "key split has shares", "add up to 1.1; they must add up to 1"),
     ("split.test", 0, "split.test is 0", "a number above 0 and below 1"),
@@ -139,6 +165,26 @@ def test_an_error_names_file_key_found_and_allowed(
     assert found in sentence
     assert allowed in sentence
     assert "\n" not in sentence
+
+
+def test_the_job_says_how_keys_are_read(tmp_path: Path) -> None:
+    align = load(tmp_path, JOB).align
+    assert (align.steps, align.contract, align.repeated, align.hints) == (((),), "2", "error", True)
+    values = changed("align.key", ["patient_id", "birth"])
+    values["align"] |= {
+        "normalise": {"birth": [{"date": ["%d.%m.%Y"]}], "patient_id": ["lower", {"pad_zeros": 8}, {"phone": "DE"}]},
+        "repeated": "many_to_one",
+    }
+    job = load(tmp_path, values)
+    assert [[str(step) for step in steps] for steps in job.align.steps] == [
+        ["lower", "pad_zeros 8", "phone DE"],
+        ["date %d.%m.%Y"],
+    ]
+    assert job.align.contract.startswith("2+phonenumbers-")
+    assert [job.align.repeated_at(role) for role in ("label", "feature")] == ["many_to_one", "error"]
+    assert Job.model_validate_json(job.model_dump_json()) == job
+    values["align"]["repeated"] = "last"
+    assert [load(tmp_path, values).align.repeated_at(role) for role in ("label", "feature")] == ["last", "last"]
 
 
 def test_class_weights_need_classes(tmp_path: Path) -> None:

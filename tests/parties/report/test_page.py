@@ -16,6 +16,7 @@ from parties.report import plots
 from parties.report.content import Columns, Crossing, Epoch, Judgement, Party, Records, ReportContent, Training
 from parties.report.page import render_report
 from parties.report.words import bytes_text, duration_text, score_text
+from psi import ColumnReport, StepReport
 from vsplit.learn.curves import Curves, curves
 from vsplit.learn.metrics import Comparison, Estimate, Task, compare
 
@@ -137,6 +138,15 @@ def content(task: Task = "binary", *, test: Judgement | None = None, name: str =
         ],
         test=test,
         validation=test,
+        key_columns=[
+            ColumnReport(
+                name=f"{name}_id",
+                missing=12,
+                malformed=3,
+                steps=(StepReport("trim", 1234, 0), StepReport("date %d.%m.%Y", 6665, 3)),
+            )
+        ],
+        hints=[f"{name}_id is mostly in capitals here."],
     )
 
 
@@ -238,6 +248,10 @@ def test_every_part_of_the_label_party_s_report_is_there(pages: dict[str, str]) 
         "Left out: without a key",
         "Left out: key not in the agreed form",
         "Left out: without a label",
+        "The key columns of clinic, in values",
+        "clinic_id 12 3 trim: 1,234, date %d.%m.%Y: 6,665 (3 malformed)",
+        "Why so few may have matched",
+        "clinic_id is mostly in capitals here.",
         "5,213",
         "4 epochs in 6.0 s; the model after epoch 3 was kept.",
         "Training ended because the validation loss had not fallen for 1 epoch.",

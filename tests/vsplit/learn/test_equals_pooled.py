@@ -12,6 +12,7 @@ from torch import nn
 from vsplit.learn.aggregation import join
 from vsplit.learn.batches import Split, epoch_batches, from_parts, split_by_date, split_by_seed, to_parts
 from vsplit.learn.feature import FeatureState, feature_role
+from vsplit.learn.groups import Groups
 from vsplit.learn.label import LabelSide, LabelState, label_role
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
 from vsplit.learn.plan import Plan
@@ -137,6 +138,51 @@ def test_with_a_split_by_date_the_feature_parties_train_on_the_same_rows(stage: 
     joint = world.joint(stage)
     for name, tensor in pooled.items():
         assert torch.equal(tensor, joint[name]), name
+
+
+@pytest.mark.parametrize("by", ["seed", "date"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_with_many_rows_for_one_person_the_feature_parties_train_on_the_joined_table(
+    task: Any, by: str, stage: Any
+) -> None:
+    """The pooled side holds the join, each person's values on each of the person's rows; the parties hold them once."""
+    plan = Plan(
+        task=task, contributors=THREE, width=6, epochs=2, batch_size=64, lr=0.01, balanced=task == "binary", seed=2
+    )
+    world = Visits(plan, by)
+    assert set(world.groups.person[world.split.train]).isdisjoint(world.groups.person[world.split.test])
+    compare(world, stage)
+
+
+class Visits(World):
+    """The clinic's rows are visits; the others hold each person once."""
+
+    def __init__(self, plan: Plan, by: str) -> None:
+        super().__init__(plan)
+        rng = np.random.default_rng(8)
+        counts = rng.integers(1, 7, 200)
+        counts[0] += ROWS - counts.sum()
+        self.groups = Groups(counts)
+        self.joining = True
+        for name in ("lab", "vendor"):
+            self.stores[name] = tuple(values[: len(counts)][self.groups.person] for values in self.stores[name])
+        if by == "seed":
+            persons = split_by_seed(len(counts), (0.7, 0.1, 0.2), plan.seed, counts)
+        else:
+            latest = self.groups.latest(rng.integers(0, 365, ROWS))
+            persons = from_parts(to_parts(split_by_date(latest, (0.7, 0.1, 0.2), counts), len(counts)))
+        self.split = self.groups.split_rows(persons)
+        self.target = make_target(plan, self.target.values.numpy(), self.split.train)
+
+    def joint(self, stage: Any) -> dict[str, torch.Tensor]:
+        self.joining = False
+        return super().joint(stage)
+
+    def store(self, name: str) -> Store:
+        if self.joining or name == "clinic":
+            return super().store(name)
+        numeric, codes = (values[self.groups.starts] for values in self.stores[name])
+        return Store(numeric, codes if codes.shape[1] else None, places=self.groups.person)
 
 
 def compare(world: World, stage: Any) -> None:

@@ -157,6 +157,39 @@ def test_the_seed_decides_and_the_block_size_does_not(monkeypatch: pytest.Monkey
         assert small["joint"][name] == pytest.approx(first["joint"][name])
 
 
+def test_persons_of_one_row_each_are_drawn_like_rows() -> None:
+    truth, joint, alone = binary()
+    plain = metrics.compare("binary", truth, joint, alone, seed=5, resamples=50)
+    numbered = metrics.compare("binary", truth, joint, alone, seed=5, resamples=50, persons=np.arange(600) * 3 - 100)
+    assert numbered.pop("persons") == 600  # type: ignore[typeddict-item]
+    assert numbered == plain
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_rows_that_repeat_a_person_add_no_certainty_when_persons_are_drawn(task: Any) -> None:
+    """Each row four times, in any order: the intervals stay those of single rows; over rows they would be half as wide."""
+    truth, joint, alone = binary(rows=300)
+    if task == "multiclass":
+        joint, alone = (np.column_stack([1 - scores, scores * 0.8, scores * 0.2]) for scores in (joint, alone))
+    single = metrics.compare(task, truth, joint, alone, seed=2, resamples=300)
+    order = np.random.default_rng(1).permutation(1200)
+    persons = np.repeat(np.arange(300), 4)[order]
+    rows = truth[persons], joint[persons], alone[persons]
+    drawn = metrics.compare(task, *rows, seed=2, resamples=300, persons=persons)
+    assert (drawn["rows"], drawn["persons"]) == (1200, 300)
+    narrow = metrics.compare(task, *rows, seed=2, resamples=300)
+    for part in ("joint", "alone", "difference"):
+        for metric, found in single[part].items():  # type: ignore[literal-required]
+            assert drawn[part][metric] == pytest.approx(found), (part, metric)  # type: ignore[literal-required]
+            width, other = (one["high"] - one["low"] for one in (found, narrow[part][metric]))  # type: ignore[literal-required]
+            assert width > 1.5 * other, (part, metric)
+
+
+def test_persons_who_do_not_fit_the_rows_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"persons of shape \(2,\) do not fit 3 rows"):
+        metrics.compare("binary", [0, 1, 1], [0.1, 0.5, 0.9], seed=0, persons=np.array([0, 1]))
+
+
 def test_without_a_model_alone_there_is_no_difference() -> None:
     truth, joint, _ = binary()
     assert set(metrics.compare("binary", truth, joint, seed=0, resamples=10)) == {"rows", "resamples", "joint"}

@@ -50,6 +50,17 @@ def test_a_store_gives_the_rows_that_are_asked_for_and_images_between_0_and_1() 
     assert inputs.image.max() == 1.0
 
 
+def test_a_store_holds_once_what_many_rows_have_in_common() -> None:
+    numeric, codes = np.arange(4, dtype=np.float32).reshape(2, 2), np.array([[1], [2]], np.int64)
+    images = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
+    store = Store(numeric, codes, images, places=np.array([1, 1, 0, 1]))
+    assert len(store) == 4
+    inputs = store.take(np.array([2, 0, 3]))
+    assert inputs.numeric.tolist() == [[0.0, 1.0], [2.0, 3.0], [2.0, 3.0]]
+    assert inputs.categories.tolist() == [[1], [2], [2]]
+    assert inputs.image.flatten().tolist() == [0.0, 1.0, 1.0]
+
+
 def test_weights_go_to_safetensors_and_back() -> None:
     one, two = (build_bottom(tabular([6]), InputShape(3, (4,)), 2) for _ in range(2))
     inputs = Inputs(torch.randn(5, 3), torch.ones(5, 1, dtype=torch.int64), torch.zeros(5, 0))

@@ -1,0 +1,82 @@
+"""How good the model is, at the label party: scores beside the label party alone, and a prediction for each row."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from parties.home import Home
+from parties.learning import Trained
+from parties.parts import trained_classes
+from parties.report.content import Judgement
+from parties.report.words import METRIC_NAMES
+from vsplit.learn.curves import curves
+from vsplit.learn.label import Predictions
+from vsplit.learn.metrics import MAIN_METRIC, Comparison, compare
+
+# The bootstrap's draws, so that equal predictions give equal intervals.
+_BOOTSTRAP_SEED = 0
+
+
+def judge(home: Home, trained: Trained, alone: Predictions | None) -> dict[str, Judgement]:
+    """The joint model's scores on the validation and the test rows, beside those of the label party alone.
+
+    With many rows for one person the scores are over rows and their intervals over persons. Raises DataError where a
+    model's predictions are no finite numbers.
+    """
+    truth, groups = home.label_values(trained.shared.rows), trained.shared.groups
+    classes = list(trained_classes(home, trained)) if trained.plan.task == "multiclass" else None
+    judged = {}
+    for name in ("validation", "test"):
+        rows: npt.NDArray[np.int64] = getattr(trained.split, name)
+        scores = (trained.plan.task, truth[rows], getattr(trained.joint, name), getattr(alone, name, None))
+        persons = None if groups is None else groups.person[rows]
+        judged[name] = Judgement(
+            comparison=compare(*scores, seed=_BOOTSTRAP_SEED, persons=persons), curves=curves(*scores, classes=classes)
+        )
+    return judged
+
+
+def headlines(home: Home, test: Comparison) -> list[str]:
+    """The main metric on the test rows, together and alone, in a line each."""
+    metric = MAIN_METRIC[home.party.job.task]
+    name = METRIC_NAMES[metric]
+    lines = []
+    for what, key in (("together", "joint"), (f"{home.party.name} alone", "alone"), ("gain", "difference")):
+        if key not in test:
+            continue
+        found = test[key][metric]  # type: ignore[literal-required]
+        value = f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" if found else "not defined here"
+        lines.append(f"test {name} {what}: {value}")
+    return lines
+
+
+def predictions_file(home: Home, trained: Trained, alone: Predictions | None) -> bytes:
+    """A Parquet file with a row for each validation and test row: its key and row number, the label, the predictions."""
+    if trained.joint is None or home.labels is None or home.table.label is None:
+        raise ValueError("only the label party predicts")
+    tables = []
+    for name in ("validation", "test"):
+        rows = trained.shared.rows[getattr(trained.split, name)]
+        found: dict[str, Any] = {"row": rows, "split": name, "label": home.table.label.iloc[rows].to_numpy()}
+        for who, scores in (("joint", getattr(trained.joint, name)), ("alone", getattr(alone, name, None))):
+            if scores is None:
+                continue
+            if scores.ndim == 1:
+                found[who] = scores
+            else:
+                classes = trained_classes(home, trained)
+                found |= {f"{who}_{each}": scores[:, code] for code, each in enumerate(classes)}
+        # A key column keeps its name, unless a column of the predictions has that name.
+        keys = {
+            f"key_{key}" if key in found else str(key): column.iloc[rows].to_numpy()
+            for key, column in home.table.keys.items()
+        }
+        tables.append(pd.DataFrame(keys | found))
+    stream = io.BytesIO()
+    pd.concat(tables, ignore_index=True).to_parquet(stream, index=False)
+    return stream.getvalue()

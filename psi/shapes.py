@@ -1,0 +1,245 @@
+"""How keys look, as coarse statistics: what two parties tell each other when few of their records match.
+
+After an alignment or an overlap that found few matches, and if the job says `align.hints: true`, the label party and the
+feature party of that pair tell each other for each key column how many keys, in steps of 5 per cent, have which length,
+which kind of characters and which form of a date. What fewer than 20 records have is left out. From the two, each side
+works out by itself what the likely causes are. SPEC.md, section 3.5.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import ClassVar
+
+import numpy as np
+
+from psi.keys import KeyList
+from vsplit.protocol import DataError, Message, ProtocolError, RefusedError, Role, receive, send
+
+LOW_RATE = 0.5
+"""A match of less than this share of the smaller list is low."""
+
+FEWEST = 20
+"""What fewer records have is not told."""
+
+STEP = 5
+"""Shares are told in steps of so many per cent."""
+
+MOST_COLUMNS = 16
+
+_SAMPLE = 20_000  # keys that are looked at, spread evenly over the list
+_LIMIT = 1 << 16  # bytes of the message on the wire
+_LONGEST = 40  # lengths up to this are told one by one
+
+_FORMS = {
+    "Y-m-d": re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"),
+    "Y/m/d": re.compile(r"[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}"),
+    "d.m.Y": re.compile(r"[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"),
+    "d-m-Y": re.compile(r"[0-9]{1,2}-[0-9]{1,2}-[0-9]{4}"),
+}
+_SLASHES = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/[0-9]{4}")
+_EIGHT = re.compile(r"[0-9]{8}")
+_YEARS = range(1850, 2101)
+_HEXADECIMAL = re.compile(r"(?=.*[0-9])(?=.*[a-fA-F])[0-9a-fA-F]+")
+_PUNCTUATION = {" ": "space", "-": "hyphen", ".": "dot", "/": "slash", "@": "at"}
+
+LENGTHS = (*(f"length {number}" for number in range(1, _LONGEST + 1)), "length 41 to 64", "length over 64")
+KINDS = ("digits", "hexadecimal", "letters", "letters and digits", "with other signs")
+CASES = ("capitals", "small letters", "both cases")
+SIGNS = (
+    *(f"with {word}" for word in _PUNCTUATION.values()),
+    "with + in front",
+    "with other punctuation",
+    "with accents",
+)
+ZERO = "leading zero"
+DATES = tuple(f"date {form}" for form in (*_FORMS, "d/m/Y", "m/d/Y", "Ymd", "dmY"))
+CATEGORIES = frozenset((*LENGTHS, *KINDS, *CASES, *SIGNS, ZERO, *DATES))
+"""All that can be told of a column, in the words of the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnShape:
+    """How the keys of one column look: per cent of them by category, in steps of 5; an absent category says nothing."""
+
+    shares: Mapping[str, int] = field(default_factory=dict)
+
+    def share(self, category: str) -> int:
+        """Per cent of the keys in `category`; 0 also where it was left out."""
+        return self.shares.get(category, 0)
+
+    def most(self, categories: Sequence[str]) -> str | None:
+        """The category of these that half of the keys or more are in; None: there is none."""
+        found = max(categories, key=self.share)
+        return found if self.share(found) >= 50 else None
+
+
+Shapes = tuple[ColumnShape, ...]
+
+
+class KeyShapes(Message, frozen=True, kw_only=True, eq=False):
+    """Both ways, and only when few records match: the shapes of the sender's key columns, in the job's order."""
+
+    reveals: ClassVar[str] = (
+        "only if few records match: for each key column, in steps of 5 %, how many of the sender's keys have which length, "
+        "kind of characters and form of a date; what fewer than 20 records have is left out, and no key is told"
+    )
+
+    columns: tuple[dict[str, int], ...]
+
+    def check(self) -> None:
+        """Raise ValueError unless this can be the outcome of `key_shapes`."""
+        if not 1 <= len(self.columns) <= MOST_COLUMNS:
+            raise ValueError(f"a key has 1 to {MOST_COLUMNS} columns")
+        for shares in self.columns:
+            if not shares.keys() <= CATEGORIES:
+                raise ValueError("a category of keys is one of a fixed list")
+            if any(not STEP <= share <= 100 or share % STEP for share in shares.values()):
+                raise ValueError(f"a share of keys is {STEP} to 100 per cent, in steps of {STEP}")
+
+
+def key_shapes(keys: KeyList, columns: int) -> Shapes:
+    """The shapes of the `columns` texts that each of `keys` (of `psi.read_keys`) is made of, after normalising."""
+    counts: list[Counter[str]] = [Counter() for _ in range(columns)]
+    places = np.unique(np.linspace(0, max(len(keys) - 1, 0), min(len(keys), _SAMPLE), dtype=np.int64))
+    for place in places.tolist():
+        for count, text in zip(counts, _texts(keys[place]), strict=True):
+            count.update(_categories(text))
+    return tuple(ColumnShape(_rounded(count, len(places))) for count in counts)
+
+
+def is_low(matched: int, own_records: int, peer_records: int) -> bool:
+    """Whether a match is so small that parties compare the shapes of their keys. Both sides find the same."""
+    return matched < LOW_RATE * min(own_records, peer_records)
+
+
+def exchange_shapes_label(feature_parties: Sequence[str], shapes: Shapes) -> Role[dict[str, Shapes]]:
+    """Exchange shapes with these feature parties, those with which the match is low; returns theirs, by name.
+
+    Learns: how the keys of each of them look, in steps of 5 per cent. Reveals: the same of its own keys.
+    Assumes: the job says `align.hints: true`; the other side follows the protocol. Raises ProtocolError.
+    """
+    found = {}
+    for party in feature_parties:
+        found[party] = yield from _receive(party, len(shapes))
+        yield from _send(party, shapes)
+    return found
+
+
+def exchange_shapes_feature(label_party: str, shapes: Shapes) -> Role[Shapes]:
+    """Exchange shapes with the label party, since the match is low; returns those of the label party.
+
+    Learns: how the label party's keys look, in steps of 5 per cent. Reveals: the same of its own keys.
+    Assumes: as `exchange_shapes_label`. Raises ProtocolError.
+    """
+    yield from _send(label_party, shapes)
+    return (yield from _receive(label_party, len(shapes)))
+
+
+def check_match(matched: int, min_records: int, others: str, causes: Sequence[str] = ()) -> None:
+    """Raise DataError if no record matched, RefusedError if fewer than `min_records` did; `others` names the peers.
+
+    To be called once the shapes were exchanged, if they were: the sentence then ends with the likely `causes`.
+    """
+    if matched == 0:
+        advice = " ".join(causes) or (
+            "Compare how each side writes the key (kind of id, leading zeros, separators, upper and lower case, order of "
+            "the key columns) in a made-up example."
+        )
+        raise DataError(f"No record is common to this party and {others}. {advice}")
+    if matched < min_records:
+        raise RefusedError(
+            f"Only {matched:,} records are common to this party and {others}, fewer than the {min_records:,} that this "
+            f"party's file asks for (accept.min_records); nothing about them was used. {' '.join(causes)}".rstrip()
+        )
+
+
+# --- one key ----------------------------------------------------------------------------------------------------------
+
+
+def _texts(key: bytes) -> list[str]:
+    """The texts of a key: each has its length before it, 4 bytes, big endian."""
+    texts, at = [], 0
+    while at < len(key):
+        end = at + 4 + int.from_bytes(key[at : at + 4], "big")
+        texts.append(key[at + 4 : end].decode())
+        at = end
+    return texts
+
+
+def _categories(text: str) -> list[str]:
+    length = len(text)
+    found = [f"length {length}" if length <= _LONGEST else LENGTHS[-1 if length > 64 else -2], _kind(text)]
+    if text.upper() != text.lower():
+        found.append(CASES[0] if text.isupper() else CASES[1] if text.islower() else CASES[2])
+    found += [f"with {word}" for sign, word in _PUNCTUATION.items() if sign in text]
+    if text.startswith("+"):
+        found.append("with + in front")
+    if any(not sign.isalnum() and sign not in _PUNCTUATION for sign in text.removeprefix("+")):
+        found.append("with other punctuation")
+    if not text.isascii():
+        found.append("with accents")
+    if length > 1 and text.startswith("0"):
+        found.append(ZERO)
+    form = _date_form(text)
+    return found if form is None else [*found, f"date {form}"]
+
+
+def _kind(text: str) -> str:
+    if text.isdecimal():
+        return "digits"
+    if _HEXADECIMAL.fullmatch(text):
+        return "hexadecimal"
+    if text.isalpha():
+        return "letters"
+    return "letters and digits" if text.isalnum() else "with other signs"
+
+
+def _date_form(text: str) -> str | None:
+    for form, pattern in _FORMS.items():
+        if pattern.fullmatch(text):
+            return form
+    slashes = _SLASHES.fullmatch(text)
+    if slashes:  # Which of the two is the day shows only where it is more than 12.
+        first, second = int(slashes[1]), int(slashes[2])
+        return "d/m/Y" if first > 12 else "m/d/Y" if second > 12 else None
+    if _EIGHT.fullmatch(text):
+        if _is_day(text[:4], text[4:6], text[6:]):
+            return "Ymd"
+        if _is_day(text[4:], text[2:4], text[:2]):
+            return "dmY"
+    return None
+
+
+def _is_day(year: str, month: str, day: str) -> bool:
+    if int(year) not in _YEARS:
+        return False
+    try:
+        date(int(year), int(month), int(day))
+    except ValueError:
+        return False
+    return True
+
+
+def _rounded(counts: Mapping[str, int], total: int) -> dict[str, int]:
+    shares = {name: STEP * round(100 * count / total / STEP) for name, count in counts.items() if count >= FEWEST}
+    return {name: share for name, share in sorted(shares.items()) if share}
+
+
+def _send(to: str, shapes: Shapes) -> Role[None]:
+    yield from send(to, KeyShapes(columns=tuple(dict(shape.shares) for shape in shapes)))
+
+
+def _receive(sender: str, columns: int) -> Role[Shapes]:
+    theirs = (yield from receive(sender, KeyShapes, _LIMIT)).columns
+    if len(theirs) != columns:
+        raise ProtocolError(
+            sender,
+            f"{sender} sent the shapes of {len(theirs)} key columns where the job has {columns}; its program is another "
+            "version or does not follow the protocol, so ask that side.",
+        )
+    return tuple(ColumnShape(shares) for shares in theirs)

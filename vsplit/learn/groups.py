@@ -1,0 +1,58 @@
+"""Rows that belong together: the many rows of one person, who must never stand in two parts of a split.
+
+Without groups every shared record is one row, and everything in this package works on these. With them the alignment's
+records are persons (or customers, or whatever the key names), and the common order of rows is: all rows of the first
+person, all rows of the second, and so on. Every party knows the numbers and makes the same order of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from vsplit.learn.batches import Rows, Split
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Groups:
+    """How many rows each person has: `counts`, int64 [persons], each at least 1, in the common order of persons.
+
+    `starts`, int64 [persons]: the position of each person's first row. `person`, int64 [rows]: whose each row is.
+    """
+
+    counts: Rows = field(repr=False)
+    starts: Rows = field(init=False, repr=False)
+    person: Rows = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.counts.ndim != 1 or not len(self.counts) or self.counts.min() < 1:
+            raise ValueError("there is a person or more, and each has a row or more")
+        object.__setattr__(self, "starts", np.cumsum(self.counts) - self.counts)
+        object.__setattr__(self, "person", np.repeat(np.arange(len(self.counts)), self.counts))
+
+    def __len__(self) -> int:
+        """How many persons there are."""
+        return len(self.counts)
+
+    @property
+    def rows(self) -> int:
+        """How many rows they have together."""
+        return len(self.person)
+
+    def rows_of(self, persons: Rows) -> Rows:
+        """The positions of all rows of these persons, int64, person after person in the order given."""
+        counts = self.counts[persons]
+        begin = np.cumsum(counts) - counts
+        found: Rows = np.repeat(self.starts[persons] - begin, counts) + np.arange(int(counts.sum()))
+        return found
+
+    def split_rows(self, persons: Split) -> Split:
+        """The split of rows that a split of persons makes."""
+        return Split(self.rows_of(persons.train), self.rows_of(persons.validation), self.rows_of(persons.test))
+
+    def latest(self, dates: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The latest of each person's dates, int64 [persons], of one date a row, int64 [rows]."""
+        newest: npt.NDArray[np.int64] = np.maximum.reduceat(dates, self.starts)
+        return newest
