@@ -36,6 +36,7 @@ def print_check(file: Path, console: Console) -> int:
     home = read_home(party)
     check_model(home)
     _print_records(home, console)
+    _print_kernels(console)
     console.print(_disclosure(home))
     say(
         console,
@@ -65,6 +66,18 @@ def _print_identity(party: Party, console: Console) -> None:
         say(console, f"It listens on port {port} of {host}; the others dial {job.address}.")
     else:
         say(console, f"It dials {job.label_party} at {job.address} and opens no port.")
+
+
+def _print_kernels(console: Console) -> None:
+    from vsplit.kernels import engine
+
+    choice = engine.choice()
+    names = {
+        "ifma": "compiled kernels for AVX-512 IFMA",
+        "fma": "compiled kernels for fused multiply-add",
+        "portable": "portable code, without compiled kernels",
+    }
+    say(console, f"Curve arithmetic of the alignment: {names[choice.kind]} ({choice.kind}): {choice.why}.")
 
 
 def _print_records(home: Home, console: Console) -> None:

@@ -22,6 +22,7 @@ from psi.messages import (
     MatchPositions,
     OwnPositions,
 )
+from vsplit.kernels import engine
 from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
@@ -110,3 +111,11 @@ def test_check_finds_what_would_go_wrong(world) -> None:
     result = check(world.write(), "lab")
     assert result.exit_code == 2
     assert "lab.csv" in result.output
+
+
+@pytest.mark.parametrize("kind", ["fma", "portable"])
+def test_the_choice_of_kernels_and_its_reason_are_shown(world, kind, monkeypatch) -> None:
+    monkeypatch.setattr(engine, "choice", lambda: engine.Choice(kind, "so it was said"))
+    world.write()
+    said = check(world, "lab").output
+    assert f"({kind}): so it was said." in said
