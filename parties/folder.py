@@ -138,7 +138,12 @@ class RunFolder:
 
 def check_output(party: Party) -> None:
     """Raise ConfigError where the run folder holds what a run must not move aside: the party's files or its data."""
-    kept = {"the party file": party.file, "the job file": party.job_file, "the key file": party.identity}
+    kept = {
+        "the party file": party.file,
+        "the job file": party.job_file,
+        "the key file": party.identity,
+        "the count of runs with each partner": party.partners,
+    }
     for what, file in {**kept, "the data": party.source}.items():
         if file is not None and file.is_relative_to(party.output):
             raise ConfigError(

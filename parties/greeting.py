@@ -1,4 +1,4 @@
-"""The first words between two parties: do both run the same job, by the same protocol?
+"""The first words between two parties: do both give the same command for the same job, by the same protocol?
 
 SPEC.md, section 3. Nothing about a record is sent before this has gone well.
 """
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from parties.config.digests import DIGEST_BYTES, first_difference
+from parties.config.digests import COMMAND, DIGEST_BYTES, first_difference, purpose_in
 from vsplit import __version__
 from vsplit.protocol import Message, MismatchError, Role, Send, receive
 
@@ -23,9 +23,11 @@ _KEY = re.compile(r"[0-9A-Za-z._-]{1,200}")
 
 
 class Greeting(Message, frozen=True, kw_only=True, eq=False):
-    """Both ways, once: the protocol's number, the program's version, and a digest for each key of the job."""
+    """Both ways, once: the protocol's number, the program's version, and the digests of `meeting_digests`."""
 
-    reveals: ClassVar[str] = "fingerprints of the job's settings, which all parties hold, and the program's version"
+    reveals: ClassVar[str] = (
+        "fingerprints of the command and of the job's settings, which all parties hold, and the program's version"
+    )
 
     protocol: int
     version: str
@@ -43,7 +45,8 @@ class Greeting(Message, frozen=True, kw_only=True, eq=False):
 def greet_features(me: str, feature_parties: Sequence[str], keys: Mapping[str, bytes]) -> Role[None]:
     """The label party's side: hear all, answer all, and only then judge, so that every side can name what differs.
 
-    Learns and reveals: the versions, and whether the jobs are the same. Raises MismatchError.
+    `keys` are this party's `meeting_digests`. Learns and reveals: the versions, and whether the commands and the jobs are
+    the same. Raises MismatchError.
     """
     theirs = {}
     for party in feature_parties:
@@ -73,9 +76,21 @@ def _compare(me: str, other: str, mine: Mapping[str, bytes], theirs: Greeting) -
             "install the same version at all parties.",
         )
     key = first_difference(mine, theirs.keys)
+    if key == COMMAND:
+        here, there = (_command(keys) for keys in (mine, theirs.keys))
+        raise MismatchError(
+            other,
+            f"{me} was started with {here} and {other} with {there}; nothing was compared. Agree on one command, and give "
+            "it at every party.",
+        )
     if key is not None:
         raise MismatchError(
             other,
             f"{me} and {other} have different job files: the first key that differs is {key}. "
             "Agree on one file and give every party the same.",
         )
+
+
+def _command(keys: Mapping[str, bytes]) -> str:
+    purpose = purpose_in(keys)
+    return "another command" if purpose is None else f"`vsplit {purpose}`"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from parties.config.party import Party, check_bounds
+from parties.config.party import Party, check_bounds, longest_list
 from parties.data.labels import Labels, encode_labels
 from parties.data.prepare import inspect_features
 from parties.data.table import Table, read_table
@@ -46,15 +46,6 @@ class Home:
         if self.labels is None:
             raise ValueError("only the label party has labels")
         return self.labels.values[np.searchsorted(self.labelled, rows)]
-
-
-def longest_list(party: Party, own_records: int) -> int:
-    """The longest list of keys that this party takes from another: `accept.max_records`, or a default by its own list.
-
-    Who lists everybody learns of each of them whether this party holds them; so a list far longer than one's own has to
-    be allowed by a person.
-    """
-    return party.settings.accept.max_records or max(1_000_000, 10 * own_records)
 
 
 def most_rows(party: Party, own_records: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from psi.curve import POINT, Scalar, check_points, encode_to_curve, multiply
 from psi.keys import KeyList
 from psi.marks import MARK, Marks, has_repeats, share_any
-from psi.messages import CHUNK
+from psi.messages import CHUNK, chunks
 from psi.order import Order, taken
 from vsplit.protocol import Bytes, Collect, DataError, Note, ProtocolError, Role, Work
 
@@ -22,21 +22,24 @@ PIECE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One list on its way at one step: `move(number)` sends, receives or passes on chunk `number` of `chunks`."""
+    """A list of `records` on its way at one step: `move(number)` sends, receives or passes on chunk `number` of it."""
 
-    chunks: int
+    records: int
     move: Callable[[int], Role[None]]
 
 
-def in_turn(transfers: Sequence[Transfer]) -> Role[None]:
-    """Make these transfers chunk by chunk, in turns.
+def in_turn(transfers: Sequence[Transfer], stage: str = "") -> Role[None]:
+    """Make these transfers chunk by chunk, in turns; `stage` names them for the people at home.
 
     So no party sends a whole list before it receives one, and queues of a few chunks are enough for lists of any length.
     """
-    for number in range(max((one.chunks for one in transfers), default=0)):
+    longest = max((one.records for one in transfers), default=0)
+    for number in range(chunks(longest)):
         for one in transfers:
-            if number < one.chunks:
+            if number < chunks(one.records):
                 yield from one.move(number)
+        if stage:
+            yield Note(stage, min((number + 1) * CHUNK, longest), longest)
 
 
 def mask_keys(scalar: Scalar, keys: KeyList) -> Bytes:

@@ -14,10 +14,10 @@ from psi.curve import POINT, Scalar
 from psi.exchange import OwnList, TheirList, Transfer, check_length, in_turn, refuse
 from psi.keys import KeyList
 from psi.marks import MARK, Marks, share_any
-from psi.messages import CHUNK, HEAD, LONGEST_CUT, MaskedByAll, MaskedKeys, chunks, cut_width
+from psi.messages import CHUNK, HEAD, LONGEST_CUT, MaskedByAll, MaskedKeys, cut_width
 from psi.order import Order, RandomBytes, shuffled
 from psi.ring import Ring, Seat, masking
-from vsplit.protocol import Bytes, Note, Role, receive, send
+from vsplit.protocol import Bytes, Role, receive, send
 from vsplit.sealing import Sealed, pass_on
 
 POINTS = CHUNK * POINT
@@ -73,7 +73,7 @@ def mask_as_label(ring: Ring, sizes: list[int], keys: KeyList, random_bytes: Ran
             transfers.append(_relay(ring, step - 2, 0, sizes))
         if step == last + 2:
             transfers.append(_receiving_cuts(ring.name(last), cuts))
-        yield from in_turn(transfers)
+        yield from in_turn(transfers, "passing on masked lists" if step < last else "exchanging masked lists")
     mine = own.marks
     marks = [Marks.of(cuts)]
     if share_any(marks[0], mine.cut(width)):
@@ -96,7 +96,8 @@ def mask_as_feature(here: Seat, sizes: list[int], keys: KeyList, random_bytes: R
     for step in range(1, max(ring.size, me + 2) + 1):
         leaving = [_sending_own(here, own)] if step == 1 else _handing_on(here, step, held, cut_width(sizes))
         coming = _coming(here, step, sizes, scalar)
-        yield from in_turn([*leaving, *(_taking(here, owner, one) for owner, one in coming.items())])
+        stage = "" if step == 1 else "exchanging masked lists"
+        yield from in_turn([*leaving, *(_taking(here, owner, one) for owner, one in coming.items())], stage)
         if mine is None:
             own.check()
             mine = own.marks
@@ -152,7 +153,7 @@ def _taking(here: Seat, owner: int, coming: TheirList) -> Transfer:
             refuse(coming.sender, "a chunk that holds no whole number of points")
         yield from coming.take(content.reshape(-1, POINT))
 
-    return Transfer(chunks(coming.records), in_the_open if owner == 0 and here.number == 1 else sealed)
+    return Transfer(coming.records, in_the_open if owner == 0 and here.number == 1 else sealed)
 
 
 def _sending_own(here: Seat, own: OwnList) -> Transfer:
@@ -164,7 +165,7 @@ def _sending_own(here: Seat, own: OwnList) -> Transfer:
             seal = here.seal(here.ring.after(here.number))
             yield from send(here.label_party, seal.seal(masking(here.number, number), points))
 
-    return Transfer(chunks(own.records), move)
+    return Transfer(own.records, move)
 
 
 def _sending_sealed(here: Seat, owner: int, passing: _Passing) -> Transfer:
@@ -172,28 +173,28 @@ def _sending_sealed(here: Seat, owner: int, passing: _Passing) -> Transfer:
         seal = here.seal(here.ring.after(here.number))
         yield from send(here.label_party, seal.seal(masking(owner, number), passing.chunk(number)))
 
-    return Transfer(chunks(len(passing.order)), move)
+    return Transfer(len(passing.order), move)
 
 
 def _sending_to_label(here: Seat, passing: _Passing) -> Transfer:
     def move(number: int) -> Role[None]:
         yield from send(here.label_party, MaskedKeys(points=passing.chunk(number)))
 
-    return Transfer(chunks(len(passing.order)), move)
+    return Transfer(len(passing.order), move)
 
 
 def _sending_cuts(here: Seat, passing: _Passing, width: int) -> Transfer:
     def move(number: int) -> Role[None]:
         yield from send(here.label_party, MaskedByAll(cuts=passing.chunk(number, width)))
 
-    return Transfer(chunks(len(passing.order)), move)
+    return Transfer(len(passing.order), move)
 
 
 def _relay(ring: Ring, sender: int, owner: int, sizes: list[int]) -> Transfer:
     def move(_number: int) -> Role[None]:
         yield from pass_on(ring.name(sender), ring.name(ring.after(sender)), POINTS)
 
-    return Transfer(chunks(sizes[owner]), move)
+    return Transfer(sizes[owner], move)
 
 
 def _receiving(final: TheirList) -> Transfer:
@@ -201,14 +202,14 @@ def _receiving(final: TheirList) -> Transfer:
         message = yield from receive(final.sender, MaskedKeys, POINTS + HEAD)
         yield from final.take(message.points)
 
-    return Transfer(chunks(final.records), move)
+    return Transfer(final.records, move)
 
 
 def _sending_whole(to: str, points: Bytes) -> Transfer:
     def move(number: int) -> Role[None]:
         yield from send(to, MaskedKeys(points=points[number * CHUNK : (number + 1) * CHUNK]))
 
-    return Transfer(chunks(len(points)), move)
+    return Transfer(len(points), move)
 
 
 def _receiving_cuts(sender: str, cuts: Bytes) -> Transfer:
@@ -222,6 +223,5 @@ def _receiving_cuts(sender: str, cuts: Bytes) -> Transfer:
                 f"masked keys of {part.shape[1]} bytes where {cuts.shape[1]} were due by the sizes of the lists",
             )
         cuts[first : first + len(part)] = part
-        yield Note("receiving the label party's list, masked by all", first + len(part), len(cuts))
 
-    return Transfer(chunks(len(cuts)), move)
+    return Transfer(len(cuts), move)

@@ -144,7 +144,7 @@ def _taking(here: Seat, owner: int, sender: int, found: _Positions) -> Transfer:
             refuse(found.sender, "a chunk that holds no whole number of positions")
         found.take(content.view("<u4"))
 
-    return Transfer(chunks(found.matched), move)
+    return Transfer(found.matched, move)
 
 
 def _sending(here: Seat, owner: int, to: int, positions: Positions) -> Transfer:
@@ -152,18 +152,18 @@ def _sending(here: Seat, owner: int, to: int, positions: Positions) -> Transfer:
         part = positions[number * CHUNK : (number + 1) * CHUNK].astype("<u4").view(np.uint8)
         yield from send(here.label_party, here.seal(to).seal(undoing(owner, number), part))
 
-    return Transfer(chunks(len(positions)), move)
+    return Transfer(len(positions), move)
 
 
 def _telling(to: str, positions: Positions) -> Transfer:
     def move(number: int) -> Role[None]:
         yield from send(to, MatchPositions(positions=positions[number * CHUNK : (number + 1) * CHUNK]))
 
-    return Transfer(chunks(len(positions)), move)
+    return Transfer(len(positions), move)
 
 
 def _relay(ring: Ring, sender: int, to: int, matched: int) -> Transfer:
     def move(_number: int) -> Role[None]:
         yield from pass_on(ring.name(sender), ring.name(to), POSITIONS)
 
-    return Transfer(chunks(matched), move)
+    return Transfer(matched, move)

@@ -1,15 +1,40 @@
-"""Digests of a job, key by key, so that parties with different job files can name the first key that differs."""
+"""Digests of a job, key by key, so that parties with different job files can name the first key that differs.
+
+Before them stands one of the command that the parties are to give alike.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from parties.config.job import Job
 
 DIGEST_BYTES = 16
+
+Purpose = Literal["run", "overlap"]
+"""What the parties meet for, by the name of the command that all of them give."""
+PURPOSES: tuple[Purpose, ...] = ("run", "overlap")
+COMMAND = "command"
+"""The name under which the purpose stands among the digests; no key of a job file is called so."""
+
+# An overlap comes before any contract: what the job says about learning need not be agreed yet.
+_OF_OVERLAP = ("job", "address", "parties", "align")
+
+
+def meeting_digests(job: Job, purpose: Purpose) -> dict[str, bytes]:
+    """What parties that meet for `purpose` compare: the purpose, and those keys of the job that it depends on."""
+    digests = key_digests(job, job.align.contract)
+    if purpose == "overlap":
+        digests = {key: digest for key, digest in digests.items() if key.partition(".")[0] in _OF_OVERLAP}
+    return {COMMAND: _digest(purpose)} | digests
+
+
+def purpose_in(digests: Mapping[str, bytes]) -> Purpose | None:
+    """The purpose that digests of `meeting_digests` are for; None: another one, or none."""
+    return next((purpose for purpose in PURPOSES if digests.get(COMMAND) == _digest(purpose)), None)
 
 
 def key_digests(job: Job, contract: int | str) -> dict[str, bytes]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from parties.config.digests import Purpose
 from parties.config.errors import did_you_mean, shown, validate
-from parties.config.fields import AUTO, PartyRole, split_address
+from parties.config.fields import AUTO, PARTY_NAME, PartyRole, split_address
 from parties.config.job import Job, load_job
+from parties.config.overlap_job import load_overlap_job
 from parties.config.party_file import PartyFile
 from parties.config.reading import parse_yaml, read_text
 from parties.config.urls import check_url, is_url
@@ -20,8 +22,8 @@ LABEL_KEYS = ("label", "positive", "date")
 class Party:
     """One party, ready to live: its settings, the job, and absolute paths.
 
-    `identity` is None where the job says `auto` and the file names no key; `source` is None where the data comes from
-    a database.
+    `identity` is None where the job says `auto` and the file names no key; `partners`, where runs with the others are
+    counted, is None where this party has no key that lasts. `source` is None where the data comes from a database.
     """
 
     file: Path
@@ -29,6 +31,7 @@ class Party:
     job: Job
     settings: PartyFile
     identity: Path | None
+    partners: Path | None
     source: Path | None
     output: Path
 
@@ -58,36 +61,69 @@ class Party:
         return (self.source or self.file).parent
 
 
-def load_party(path: Path | str) -> Party:
+def load_party(path: Path | str, purpose: Purpose = "run") -> Party:
     """Read and check a party file and the job that it names. Reads neither key nor data, and no environment variable.
 
-    Raises ConfigError: one sentence with the file, the key, what was found and what is allowed.
+    For an overlap, what the job and the file say about learning is not looked at and may be missing; the `job` of such a
+    party must not be learned by. Raises ConfigError: one sentence with the file, the key, what was found and what is
+    allowed.
     """
     file = Path(path).absolute()
-    settings = validate(PartyFile, parse_yaml(read_text(file), file), file)
+    values = parse_yaml(read_text(file), file)
+    if "parties" in values and "party" not in values:
+        raise ConfigError(
+            f"{file} is a job file, which all parties share; give your party file, the one that names it by its key job."
+        )
+    settings = validate(PartyFile, values, file)
     job_file = _resolved(file, settings.job)
-    job = load_job(job_file, named_by=f"the key job of {file}")
+    load = load_job if purpose == "run" else load_overlap_job
+    job = load(job_file, named_by=f"the key job of {file}")
     if settings.party not in job.parties:
         raise ConfigError(
             f"In {file}, the key party is {shown(settings.party)}, which is no party of {job_file}"
             f"{did_you_mean(settings.party, job.parties) or '.'} It must be one of {', '.join(job.parties)}."
         )
     url = is_url(settings.data.source)
+    identity = None if settings.identity is None else _resolved(file, settings.identity)
     party = Party(
         file=file,
         job_file=job_file,
         job=job,
         settings=settings,
-        identity=None if settings.identity is None else _resolved(file, settings.identity),
+        identity=identity,
+        partners=_partners_file(file, settings.partners, identity),
         source=None if url else _resolved(file, settings.data.source),
         output=_resolved(file, settings.output),
     )
     if url:
         check_url(settings.data.source, str(file))
     _check_identity(party)
-    _check_role(party)
+    if purpose == "run":
+        _check_role(party)
     _check_columns(party)
     return party
+
+
+def name_in(path: Path) -> str:
+    """The name that a party file gives its party, for a screen; that of the file where it cannot be read.
+
+    What is wrong with the file is left for `load_party` to say.
+    """
+    try:
+        name = parse_yaml(read_text(path), path).get("party")
+    except ConfigError:
+        name = None
+    return name if isinstance(name, str) and PARTY_NAME.fullmatch(name) else path.stem
+
+
+def longest_list(party: Party, own_records: int) -> int:
+    """The longest list of keys that this party takes from another: `accept.max_records`, or a default by its own list.
+
+    Who lists everybody learns of each of them whether this party holds them; so a list far longer than one's own has to
+    be allowed by a person.
+    """
+    accept = party.settings.accept
+    return accept.max_records or max(1_000_000, 10 * own_records, accept.min_list)
 
 
 def check_bounds(party: Party) -> None:
@@ -114,6 +150,12 @@ def check_bounds(party: Party) -> None:
 
 def _resolved(file: Path, written: str) -> Path:
     return (file.parent / written).resolve()
+
+
+def _partners_file(file: Path, written: str | None, identity: Path | None) -> Path | None:
+    if identity is None:
+        return None
+    return identity.with_name(f"{identity.stem}.partners.json") if written is None else _resolved(file, written)
 
 
 def _check_identity(party: Party) -> None:

@@ -80,25 +80,45 @@ class Bottom(Model):
 
 
 class Accept(Model):
-    """What this party lets a job ask of it; a bound that is absent bounds nothing.
+    """What this party lets a job ask of it; a bound that is absent and has no default bounds nothing.
 
-    `max_records` is the longest list of keys that another party may bring; absent, ten times the own list, and at least
-    a million. `min_records` is the fewest records in common.
+    `min_list` is the shortest list of keys that any party may bring, this one included: what a list of a few records
+    has in common with another says nearly who is in it. `max_records` is the longest that another party may bring;
+    absent, ten times the own list, and at least a million. `min_records` is the fewest records in common. `max_runs` is
+    the most runs and overlaps with each other party in any 30 days: two runs of lists that differ in one record say
+    whether the others hold it.
     """
 
     tasks: Annotated[tuple[Task, ...], Field(strict=False, min_length=1)] | None = None
     aggregations: Annotated[tuple[Aggregate, ...], Field(strict=False, min_length=1)] | None = None
     max_embedding: Width | None = None
+    min_list: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
     max_records: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     min_records: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    max_runs: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+
+    @model_validator(mode="after")
+    def _bounds_of_lists_fit(self) -> Accept:
+        if self.max_records is not None and self.max_records < self.min_list:
+            raise wrong(
+                "max_records",
+                f"is {self.max_records}, but min_list, the shortest list, is {self.min_list}; it must be at least that, or "
+                "lower min_list",
+            )
+        return self
 
 
 class PartyFile(Model):
-    """The keys of a party file, paths as they are written. `wait` is in seconds; `seed` None: drawn afresh."""
+    """The keys of a party file, paths as they are written.
+
+    `wait` is in seconds; `seed` None: drawn afresh. `partners` is where the runs with each other party are counted; None:
+    beside the key file.
+    """
 
     job: Text
     party: PartyName
     identity: Text | None = None
+    partners: Text | None = None
     listen: Address | None = None
     data: Data
     bottom: Bottom = Bottom(hidden=(64,))

@@ -56,7 +56,7 @@ def test_a_party_with_the_right_job_is_told_that_another_has_another(networks: A
 
 def test_different_protocols_are_named_before_the_keys_at_both_sides(networks: Any) -> None:
     def other() -> Role[None]:
-        yield Send("clinic", Greeting(protocol=2, version="7.1.0", keys=OTHER_LR))
+        yield Send("clinic", Greeting(protocol=greeting.PROTOCOL + 1, version="7.1.0", keys=OTHER_LR))
         theirs = yield from receive("clinic", Greeting, 1 << 20)
         assert theirs.protocol == greeting.PROTOCOL
 

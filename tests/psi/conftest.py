@@ -151,6 +151,7 @@ def align(
     only_overlap=False,
     inside=lambda _sender, _to, _place, content: content,
     sealed=True,
+    runner=None,
     **hostile,
 ) -> Session:
     """An alignment of the label party with one feature party for each list: lab0, lab1, ..."""
@@ -178,7 +179,7 @@ def align(
         return (yield from role(name, LABEL, names, KeyList.of(keys), seals=seals, **bounds))
 
     roles = {LABEL: label(), **{name: feature(name, keys) for name, keys in zip(names, feature_keys, strict=True)}}
-    return play(roles, session=session, **hostile)
+    return (runner or play)(roles, session=session, **hostile)
 
 
 @pytest.fixture(name="align", scope="session")

@@ -2,12 +2,16 @@
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from parties.driver import drive
+from parties.network.memory import MemoryNetwork
+from parties.pool import Pool
 from psi import Limits, align_feature, align_label, check_agreed, check_match
 from psi.curve import encode_to_curve
 from psi.exchange import PIECE
@@ -82,6 +86,41 @@ def test_lists_of_several_pieces_and_chunks(align, monkeypatch, others):
     assert len(orders[0]) == expected > 60
     shapes = [row[4] for row in session.shape() if row[2] == "MaskedKeys" and row[0] == LABEL]
     assert shapes == [(48, 32), (48, 32), (48, 32), (6, 32)]
+
+
+@pytest.mark.parametrize("others", [1, 2, 3, 4])
+@pytest.mark.parametrize("longest", [0, 1])
+def test_queues_of_a_single_message_never_block(align, monkeypatch, others, longest):
+    """Real queues, each with room for one message, and lists of very different lengths, the label party's the longest or
+    the shortest: the network in memory raises Deadlock where all wait."""
+    for module in ("messages", "exchange", "masking", "undoing"):
+        monkeypatch.setattr(f"psi.{module}.CHUNK", 4)
+    lists = [keys_in(range(40 if number == longest else 9 + 5 * number)) for number in range(others + 1)]
+
+    def over_queues(roles, session):
+        network = MemoryNetwork(list(roles), queue=1)
+
+        def live(name):
+            endpoint = network.endpoint(name)
+            try:
+                session.results[name] = drive(roles[name], endpoint, Pool())
+                endpoint.finish()
+            except Exception as error:
+                session.results[name] = error
+                endpoint.stop("error")
+
+        threads = [threading.Thread(target=live, args=(name,)) for name in roles]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return session
+
+    session = align(*lists, runner=over_queues)
+    expected = set(lists[0]).intersection(*lists[1:])
+    assert [found for found in session.results.values() if isinstance(found, Exception)] == []
+    names = [LABEL, *(f"lab{number}" for number in range(others))]
+    assert all({*aligned(session, name, keys)} == expected for name, keys in zip(names, lists, strict=True))
 
 
 def test_work_is_cut_into_even_pieces_for_all_cores(seeded):
