@@ -13,6 +13,7 @@ from vsplit.kernels.portable import POINT
 from vsplit.kernels.sha512_code import BLOCK_WORDS, DIGEST_WORDS, initial_state
 from vsplit.protocol import Bytes
 
+_CALL = 1024  # points of one call, far below 100 ms on any machine: between calls this thread hears Ctrl-C
 _BLOCK = 8 * BLOCK_WORDS
 _LENGTH = 48  # bytes to expand to
 _PADDING = 17  # a one bit, then zeros, and the length in 16 bytes (FIPS 180-4, section 5.1.2)
@@ -31,9 +32,11 @@ def multiply(kernels: Kernels, scalar: bytes, points: Bytes) -> Bytes:
     padded = np.zeros((blocks * kernels.width, POINT), dtype=np.uint8)
     padded[: len(points)] = points
     products = np.empty_like(padded)
-    if blocks:
-        secret = np.frombuffer(clamped, dtype=np.uint64)
-        _run(kernels.multiply, secret, padded, products, _scratch(kernels, blocks), blocks)
+    secret = np.frombuffer(clamped, dtype=np.uint64)
+    scratch = _scratch(kernels, _CALL // kernels.width)
+    for first in range(0, len(padded), _CALL):
+        part = padded[first : first + _CALL]
+        _run(kernels.multiply, secret, part, products[first : first + _CALL], scratch, len(part) // kernels.width)
     return products[: len(points)]
 
 

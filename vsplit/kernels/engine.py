@@ -140,12 +140,7 @@ def _choose() -> Choice:
     wanted = os.environ.get(VARIABLE, "auto") or "auto"
     kinds = supported()
     if wanted == "auto":
-        if kinds[0] == "portable":
-            return Choice("portable", "this CPU has neither AVX-512 IFMA nor AVX2 with FMA")
-        failure = _probe(kinds[0])
-        if failure is None:
-            return Choice(kinds[0], "the fastest that this CPU has instructions for")
-        return Choice("portable", f"a trial of the {kinds[0]} kernels ended with {failure}")
+        return _first_that_works(kinds)
     for kind in kinds:
         if kind == wanted:
             return Choice(kind, f"{VARIABLE}={wanted}")
@@ -153,6 +148,17 @@ def _choose() -> Choice:
         f"The environment variable {VARIABLE} on this machine is {wanted!r}, but this CPU can run {', '.join(kinds)}; "
         "set it to one of these, or to auto."
     )
+
+
+def _first_that_works(kinds: list[Kind]) -> Choice:
+    failures = []
+    for kind in kinds[:-1]:
+        failure = _probe(kind)
+        if failure is None:
+            why = "" if not failures else f", since {' and '.join(failures)}"
+            return Choice(kind, f"the fastest that works on this CPU{why}")
+        failures.append(f"a trial of the {kind} kernels ended with {failure}")
+    return Choice("portable", " and ".join(failures) or "this CPU has neither AVX-512 IFMA nor AVX2 with FMA")
 
 
 def _probe(kind: Kind) -> str | None:

@@ -60,6 +60,14 @@ def test_where_the_trial_fails_the_portable_twin_works(code, end, monkeypatch):
     assert end in choice.why
 
 
+def test_where_the_fastest_fails_the_next_is_tried(monkeypatch):
+    monkeypatch.setattr(engine, "supported", lambda: ["ifma", "fma", "portable"])
+    monkeypatch.setattr(engine, "_probe", lambda kind: "exit code 1" if kind == "ifma" else None)
+    choice = engine.choice()
+    assert choice.kind == "fma"
+    assert "a trial of the ifma kernels ended with exit code 1" in choice.why
+
+
 def test_a_trial_that_takes_too_long_counts_as_failed(monkeypatch):
     monkeypatch.setattr(engine, "supported", lambda: ["fma", "portable"])
     monkeypatch.setattr(engine, "_PROBE_SECONDS", 0.001)
