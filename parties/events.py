@@ -25,10 +25,10 @@ class Step(msgspec.Struct, tag="step", frozen=True):
 
 
 class Finished(msgspec.Struct, tag="finished", frozen=True):
-    """The party's life ended well; `lines` are for people, `report` is a path."""
+    """The party's life ended well; `lines` are for people, `report` is the path of a run's report, if there is one."""
 
     lines: list[str]
-    report: str
+    report: str = ""
 
 
 class Failed(msgspec.Struct, tag="failed", frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parties.config.party import Party
-from parties.shared import Run
+from parties.meeting import Run
 from psi import Alignment, Overlap, exchange_shapes_feature, exchange_shapes_label, is_low, key_shapes, likely_causes
 from psi.keys import KeyList
 

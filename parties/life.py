@@ -10,25 +10,23 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from parties import leave
-from parties.aligning import align, make_seals
-from parties.config.digests import key_digests
+from parties.aligning import align, limits_of
 from parties.config.job import Job
 from parties.config.party import Party
 from parties.driver import Traffic, drive
-from parties.events import READING, Finished, Show, Step, step_of, waiting_step
+from parties.events import READING, Finished, Show, Step, step_of
 from parties.folder import RunFolder, check_output
-from parties.greeting import greet_features, greet_label
 from parties.hints import find_causes
 from parties.home import Home, read_home
 from parties.identity import PrivateIdentity
 from parties.learning import check_model, private_seed, train_alone, train_feature, train_label
+from parties.meeting import connect, join, stop_word
 from parties.network.memory import MemoryNetwork
-from parties.network.sockets import Address, Listener, dial
 from parties.network.tls import TlsTransport
 from parties.pool import Pool, cores
 from parties.shared import share_rows
 from psi import Alignment, check_agreed, check_match
-from vsplit.protocol import Note, Role, VsplitError
+from vsplit.protocol import Note, Role
 
 R = TypeVar("R")
 
@@ -69,15 +67,16 @@ def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
     folder = RunFolder(party.output)
     folder.hold_configs(party)
     home = read_home(party)
+    limits_of(party, len(home.keys.keys)).check_own(len(home.keys.keys))
     # A wrong device, package or bottom model is found before the others are met and anything has left.
     check_model(home)
     seed = private_seed(home)
     with Pool(cores()) as pool:
-        transport = connect(life)
+        transport = connect(party, identity, show)
         try:
             aligned, trained = _with_the_others(life, home, folder, seed, transport, pool)
         except BaseException as error:
-            transport.stop(error.word if isinstance(error, VsplitError) else _stop_word(error))
+            transport.stop(stop_word(error))
             raise
         farewell = transport.finish()
         run = leave.Run(life.started, transport.session.hex(), life.traffic, _epoch_seconds(life), farewell, life.hints)
@@ -120,35 +119,10 @@ def _others(life: Life) -> str:
 
 def _aligned(life: Life, home: Home, folder: RunFolder, session: bytes, run: Callable[[Role[Any]], Any]) -> Alignment:
     """Greet the others, and find out which rows are the same records."""
-    job, me = life.job, life.party.name
-    digests = key_digests(job, job.align.contract)
-    if life.party.role == "feature":
-        run(greet_label(me, job.label_party, digests))
-    else:
-        run(greet_features(me, job.feature_parties, digests))
+    seals = join(life.party, life.identity, "run", session, run)
+    if life.party.role == "label":
         folder.hold("order.secret", life.order_secret)
-    seals = make_seals(life.party, life.identity, session, run)
     return align(home, seals, life.order_secret, run)
-
-
-def connect(life: Life) -> TlsTransport:
-    """Listen for the feature parties, or dial the label party, with a countdown while somebody is missing."""
-    job, party = life.job, life.party
-    wait = party.settings.wait
-
-    def waiting(names: Any, left: float) -> None:
-        life.show(waiting_step(names, left))
-
-    if party.role == "label":
-        listed = {name: job.identity_of(name) for name in job.feature_parties}
-        listener = Listener(life.identity, Address(*party.bind), listed, wait)
-        try:
-            return listener.gather(waiting)
-        except BaseException:
-            listener.close()
-            raise
-    address = Address(*job.host_and_port)
-    return dial(life.identity, job.label_party, job.identity_of(job.label_party), address, wait=wait, waiting=waiting)
 
 
 def order_secret() -> bytes:
@@ -173,7 +147,3 @@ def _drive_alone(life: Life, role: Role[R], pool: Pool) -> R:
 def _epoch_seconds(life: Life) -> list[float]:
     starts = [life.training_began, *life.epoch_ends]
     return [end - start for start, end in zip(starts, life.epoch_ends, strict=False)]
-
-
-def _stop_word(error: BaseException) -> str:
-    return "interrupted" if isinstance(error, KeyboardInterrupt) else "error"

@@ -13,9 +13,9 @@ from vsplit.protocol import DataError, RefusedError
 class Limits:
     """Bounds in records, checked before a list leaves.
 
-    `min_list`: the shortest list, own or another's; a match with a list of one record says who it is. `max_list`: the
-    longest list of another party; who lists everybody learns of each whether all others hold them. `min_records`: the
-    fewest records in common; with fewer nobody learns a member of the match.
+    `min_list`: the shortest list, own or another's; what is shared with a list of one record says who shares it.
+    `max_list`: the longest list of another party; who lists everybody learns of each whether all others hold them.
+    `min_records`: the fewest records in common; with fewer nobody learns a member of the match.
     """
 
     min_list: int = 1
@@ -35,7 +35,8 @@ class Limits:
         if records < self.min_list:
             raise RefusedError(
                 f"This party has only {records:,} usable keys, fewer than the {self.min_list:,} that its own file asks of "
-                "every list (accept.min_list); what a match with so short a list tells is nearly who is in it."
+                "every list (accept.min_list), since what so short a list has in common with another tells nearly who is in "
+                "it. Bring more records, or let a person who may decide it lower the bound at every party."
             )
 
     def check_others(self, sizes: Mapping[str, int]) -> None:
@@ -49,5 +50,6 @@ class Limits:
             if records < self.min_list:
                 raise RefusedError(
                     f"{party} brings a list of only {records:,} records, fewer than the {self.min_list:,} that this party "
-                    "accepts (accept.min_list); what a match with so short a list tells is nearly who is in it."
+                    "accepts (accept.min_list), since what so short a list has in common with another tells nearly who is in "
+                    "it; let that side bring more, or a person here who may decide it lower the bound."
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from parties.config.fields import AUTO
 from parties.config.party import Party, load_party
 from parties.folder import RunFolder, check_output
 from parties.identity import PrivateIdentity
+from parties.partners import DAYS, recent_meetings
 
 if TYPE_CHECKING:
     from parties.home import Home
@@ -27,28 +29,20 @@ def print_check(file: Path, console: Console) -> int:
     """
     party = load_party(file)
     _print_identity(party, console)
+    _print_meetings(party, console)
     check_output(party)
     RunFolder(party.output)
     # What follows takes seconds to import; what is wrong with the files above shows at once.
+    from parties.aligning import limits_of
     from parties.home import read_home
     from parties.learning import check_model
 
     home = read_home(party)
+    limits_of(party, len(home.keys.keys)).check_own(len(home.keys.keys))
     check_model(home)
     _print_records(home, console)
     _print_kernels(console)
-    console.print(_disclosure(home))
-    say(
-        console,
-        "The figures hold if the other side's list is as long as this one, all records match and every epoch is trained. "
-        "Nothing else leaves, besides the keys and signs of life of the connection.",
-    )
-    if party.job.align.repeated == "many_to_one" and party.role == "feature":
-        say(
-            console,
-            f"{party.job.label_party} may have many rows for one of these records: each of its rows takes an Embedding, and "
-            "the figures for these grow with them.",
-        )
+    _print_leaving(home, console)
     say(console, "Nothing at home stands in the way of a run.")
     return 0
 
@@ -78,6 +72,18 @@ def _print_kernels(console: Console) -> None:
         "portable": "portable code, without compiled kernels",
     }
     say(console, f"Curve arithmetic of the alignment: {names[choice.kind]} ({choice.kind}): {choice.why}.")
+
+
+def _print_meetings(party: Party, console: Console) -> None:
+    most = party.settings.accept.max_runs
+    for name, meetings in recent_meetings(party, datetime.now(UTC)).items():
+        if meetings is None:
+            say(console, f"Runs with {name} are not counted: with `identity: auto` each launch makes keys of its own.")
+        else:
+            say(
+                console,
+                f"Runs and overlaps with {name} in the last {DAYS} days: {meetings:,} of {most:,} (accept.max_runs).",
+            )
 
 
 def _print_records(home: Home, console: Console) -> None:
@@ -123,6 +129,29 @@ def _key_quality(home: Home) -> Table:
         cells = (column.name, f"{column.missing:,}", f"{column.malformed:,}", ", ".join(steps))
         table.add_row(*(Text(cell) for cell in cells))
     return table
+
+
+def _print_leaving(home: Home, console: Console) -> None:
+    from parties.command.disclosure import sent_by_overlap
+
+    party = home.party
+    console.print(_disclosure(home))
+    say(
+        console,
+        "The figures hold if the other side's list is as long as this one, all records match and every epoch is trained. "
+        "Nothing else leaves, besides the keys and signs of life of the connection.",
+    )
+    if party.job.align.repeated == "many_to_one" and party.role == "feature":
+        say(
+            console,
+            f"{party.job.label_party} may have many rows for one of these records: each of its rows takes an Embedding, and "
+            "the figures for these grow with them.",
+        )
+    say(
+        console,
+        f"An overlap (vsplit overlap {party.file.name}) reads the key columns alone and sends only these of them: "
+        f"{', '.join(sent_by_overlap(home))}.",
+    )
 
 
 def _disclosure(home: Home) -> Table:

@@ -7,13 +7,14 @@ another job; 6 another party is absent or the link to it is lost; 130 interrupte
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn, TextIO
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from rich.console import Console
@@ -37,6 +38,7 @@ app.add_typer(identity_app, name="identity")
 
 PartyArgument = Annotated[Path, typer.Argument(metavar="PARTY.yaml", help="The party file.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
+EventsOption = Annotated[bool, typer.Option("--events", hidden=True)]
 INTERRUPTED = 130
 
 
@@ -70,36 +72,42 @@ def demo(debug: DebugOption = False) -> None:
 
 
 @app.command()
-def run(
-    party: PartyArgument,
-    debug: DebugOption = False,
-    events: Annotated[bool, typer.Option("--events", hidden=True)] = False,
-) -> None:
+def run(party: PartyArgument, debug: DebugOption = False, events: EventsOption = False) -> None:
     """Live one party's life: align, train, judge, and leave a run folder."""
-    if events:
-        write = JsonLines(_own_stdout())
-        _guard(lambda: _live(party, write), write, debug)
-        return
-    console = Console()
-    ends: list[Finished] = []
-    with Screen([party.stem], console) as screen:
+    _live_on_screen(party, lambda show: _live(party, show), Console(), debug=debug, events=events)
 
-        def show(event: Event) -> None:
-            screen.show(party.stem, event)
-            if isinstance(event, Finished):
-                ends.append(event)
 
-        outcome = _attempt(lambda: _live(party, show), debug)
-        if isinstance(outcome, Failed):
-            show(outcome)
-    for end in ends:
-        print_end(console, party.stem, end)
-    _leave(outcome, _printer(console))
+@app.command()
+def overlap(
+    party: PartyArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one line of JSON.")] = False,
+    debug: DebugOption = False,
+    events: EventsOption = False,
+) -> None:
+    """Find out with the other parties how many records all share, and not which. Leaves no run folder."""
+    figures: list[dict[str, Any]] = []
+
+    def command(show: Callable[[Event], None]) -> int:
+        from parties.command.overlap import live_overlap, overlap_figures
+
+        figures.append(overlap_figures(live_overlap(party, show)))
+        return 0
+
+    def print_figures() -> None:
+        for line in figures if as_json else ():
+            typer.echo(json.dumps(line))
+
+    # With --json standard output has the one line alone, once the screen is done.
+    console = Console(stderr=as_json)
+    _live_on_screen(party, command, console, debug=debug, events=events, at_end=print_figures)
 
 
 @app.command()
 def launch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with a job file and its party files.")],
+    overlap: Annotated[
+        bool, typer.Option("--overlap", help="Let each give `vsplit overlap` instead of `vsplit run`.")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Run every party of a folder on this machine, one process each, on one screen."""
@@ -107,7 +115,7 @@ def launch(
     def command() -> int:
         from parties.command.launch import launch as launch_folder
 
-        return launch_folder(folder, console, debug=debug)
+        return launch_folder(folder, console, purpose="overlap" if overlap else "run", debug=debug)
 
     console = Console()
     _guard(command, _printer(console), debug)
@@ -163,6 +171,39 @@ def _live(file: Path, show: Callable[[Event], None]) -> int:
     return 0
 
 
+def _live_on_screen(
+    file: Path,
+    live: Callable[[Callable[[Event], None]], int],
+    console: Console,
+    *,
+    debug: bool,
+    events: bool,
+    at_end: Callable[[], None] = lambda: None,
+) -> NoReturn:
+    """Live a life with its progress on this screen, or with its events as lines for a launch that reads them; and leave."""
+    if events:
+        write = JsonLines(_own_stdout())
+        _guard(lambda: live(write), write, debug)
+    from parties.config.party import name_in
+
+    name = name_in(file)
+    ends: list[Finished] = []
+    with Screen([name], console) as screen:
+
+        def show(event: Event) -> None:
+            screen.show(name, event)
+            if isinstance(event, Finished):
+                ends.append(event)
+
+        outcome = _attempt(lambda: live(show), debug)
+        if isinstance(outcome, Failed):
+            show(outcome)
+    for end in ends:
+        print_end(console, name, end)
+    at_end()
+    _leave(outcome, _printer(console))
+
+
 def _own_stdout() -> TextIO:
     """This process's standard output for events alone; whatever else is printed goes where errors go."""
     sys.stdout.flush()
@@ -179,11 +220,11 @@ def _printer(console: Console) -> Callable[[Event], None]:
     return show
 
 
-def _guard(command: Callable[[], int], show: Callable[[Event], None], debug: bool) -> None:
+def _guard(command: Callable[[], int], show: Callable[[Event], None], debug: bool) -> NoReturn:
     _leave(_attempt(command, debug), show)
 
 
-def _leave(outcome: Failed | int, show: Callable[[Event], None]) -> None:
+def _leave(outcome: Failed | int, show: Callable[[Event], None]) -> NoReturn:
     if isinstance(outcome, Failed):
         show(outcome)
         raise typer.Exit(outcome.exit_code)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from parties.config.digests import key_digests
+from parties.config.digests import meeting_digests
 from parties.greeting import Greeting
 from psi import KeyShapes, expected_row_counts, expected_traffic
+from psi.messages import ListSize, ListSizes, MaskedByAll, MaskedKeys, MatchCount
+from vsplit.protocol import Message
+from vsplit.sealing import FreshKeys, KeyProofs, Sealed
 
 if TYPE_CHECKING:
     from parties.home import Home
@@ -17,6 +20,19 @@ if TYPE_CHECKING:
 FRAMING = 40
 # About what the shape of one key column takes.
 SHAPE_BYTES = 200
+# An overlap is the first half of an alignment.
+_OF_OVERLAP: tuple[type[Message], ...] = (
+    Greeting,
+    FreshKeys,
+    KeyProofs,
+    ListSize,
+    ListSizes,
+    MaskedKeys,
+    Sealed,
+    MaskedByAll,
+    MatchCount,
+    KeyShapes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +61,7 @@ def what_leaves(home: Home, peer_records: int | None = None) -> list[Leaving]:
     own = len(home.keys.keys)
     others = own if peer_records is None else peer_records
     receivers = job.feature_parties if home.party.role == "label" else (job.label_party,)
-    greeting = sum(len(key) + len(digest) for key, digest in key_digests(job, job.align.contract).items())
+    greeting = sum(len(key) + len(digest) for key, digest in meeting_digests(job, "run").items())
     leaving = [Leaving(Greeting.__name__, to, 1, greeting + FRAMING, Greeting.reveals) for to in receivers]
     lists = [own if name == me else others for name in (job.label_party, *job.feature_parties)]
     for row in expected_traffic(me, job.label_party, job.feature_parties, lists):
@@ -68,3 +84,9 @@ def what_leaves(home: Home, peer_records: int | None = None) -> list[Leaving]:
         if flow.sender == me:
             leaving.append(Leaving(flow.kind.__name__, flow.receiver, flow.messages, flow.bytes, flow.kind.reveals))
     return leaving
+
+
+def sent_by_overlap(home: Home) -> list[str]:
+    """The kinds of message that this party sends in an overlap: some of those that leave in a run."""
+    in_a_run = {row.kind for row in what_leaves(home)}
+    return [kind.__name__ for kind in _OF_OVERLAP if kind.__name__ in in_a_run]

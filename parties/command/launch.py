@@ -15,6 +15,7 @@ from rich.console import Console
 from parties.command.children import Child, exit_code, run_children
 from parties.command.identity import check_identity
 from parties.command.screen import Screen, print_end, print_failure
+from parties.config.digests import Purpose
 from parties.config.party import Party, load_party
 from parties.events import Finished
 from parties.identity import PrivateIdentity
@@ -32,16 +33,18 @@ class _Filled(msgspec.Struct):
     identities: dict[str, str]
 
 
-def launch(folder: Path, console: Console, *, debug: bool = False, port: int | None = None) -> int:
-    """Run all parties of `folder` to their end; returns 0, or the exit code of the party that was at fault.
+def launch(
+    folder: Path, console: Console, *, purpose: Purpose = "run", debug: bool = False, port: int | None = None
+) -> int:
+    """Let all parties of `folder` give the command `purpose`; returns 0, or the exit code of the party that was at fault.
 
     Fills in identities that are `auto` and a port 0 (or takes `port`). Raises ConfigError.
     """
-    parties = find_parties(folder)
+    parties = find_parties(folder, purpose)
     with tempfile.TemporaryDirectory(prefix="vsplit-") as secret:
         _fill(Path(secret), parties, port)
         # With -P, a folder of the user's that happens to be called `parties` does not hide this program.
-        command = [sys.executable, "-P", "-m", "parties", "run", "--events", *(["--debug"] if debug else [])]
+        command = [sys.executable, "-P", "-m", "parties", purpose, "--events", *(["--debug"] if debug else [])]
         with Screen([party.name for party in parties], console) as screen:
             children = run_children(
                 {party.name: [*command, str(party.file)] for party in parties},
@@ -63,11 +66,11 @@ def _print(child: Child, console: Console, debug: bool) -> None:
             console.print("\n".join(child.last_words), markup=False, highlight=False, soft_wrap=True)
 
 
-def find_parties(folder: Path) -> list[Party]:
+def find_parties(folder: Path, purpose: Purpose = "run") -> list[Party]:
     """The party files of a folder, in the job's order; every party of the one job must be there. Raises ConfigError."""
     if not folder.is_dir():
         raise ConfigError(f"{folder} is no folder; `vsplit launch` takes a folder with a job file and its party files.")
-    parties = [load_party(file) for file in sorted(folder.glob("*.y*ml")) if _is_party_file(file)]
+    parties = [load_party(file, purpose) for file in sorted(folder.glob("*.y*ml")) if _is_party_file(file)]
     if not parties:
         raise ConfigError(
             f"{folder} holds no party file (a YAML file with a `party` key), so there is nobody to launch."
@@ -95,10 +98,10 @@ def launched(party: Party) -> tuple[Party, PrivateIdentity] | None:
         return None
     filled = msgspec.json.decode((Path(folder) / _JOB).read_bytes(), type=_Filled)
     job = party.job.with_identities(filled.identities).with_address(filled.address)
-    key = Path(folder) / f"{party.name}.key"
+    key, partners = Path(folder) / f"{party.name}.key", None  # under a key of one launch nothing can be counted
     if not key.exists() and party.identity is not None:
-        key = party.identity
-    party = dataclasses.replace(party, job=job)
+        key, partners = party.identity, party.partners
+    party = dataclasses.replace(party, job=job, partners=partners)
     identity = PrivateIdentity.load(key)
     check_identity(party, identity)
     return party, identity

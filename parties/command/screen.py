@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from parties.command.pace import Pace
 from parties.events import Event, Failed, Finished, Step
 
 _PLAIN_PAUSE = 5.0  # seconds between two lines about the same stage where the output is no terminal
@@ -22,14 +24,17 @@ _BAR = 24
 class Screen:
     """The progress of one or more parties, drawn in place on a terminal and line by line elsewhere.
 
-    `show` may be called from several threads.
+    `show` may be called from several threads. `clock` tells seconds.
     """
 
-    def __init__(self, parties: Sequence[str], console: Console) -> None:
+    def __init__(self, parties: Sequence[str], console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._clock = clock
         self._events: dict[str, Event | None] = dict.fromkeys(parties)
-        self._told: dict[str, tuple[str, float]] = {}
-        self._began = time.monotonic()
+        # By party and stage, since the stages of lists that go in turns take turns as well.
+        self._told: dict[tuple[str, str], float] = {}
+        self._paces: dict[tuple[str, str], Pace] = {}
+        self._began = clock()
         self._lock = threading.Lock()
         self._live = Live(get_renderable=self._lines, console=console, refresh_per_second=8)
 
@@ -48,17 +53,36 @@ class Screen:
         """Show what `party` does now."""
         with self._lock:
             self._events[party] = event
-            if isinstance(event, Step) and not self._live.is_started:
-                self._tell(party, event)
+            if isinstance(event, Step):
+                self._follow(party, event)
+                if not self._live.is_started:
+                    self._tell(party, event)
+
+    def _follow(self, party: str, step: Step) -> None:
+        place, now = (party, step.stage), self._clock()
+        pace = self._paces.get(place)
+        if pace is not None and pace.follows(step.done, step.total):
+            pace.step(step.done, now)
+        elif step.total:
+            self._paces[place] = Pace(step.done, step.total, now)
 
     def _tell(self, party: str, step: Step) -> None:
-        stage, at = self._told.get(party, ("", 0.0))
-        now = time.monotonic()
+        place, now = (party, step.stage), self._clock()
         ended = step.total > 0 and step.done == step.total
-        if step.stage == stage and now - at < _PLAIN_PAUSE and not ended:
+        if place in self._told and now - self._told[place] < _PLAIN_PAUSE and not ended:
             return
-        self._told[party] = (step.stage, now)
-        say(self._console, f"{now - self._began:6.1f} s  {party}: {_words(step)}")
+        self._told[place] = now
+        say(self._console, f"{now - self._began:6.1f} s  {party}: {self._words(party, step)}")
+
+    def _words(self, party: str, step: Step, room: float = math.inf) -> str:
+        """What a party does, with as much about its pace as `room` columns hold."""
+        figures = f" {step.done:,}/{step.total:,}" if step.total else ""
+        words = "  ".join(filter(None, [step.stage + figures, step.text]))
+        pace = self._paces.get((party, step.stage)) if step.total else None
+        # A stage with figures of its own, such as a loss, is told without a rate.
+        wordings = [] if pace is None else pace.wordings(self._clock(), rated=not step.text)
+        fitting = (f"{words}  {one}" for one in wordings)
+        return next((line for line in fitting if len(line) <= room), words)
 
     def _lines(self) -> Group:
         """One line a party and the time, no longer than they need be: what a terminal echoes at the end of the last
@@ -69,9 +93,16 @@ class Screen:
             line = Text(no_wrap=True, overflow="ellipsis").append(party.ljust(width + 2), style="bold")
             if self._console.width >= _WIDE:
                 line.append(_bar(event), style="cyan")
-            lines.append(line.append_text(_line(event)))
-        seconds = f"{time.monotonic() - self._began:.0f} s"
+            lines.append(line.append_text(self._line(party, event, self._console.width - len(line))))
+        seconds = f"{self._clock() - self._began:.0f} s"
         return Group(*lines, Text(" " * (width + 2) + seconds, style="dim"))
+
+    def _line(self, party: str, event: Event | None, room: int) -> Text:
+        if isinstance(event, Finished):
+            return Text("done", style="green")
+        if isinstance(event, Failed):
+            return Text("failed", style="red")
+        return Text("starting", style="dim") if event is None else Text(self._words(party, event, room))
 
 
 def _bar(event: Event | None) -> str:
@@ -79,19 +110,6 @@ def _bar(event: Event | None) -> str:
         return " " * (_BAR + 2)
     done = round(_BAR * event.done / event.total)
     return "━" * done + "╌" * (_BAR - done) + "  "
-
-
-def _line(event: Event | None) -> Text:
-    if isinstance(event, Finished):
-        return Text("done", style="green")
-    if isinstance(event, Failed):
-        return Text("failed", style="red")
-    return Text("starting", style="dim") if event is None else Text(_words(event))
-
-
-def _words(step: Step) -> str:
-    figures = f" {step.done:,}/{step.total:,}" if step.total else ""
-    return f"{step.stage}{figures}{'  ' + step.text if step.text else ''}"
 
 
 def say(console: Console, text: str, style: str = "") -> None:
@@ -103,8 +121,8 @@ def print_end(console: Console, party: str, event: Finished) -> None:
     """The last lines of a party that came to a good end."""
     for line in event.lines:
         say(console, f"{party}: {line}")
-    # A path that is broken over two lines cannot be clicked or copied.
-    console.print(Text(f"{party}: report {event.report}"), soft_wrap=True)
+    if event.report:  # A path that is broken over two lines cannot be clicked or copied.
+        console.print(Text(f"{party}: report {event.report}"), soft_wrap=True)
 
 
 def print_failure(console: Console, party: str, event: Failed) -> None:

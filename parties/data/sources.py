@@ -38,8 +38,10 @@ class Source:
     untyped: bool
 
 
-def read_source(party: Party) -> Source:
-    """Read all rows and columns of a party's source: at least one row, and columns with distinct names.
+def read_source(party: Party, only: Sequence[str] = ()) -> Source:
+    """Read all rows of a party's source: at least one row, and columns with distinct names.
+
+    Of a file that has all columns of `only` (empty: no choice) these alone are read; a query gives what it asks for.
 
     Raises ConfigError where the source cannot be found or reached, DataError where it cannot be understood or is empty.
     """
@@ -48,7 +50,7 @@ def read_source(party: Party) -> Source:
         found, untyped = _read_database(party)
     else:
         where, untyped = str(party.source), not party.source.name.lower().endswith(".parquet")
-        found = _read_file(party, party.source)
+        found = _read_file(party, party.source, only)
     _check_names(found.column_names, where)
     if found.num_rows == 0:
         raise DataError(f"In {where}, there is no row of data.")
@@ -63,13 +65,13 @@ def _check_names(names: Sequence[str], where: str) -> None:
         raise DataError(f"In {where}, column {names.index('') + 1} has no name; name it, or remove it.")
 
 
-def _read_file(party: Party, path: Path) -> pa.Table:
+def _read_file(party: Party, path: Path, only: Sequence[str]) -> pa.Table:
     if not path.is_file():
         # What looks like a URL gone wrong may hold a password, so only a plain path is shown.
         shown = "that file" if "@" in party.settings.data.source else str(path)
         raise ConfigError(f"In {party.file}, the key data.source names {shown}, which does not exist.")
     try:
-        return _read_parquet(path) if path.name.lower().endswith(".parquet") else _read_csv(path)
+        return _read_parquet(path, only) if path.name.lower().endswith(".parquet") else _read_csv(path, only)
     except (OSError, EOFError):
         raise DataError(f"The file {path} cannot be read to its end; is it whole, and may you read it?") from None
     except UnicodeError:
@@ -78,14 +80,19 @@ def _read_file(party: Party, path: Path) -> pa.Table:
         raise DataError(_about(str(error), path)) from None
 
 
-def _read_parquet(path: Path) -> pa.Table:
+def _read_parquet(path: Path, only: Sequence[str]) -> pa.Table:
     with pa_parquet.ParquetFile(path) as file:
-        found = file.read()
+        found = file.read(_chosen(only, file.schema_arrow.names))
     # pandas writes an index without a name as a column that is no column of the data.
     return found.drop_columns([name for name in found.column_names if PANDAS_INDEX.fullmatch(name)])
 
 
-def _read_csv(path: Path) -> pa.Table:
+def _chosen(only: Sequence[str], names: Sequence[str]) -> list[str] | None:
+    """The columns to read; None: all, so that an error can say which there are."""
+    return list(only) if only and set(only) <= set(names) else None
+
+
+def _read_csv(path: Path, only: Sequence[str]) -> pa.Table:
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     # Arrow judges the encoding of the rows, and can say which; here only that of the header matters.
     with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -100,7 +107,9 @@ def _read_csv(path: Path) -> pa.Table:
         read_options=pa_csv.ReadOptions(use_threads=False, block_size=1 << 24),
         parse_options=pa_csv.ParseOptions(newlines_in_values=True),
         convert_options=pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
+            column_types=dict.fromkeys(header, pa.string()),
+            strings_can_be_null=False,
+            include_columns=_chosen(only, header),
         ),
     )
 

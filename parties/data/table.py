@@ -83,13 +83,20 @@ def read_table(party: Party) -> Table:
     }
     return Table(
         where=where,
-        keys=pd.DataFrame({column: _key(found[column]) for column in party.key_columns}),
+        keys=_keys(found, party),
         label=None if label is None else label.rename(data.label),
         date=None if data.date is None else _dates(found[data.date], data.date, label, where),
         features=pd.DataFrame(features, index=pd.RangeIndex(found.num_rows)),
         images=None if data.image is None else _text(found[data.image.column], False).rename(data.image.column),
         image_folder=party.data_folder,
     )
+
+
+def read_key_columns(party: Party) -> tuple[str, pd.DataFrame]:
+    """Read the key columns alone: the source in words, and the columns as `Table.keys` has them. Raises as `read_table`."""
+    source = read_source(party, party.key_columns)
+    _check_columns(source.table, [("data.key", column) for column in party.key_columns], source.where, party)
+    return source.where, _keys(source.table, party)
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
@@ -109,6 +116,10 @@ def _check_columns(found: pa.Table, uses: Sequence[tuple[str, str]], where: str,
                 f"In {where}, the column {column} holds lists or groups of values, so it cannot be what the key {use} of "
                 f"{party.file} names it for; name another column."
             )
+
+
+def _keys(found: pa.Table, party: Party) -> pd.DataFrame:
+    return pd.DataFrame({column: _key(found[column]) for column in party.key_columns})
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -9,10 +9,25 @@ import numpy as np
 import pytest
 
 from parties import greeting
+from parties.config.digests import COMMAND, meeting_digests
+from parties.config.job import Job
 from parties.greeting import MOST_KEYS, Greeting, greet_features, greet_label
 from parties.network import wire
 from vsplit.protocol import MismatchError, ProtocolError, Role, Send, StoppedError, receive
 
+JOB = Job.model_validate(
+    {
+        "job": "test",
+        "task": "binary",
+        "address": "127.0.0.1:9440",
+        "parties": {"clinic": {"role": "label", "identity": "auto"}, "lab": {"role": "feature", "identity": "auto"}},
+        "align": {"key": ["id"]},
+        "split": {"train": 0.6, "validation": 0.2, "test": 0.2},
+        "model": {"embedding": 4, "aggregate": "concat", "top": {"hidden": [8]}},
+        "train": {"epochs": 1, "batch_size": 8, "optimizer": "adam", "lr": 0.1},
+    }
+)
+RUN, OVERLAP = meeting_digests(JOB, "run"), meeting_digests(JOB, "overlap")
 KEYS = {"job": b"0" * 16, "train.lr": b"1" * 16, "parties.lab.identity": b"2" * 16}
 OTHER_LR = KEYS | {"train.lr": b"9" * 16}
 
@@ -44,6 +59,17 @@ def test_the_first_key_that_differs_is_named_at_both_sides(networks: Any, theirs
     assert f"clinic and lab have different job files: the first key that differs is {key}." in str(errors["clinic"])
     first = key if theirs else "job"
     assert f"lab and clinic have different job files: the first key that differs is {first}." in str(errors["lab"])
+
+
+def test_different_commands_are_named_at_both_sides(networks: Any) -> None:
+    """Before any key, since the keys that are compared hang on the command."""
+    for theirs, named in ((b"o" * 16, "another command"), (OVERLAP[COMMAND], "`vsplit overlap`")):
+        errors = run(networks, {COMMAND: RUN[COMMAND]} | KEYS, lab={COMMAND: theirs} | OTHER_LR).errors
+        assert {name: type(error) for name, error in errors.items()} == {"clinic": MismatchError, "lab": MismatchError}
+        assert f"clinic was started with `vsplit run` and lab with {named}; nothing was compared." in str(
+            errors["clinic"]
+        )
+        assert f"lab was started with {named} and clinic with `vsplit run`; nothing was compared." in str(errors["lab"])
 
 
 def test_a_party_with_the_right_job_is_told_that_another_has_another(networks: Any) -> None:

@@ -151,7 +151,7 @@ def _choose() -> Choice:
 
 
 def _first_that_works(kinds: list[Kind]) -> Choice:
-    failures = []
+    failures: list[str] = []
     for kind in kinds[:-1]:
         failure = _probe(kind)
         if failure is None:

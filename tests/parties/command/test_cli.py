@@ -150,6 +150,21 @@ def test_a_run_tells_how_far_it_is_and_ends_with_its_report(monkeypatch, tmp_pat
     assert "lab: test AUC together: 0.9 [0.8 to 1]\nlab: report /runs/lab/report.html\n" in result.output
 
 
+def test_the_screen_shows_the_party_and_not_its_file(monkeypatch, world) -> None:
+    monkeypatch.setattr(cli, "_live", lambda _file, show: show(Finished(["all well"])) or 0)
+    (world.write().folder / "lab.yaml").rename(world.folder / "ours.yaml")
+    result = vsplit("run", world.folder / "ours.yaml")
+    assert result.exit_code == 0
+    assert result.output == "lab: all well\n"
+
+
+@pytest.mark.parametrize("command", ["run", "check", "overlap"])
+def test_a_job_file_is_not_taken_for_a_party_file(world, command: str) -> None:
+    result = vsplit(command, world.write().folder / "job.yaml")
+    assert result.exit_code == 2
+    assert "job.yaml is a job file, which all parties share; give your party file" in " ".join(result.output.split())
+
+
 def test_the_version_and_a_wrong_command_line() -> None:
     assert vsplit("--version").output.startswith("vsplit ")
     assert vsplit("fly").exit_code == 2

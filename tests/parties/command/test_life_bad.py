@@ -209,6 +209,8 @@ def test_no_record_in_common(world) -> None:
 
 def test_too_few_records_to_split(world) -> None:
     world.tables["lab"] = world.tables["lab"][world.tables["lab"].person < "KEY0025"]
+    for file in world.files.values():
+        file["accept"] = {"min_list": 1}
     both_end(
         world.write(),
         clinic=(DataError, "5 usable records in common, too few to split and train on"),

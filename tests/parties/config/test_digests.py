@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parties.config.digests import DIGEST_BYTES, first_difference, key_digests
+from parties.config.digests import (
+    COMMAND,
+    DIGEST_BYTES,
+    PURPOSES,
+    first_difference,
+    key_digests,
+    meeting_digests,
+    purpose_in,
+)
 from parties.config.job import Job
 
 VALUES: dict[str, Any] = {
@@ -97,3 +105,13 @@ def test_no_difference_is_only_said_of_equal_digests(mine: dict[str, bytes], the
     found = first_difference(mine, theirs)
     assert (found is None) == (mine == theirs)
     assert found is None or mine.get(found) != theirs.get(found)
+
+
+def test_what_parties_compare_hangs_on_what_they_meet_for() -> None:
+    job = Job.model_validate(VALUES)
+    run, overlap = (meeting_digests(job, purpose) for purpose in PURPOSES)
+    assert list(run)[1:] == list(key_digests(job, job.align.contract))
+    assert {key.split(".")[0] for key in overlap} == {COMMAND, "job", "address", "parties", "align"}
+    assert all(run[key] == overlap[key] for key in overlap if key != COMMAND)
+    assert first_difference(run, overlap) == COMMAND
+    assert [purpose_in(run), purpose_in(overlap), purpose_in({}), purpose_in({COMMAND: b""})] == [*PURPOSES, None, None]

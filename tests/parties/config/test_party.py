@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from parties.config.party import Party, check_bounds, load_party
+from parties.config.party import Party, check_bounds, load_party, longest_list, name_in
 from parties.identity import PublicIdentity
 from vsplit.protocol import ConfigError, RefusedError
 
@@ -125,6 +125,14 @@ WRONG: list[tuple[str, object, str, str]] = [
     ("accept", {"tasks": ["sorting"]}, "accept.tasks[0] is 'sorting'", "one of binary"),
     ("accept", {"tasks": []}, "accept.tasks is a list of 0", "at least one"),
     ("accept", {"max_embeddings": 3}, "accept.max_embeddings is not known", "did you mean max_embedding?"),
+    ("accept", {"min_list": 0}, "accept.min_list is 0", "from 1 to"),
+    ("accept", {"max_runs": 0}, "accept.max_runs is 0", "from 1 to 1000000"),
+    (
+        "accept",
+        {"max_records": 99},
+        "accept.max_records is 99, but min_list, the shortest list, is 100",
+        "lower min_list",
+    ),
     ("listen", "9440", "listen is '9440'", "HOST:PORT"),
     ("output", "a\0b", "output is", "a text of one line"),
 ]
@@ -236,3 +244,52 @@ def test_a_job_that_asks_too_much_is_refused(tmp_path: Path, accept: dict[str, A
 def test_a_job_within_the_bounds_is_accepted(tmp_path: Path) -> None:
     accept = {"tasks": ["binary"], "aggregations": ["concat", "sum"], "max_embedding": 16, "min_records": 100}
     check_bounds(load(tmp_path, {**LAB, "accept": accept}))
+
+
+def test_bounds_on_lists_have_safe_defaults(tmp_path: Path) -> None:
+    accept = load(tmp_path, LAB).settings.accept
+    assert (accept.min_list, accept.max_runs) == (100, 100)
+    assert [longest_list(load(tmp_path, LAB), own) for own in (5, 200_000)] == [1_000_000, 2_000_000]
+    assert longest_list(load(tmp_path, {**LAB, "accept": {"max_records": 500}}), 10**6) == 500
+    assert longest_list(load(tmp_path, {**LAB, "accept": {"min_list": 2_000_000}}), 5) == 2_000_000
+
+
+def test_runs_are_counted_beside_the_key_or_where_the_file_says(tmp_path: Path) -> None:
+    assert load(tmp_path, LAB).partners is None
+    assert load(tmp_path, {**LAB, "identity": "keys/a.b.key"}).partners == tmp_path / "keys" / "a.b.partners.json"
+    party = load(tmp_path, {**LAB, "identity": "keys/lab.key", "partners": "../counts"})
+    assert party.partners == tmp_path.parent / "counts"
+    assert load(tmp_path, {**LAB, "partners": "counts"}).partners is None  # there is no key that lasts
+
+
+def test_a_job_file_is_no_party_file(tmp_path: Path) -> None:
+    load(tmp_path, LAB)
+    with pytest.raises(ConfigError, match=r"job\.yaml is a job file, .*; give your party file, the one that names it"):
+        load_party(tmp_path / "job.yaml")
+
+
+def test_a_screen_finds_a_name_in_every_file(tmp_path: Path) -> None:
+    load(tmp_path, LAB)
+    assert name_in(tmp_path / "party.yaml") == "lab"
+    for number, content in enumerate(["party: [a]", "party: 'a b'", "colour: red", "a: b: c", ""]):
+        (tmp_path / f"file{number}.yaml").write_text(content)
+        assert name_in(tmp_path / f"file{number}.yaml") == f"file{number}"
+    assert name_in(tmp_path / "none.yaml") == "none"
+
+
+def test_an_overlap_looks_at_nothing_about_learning(tmp_path: Path) -> None:
+    load(tmp_path, CLINIC)
+    clinic = with_key(CLINIC, "data", {"source": "a.csv", "positive": 1, "date": "visit"})
+    (tmp_path / "party.yaml").write_text(yaml.safe_dump(clinic))
+    job = {key: value for key, value in JOB.items() if key not in ("task", "split", "model")} | {"train": "later"}
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+    party = load_party(tmp_path / "party.yaml", "overlap")
+    assert (party.role, party.key_columns, party.job.feature_parties) == ("label", ("patient_id",), ("lab",))
+    with pytest.raises(ConfigError, match="key task is missing"):
+        load_party(tmp_path / "party.yaml")
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job | {"colour": "red"}))
+    with pytest.raises(ConfigError, match="colour is not known"):
+        load_party(tmp_path / "party.yaml", "overlap")
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump({"address": job["address"]}))
+    with pytest.raises(ConfigError, match=r"job\.yaml, the key job is missing"):
+        load_party(tmp_path / "party.yaml", "overlap")

@@ -1,0 +1,87 @@
+"""`vsplit overlap`: how many records the parties share, as lines for people or one line of JSON for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parties.command.identity import load_identity
+from parties.command.launch import launched
+from parties.config.party import load_party
+from parties.events import READING, Finished, Show, Step
+
+if TYPE_CHECKING:
+    from parties.overlapping import Counted
+
+
+def live_overlap(file: Path, show: Show) -> Counted:
+    """Live the overlap of a party file to its end, and tell it as a last event. Raises VsplitError."""
+    party = load_party(file, "overlap")
+    started = launched(party)
+    party, identity = started if started else (party, load_identity(party))
+    show(Step(READING))
+    # This takes seconds to import; what is wrong with the files above shows at once.
+    from parties.overlapping import find_overlap
+
+    counted = find_overlap(party, identity, show)
+    show(Finished(overlap_lines(counted)))
+    return counted
+
+
+def overlap_lines(counted: Counted) -> list[str]:
+    """What a person is told: the size of the overlap, the lists, the quality of the own keys, and what it means."""
+    party, found = counted.party, counted.found
+    job, names = party.job, list(party.job.parties)
+    lists = {party.name: found.own_records, **found.peer_records}
+    shortest = min(lists.values())
+    lines = [
+        f"{found.matched:,} records are common to {_listed(names)}, {found.matched / shortest:.1%} of the shortest list.",
+        f"Usable records: {_listed([f'{lists[name]:,} at {name}' for name in names])}.",
+    ]
+    if len(names) > 2 and found.overlaps:
+        pairs = [f"{records:,} with {name}" for name, records in found.overlaps.items()]
+        lines.append(f"{party.name} shares {_listed(pairs)}; how many with each, no feature party is told.")
+    lines += [_quality(counted), *counted.causes]
+    fewest = party.settings.accept.min_records
+    if fewest is not None and found.matched < fewest:
+        lines.append(f"A run would end here: {party.file} asks for {fewest:,} records in common (accept.min_records).")
+    lines.append(
+        f"Counted were all records with a usable key; a run leaves out those of {job.label_party} that have no label. "
+        "Nobody learned which records are shared."
+    )
+    return lines + [f"At the farewell: {error}" for error in counted.farewell]
+
+
+def overlap_figures(counted: Counted) -> dict[str, Any]:
+    """The same for programs; `shared_with` is null at a feature party, which is not told these numbers."""
+    party, found = counted.party, counted.found
+    return {
+        "job": party.job.job,
+        "party": party.name,
+        "role": party.role,
+        "matched": found.matched,
+        "records": {party.name: found.own_records, **found.peer_records},
+        "shared_with": dict(found.overlaps) if party.role == "label" else None,
+        "keys": asdict(counted.report),
+        "causes": counted.causes,
+        "bytes": {
+            way: sum(count.bytes for (direction, _, _), count in counted.traffic.counts.items() if direction == way)
+            for way in ("sent", "received")
+        },
+    }
+
+
+def _quality(counted: Counted) -> str:
+    report = counted.report
+    counts = {
+        "without a key": report.missing,
+        "with a malformed key": report.malformed,
+        "left out since their key is repeated": report.left_out,
+    }
+    rest = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return f"{report.rows:,} rows in {counted.where}: {report.usable:,} with a usable key{', ' if rest else ''}{rest}."
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -1,0 +1,73 @@
+"""The life of a party in `vsplit overlap`: how many records do the parties share? Nobody learns which.
+
+It comes before any contract: it reads the key columns alone, looks at nothing that the job says about learning, and leaves
+nothing behind but the count of meetings (`parties.partners`). Neither torch nor scikit-learn is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from parties.aligning import count_common, limits_of
+from parties.config.party import Party
+from parties.data.table import read_key_columns
+from parties.driver import Traffic, drive
+from parties.events import READING, Show, Step, step_of
+from parties.hints import find_causes
+from parties.identity import PrivateIdentity
+from parties.meeting import connect, join, stop_word
+from parties.pool import Pool, cores
+from psi import KeyReport, Keys, Overlap, read_keys
+from vsplit.protocol import Role, VsplitError
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counted:
+    """What a party knows at the end of an overlap.
+
+    `where` is its source in words and `report` how good its keys are; `causes` say why so few records may match, where
+    few do; `traffic` is what crossed; `farewell` is what went wrong when the parties took leave, after all was known.
+    """
+
+    party: Party
+    where: str
+    report: KeyReport
+    found: Overlap
+    causes: list[str]
+    traffic: Traffic
+    farewell: list[VsplitError]
+
+
+def find_overlap(party: Party, identity: PrivateIdentity, show: Show) -> Counted:
+    """Live one party's part of an overlap. Raises VsplitError."""
+    show(Step(READING))
+    where, keys = _read(party)
+    traffic = Traffic()
+    with Pool(cores()) as pool:
+        transport = connect(party, identity, show)
+
+        def run(role: Role[R]) -> R:
+            return drive(role, transport, pool, traffic=traffic, note=lambda note: show(step_of(note)))
+
+        try:
+            seals = join(party, identity, "overlap", transport.session, run)
+            found = count_common(party, keys.keys, seals, run)
+            causes = find_causes(party, keys.keys, found, run)
+        except BaseException as error:
+            transport.stop(stop_word(error))
+            raise
+        return Counted(party, where, keys.report, found, causes, traffic, transport.finish())
+
+
+def _read(party: Party) -> tuple[str, Keys]:
+    """The party's usable keys, whether or not their rows have a label. A list that is too short is found here."""
+    where, columns = read_key_columns(party)
+    align = party.job.align
+    keys = read_keys(
+        [columns[column] for column in columns], normalise=align.steps, repeated=align.repeated_at(party.role)
+    )
+    limits_of(party, len(keys.keys)).check_own(len(keys.keys))
+    return where, keys

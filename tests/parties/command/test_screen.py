@@ -1,0 +1,146 @@
+"""The screen: how fast a stage goes and how long it has still to go, by a clock that the test holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from parties.command.pace import Pace
+from parties.command.screen import Screen
+from parties.events import Finished, Step
+
+MASKING = "hashing and masking own keys"
+
+
+class Clock:
+    """Seconds, as the test says."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Told:
+    """A screen of two parties; `lines` are what stands on it now, `printed` what was printed line by line."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.clock = Clock()
+        self.screen = Screen(["clinic", "lab"], console, self.clock)
+
+    def at(self, now: float, party: str, *step: object) -> str:
+        """Show a step at a time; returns that party's line."""
+        self.clock.now = now
+        self.screen.show(party, Step(*step))  # type: ignore[arg-type]
+        return self.line(party)
+
+    def line(self, party: str) -> str:
+        rendered = self.console.render_lines(self.screen._lines(), pad=False)
+        lines = ["".join(part.text for part in line).rstrip() for line in rendered]
+        return next(line.removeprefix(party).strip() for line in lines if line.startswith(party))
+
+    def printed(self) -> list[str]:
+        return [line.strip() for line in self.console.export_text().splitlines()]
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    with Path(os.devnull).open("w") as nowhere:
+        yield Told(Console(file=nowhere, width=100, height=24, record=True))
+
+
+def test_rate_and_time_left_show_after_two_seconds(told: Told) -> None:
+    assert told.at(0, "clinic", MASKING, 0, 1_000_000) == f"{MASKING} 0/1,000,000"
+    assert told.at(1, "clinic", MASKING, 40_000, 1_000_000) == f"{MASKING} 40,000/1,000,000"
+    assert told.at(3, "clinic", MASKING, 120_000, 1_000_000) == f"{MASKING} 120,000/1,000,000  40,000/s, 22 s left"
+    told.clock.now = 13
+    assert told.line("clinic").endswith("40,000/s, 12 s left")  # it goes down while nothing is told
+    told.clock.now = 26
+    assert told.line("clinic").endswith("1,000,000  40,000/s")  # and does not say that no time is left
+    assert told.at(27, "clinic", MASKING, 1_000_000, 1_000_000) == f"{MASKING} 1,000,000/1,000,000"
+
+
+def test_stages_and_parties_that_take_turns_have_their_own_pace(told: Told) -> None:
+    for second in range(6):
+        ours = told.at(second, "clinic", MASKING, 1000 * second, 10_000)
+        lists = told.at(second, "clinic", "exchanging masked lists", 500 * second, 10_000)
+        theirs = told.at(second, "lab", MASKING, 2000 * second, 20_000)
+    assert ours.endswith("1,000/s, 5 s left")
+    assert lists.endswith("500/s, 15 s left")
+    assert theirs.endswith("2,000/s, 5 s left")
+
+
+def test_a_stage_that_begins_again_is_a_new_one(told: Told) -> None:
+    for second in range(4):
+        told.at(second, "clinic", MASKING, 10_000 * second, 50_000)
+    assert told.at(100, "clinic", MASKING, 0, 50_000) == f"{MASKING} 0/50,000"
+    assert told.at(110, "clinic", MASKING, 10_000, 50_000).endswith("1,000/s, 40 s left")
+
+
+def test_epochs_have_a_time_and_no_rate(told: Told) -> None:
+    for second in (0, 30, 60):
+        feature = told.at(second, "lab", "training", second // 30, 30)
+        label = told.at(second, "clinic", "training", second // 30, 30, "loss 0.1, validation 0.2")
+    assert feature == "training 2/30  14 min left"
+    assert label == "training 2/30  loss 0.1, validation 0.2  14 min left"
+
+
+def test_what_does_not_fit_is_left_out_from_the_end(told: Told) -> None:
+    told.at(0, "clinic", MASKING, 0, 10_000_000)
+    whole = f"{MASKING} 400,000/10,000,000  40,000/s, 4 min left"
+    assert told.at(10, "clinic", MASKING, 400_000, 10_000_000) == whole
+    told.console.width = len(whole) + len("clinic") + 1
+    assert told.line("clinic") == f"{MASKING} 400,000/10,000,000  4 min left"
+    told.console.width = 60
+    assert told.line("clinic") == f"{MASKING} 400,000/10,000,000"
+
+
+def test_lines_that_are_printed_have_it_too_and_are_not_many(told: Told) -> None:
+    for tenth in range(201):
+        told.at(tenth / 10, "clinic", MASKING, 100 * tenth, 20_000)
+        told.at(tenth / 10, "clinic", "exchanging masked lists", 100 * tenth, 20_000)
+    told.screen.show("clinic", Finished([]))
+    printed = told.printed()
+    assert len(printed) == 10
+    assert f"5.0 s  clinic: {MASKING} 5,000/20,000  1,000/s, 15 s left" in printed
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.floats(0, 10**4)), max_size=30), st.integers(1, 10**8))
+def test_no_course_of_a_stage_is_too_much(steps: list[tuple[int, float]], total: int) -> None:
+    pace, done, now = Pace(0, total, 0.0), 0, 0.0
+    for moved, took in steps:
+        done, now = min(total, done + moved), now + took
+        assert pace.follows(done, total)
+        pace.step(done, now)
+        for one in pace.wordings(now) + pace.wordings(now + 7):
+            assert len(one) < 40
+            assert "-" not in one
+
+
+@given(st.floats(0.5, 10**5), st.floats(0.01, 5), st.integers(100, 300))
+def test_a_steady_pace_is_told_as_it_is(rate: float, gap: float, steps: int) -> None:
+    total = 10**9
+    pace = Pace(0, total, 0.0)
+    for number in range(1, steps + 1):
+        pace.step(round(number * gap * rate * 1000), number * gap)
+    told = pace.wordings(steps * gap)
+    if told:
+        assert float(told[0].split("/s")[0].replace(",", "")) == pytest.approx(1000 * rate, rel=0.06)
+
+
+def test_a_pace_follows_a_change() -> None:
+    """After half a minute at a tenth of the rate, the time left is judged by what is seen now."""
+    pace = Pace(0, 1_000_000, 0.0)
+    for second in range(1, 61):
+        pace.step(10_000 * second, second)
+    for second in range(1, 31):
+        pace.step(600_000 + 1000 * second, 60 + second)
+    assert pace.wordings(90) == ["2,200/s, 3 min left", "3 min left"]
