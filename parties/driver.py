@@ -70,6 +70,8 @@ def drive(
     except StopIteration as end:
         result: R = end.value
         return result
+    except MemoryError:  # in the role itself, which makes room for a list of the size that a peer announced
+        raise LocalError(OUT_OF_MEMORY) from None
     finally:
         role.close()
 

@@ -65,6 +65,8 @@ class Pool:
             return ThreadPoolExecutor(self._workers, "work")
         if pieces < WORTH_SPAWNING:
             return None
+        # No file in the working folder may stand in for a module of a worker.
+        os.environ["PYTHONSAFEPATH"] = "1"
         return ProcessPoolExecutor(self._workers, get_context("spawn"), _belong_to_the_party)
 
     def collect(self, ticket: object) -> list[Any]:

@@ -105,11 +105,15 @@ class OwnList:
 class TheirList:
     """A list of `records` points that `sender` hands in: each chunk is checked, and masked on the pool at once.
 
-    Of every masked point the first `width` bytes are kept. `owner` names, for the people at home, whose list it is.
+    Of every masked point the first `width` bytes are kept. `owner` names, for the people at home, whose list it is, and
+    `told_by` the party that told its size.
     """
 
-    def __init__(self, sender: str, owner: str, records: int, scalar: Scalar, width: int = POINT) -> None:
+    def __init__(
+        self, sender: str, owner: str, records: int, scalar: Scalar, *, told_by: str, width: int = POINT
+    ) -> None:
         self.sender = sender
+        self._told_by = told_by
         self.records = records
         self._owner = owner
         self._scalar = scalar
@@ -121,7 +125,7 @@ class TheirList:
     def take(self, points: Bytes) -> Role[None]:
         """The next chunk, uint8 [n, 32]. Raises ProtocolError for a wrong length and for points that may not be."""
         first = self._taken
-        check_length(self.sender, len(points), min(CHUNK, self.records - first))
+        check_length(self.sender, len(points), min(CHUNK, self.records - first), self._told_by)
         try:
             check_points(points)
         except ValueError as error:
@@ -160,10 +164,17 @@ def pieces_of(records: int) -> list[tuple[int, int]]:
     return list(pairwise(bounds))
 
 
-def check_length(peer: str, found: int, due: int) -> None:
-    """Raise ProtocolError unless a chunk from `peer` has the `due` number of records."""
-    if found != due:
-        refuse(peer, f"a chunk of {found:,} records where {due:,} were due by the size that was announced")
+def check_length(peer: str, found: int, due: int, told_by: str) -> None:
+    """Raise ProtocolError unless a chunk from `peer` has the `due` number of records, by a size that `told_by` told."""
+    if found == due:
+        return
+    sent = f"a chunk of {found:,} records where {due:,} were due by the size that"
+    if told_by == peer:
+        refuse(peer, f"{sent} it had announced")
+    # Whoever of the two is at fault, the other did as it should, and nobody here can tell.
+    raise ProtocolError(
+        peer, f"{peer} sent {sent} {told_by} had told: one of the two does not follow the protocol, so ask both sides."
+    )
 
 
 def refuse(peer: str, what: str) -> NoReturn:

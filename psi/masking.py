@@ -58,7 +58,9 @@ def mask_as_label(ring: Ring, sizes: list[int], keys: KeyList, random_bytes: Ran
     finals = {}
     for party in ring.numbers:
         owner = ring.held(party, last)
-        finals[owner] = TheirList(ring.name(party), ring.name(owner), sizes[owner], scalar, MARK)
+        finals[owner] = TheirList(
+            ring.name(party), ring.name(owner), sizes[owner], scalar, told_by=ring.name(owner), width=MARK
+        )
     cuts = np.empty((sizes[0], width), dtype=np.uint8)
     for step in range(1, last + 3):
         transfers = []
@@ -116,11 +118,13 @@ def _coming(here: Seat, step: int, sizes: list[int], scalar: Scalar) -> dict[int
     if step < ring.size:
         sender = ring.before(me)
         owner = ring.held(sender, step)
-        coming[owner] = TheirList(ring.name(sender), ring.name(owner), sizes[owner], scalar)
+        coming[owner] = TheirList(ring.name(sender), ring.name(owner), sizes[owner], scalar, told_by=ring.label_party)
     if step == me + 1:
         # What the last party hands on is cut, so no more of it needs to be kept.
         width = MARK if me == ring.size else POINT
-        coming[0] = TheirList(ring.name(me - 1), ring.label_party, sizes[0], scalar, width)
+        coming[0] = TheirList(
+            ring.name(me - 1), ring.label_party, sizes[0], scalar, told_by=ring.label_party, width=width
+        )
     return coming
 
 
@@ -216,7 +220,7 @@ def _receiving_cuts(sender: str, cuts: Bytes) -> Transfer:
     def move(number: int) -> Role[None]:
         first = number * CHUNK
         part = (yield from receive(sender, MaskedByAll, CHUNK * LONGEST_CUT + HEAD)).cuts
-        check_length(sender, len(part), min(CHUNK, len(cuts) - first))
+        check_length(sender, len(part), min(CHUNK, len(cuts) - first), sender)
         if part.shape[1] != cuts.shape[1]:
             refuse(
                 sender,

@@ -35,7 +35,7 @@ def find_own(ring: Ring, matched: Positions, order: Order) -> Role[Positions]:
         yield from send(ring.name(ring.size), MatchBits(bits=part))
     for party in range(ring.size, 1, -1):
         yield from in_turn([_relay(ring, party, party - 1, len(matched))])
-    found = _Positions(ring.name(1), len(order), len(matched))
+    found = _Positions(ring.name(1), len(order), len(matched), ring.name(1))
     for _ in range(chunks(len(matched))):
         found.take((yield from receive(ring.name(1), OwnPositions, POSITIONS + HEAD)).positions)
     yield Note("finding the records in common", len(matched), len(matched))
@@ -48,7 +48,7 @@ def undo_first_list(here: Seat, order: Order, matched: int) -> Role[None]:
     if me == ring.size:
         positions = yield from _receive_bits(here.label_party, len(order), matched)
     else:
-        found = _Positions(ring.name(me + 1), len(order), matched)
+        found = _Positions(ring.name(me + 1), len(order), matched, here.label_party)
         yield from in_turn([_taking(here, 0, me + 1, found)])
         positions = found.checked()
     back = order[positions]
@@ -78,23 +78,24 @@ def undo_others(here: Seat, orders: Mapping[int, Order], matched: int) -> Role[P
     """
     ring, me = here.ring, here.number
     owner = ring.undone(me, 1)
-    found = _Positions(here.label_party, len(orders[owner]), matched)
+    found = _Positions(here.label_party, len(orders[owner]), matched, here.label_party)
     for _ in range(chunks(matched)):
         found.take((yield from receive(here.label_party, MatchPositions, POSITIONS + HEAD)).positions)
     for step in range(1, ring.size):
         back = orders[owner][found.checked()]
         leaving = _sending(here, owner, ring.before(me), back)
         owner = ring.undone(me, step + 1)
-        found = _Positions(ring.name(ring.after(me)), len(orders[owner]), matched)
+        found = _Positions(ring.name(ring.after(me)), len(orders[owner]), matched, here.label_party)
         yield from in_turn([leaving, _taking(here, owner, ring.after(me), found)])
     return orders[owner][found.checked()]
 
 
 class _Positions:
-    """Positions in a list of `records`, `matched` of them, that come from `sender` in chunks."""
+    """Positions in a list of `records`, `matched` of them by what `told_by` told, that come from `sender` in chunks."""
 
-    def __init__(self, sender: str, records: int, matched: int) -> None:
+    def __init__(self, sender: str, records: int, matched: int, told_by: str) -> None:
         self.sender = sender
+        self._told_by = told_by
         self._records = records
         self._found = np.empty(matched, dtype=np.uint32)
         self._taken = 0
@@ -104,7 +105,7 @@ class _Positions:
         return len(self._found)
 
     def take(self, part: Positions) -> None:
-        check_length(self.sender, len(part), min(CHUNK, len(self._found) - self._taken))
+        check_length(self.sender, len(part), min(CHUNK, len(self._found) - self._taken), self._told_by)
         self._found[self._taken : self._taken + len(part)] = part
         self._taken += len(part)
 
@@ -125,7 +126,7 @@ def _receive_bits(label_party: str, records: int, matched: int) -> Role[Position
     for number in range(chunks(due, BITS)):
         first = number * BITS
         part: Bytes = (yield from receive(label_party, MatchBits, BITS + HEAD)).bits
-        check_length(label_party, len(part), min(BITS, due - first))
+        check_length(label_party, len(part), min(BITS, due - first), label_party)
         packed[first : first + len(part)] = part
     bits = np.unpackbits(packed, bitorder="little")
     if bits[records:].any():

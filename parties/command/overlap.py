@@ -48,7 +48,7 @@ def overlap_lines(counted: Counted) -> list[str]:
         lines.append(f"A run would end here: {party.file} asks for {fewest:,} records in common (accept.min_records).")
     lines.append(
         f"Counted were all records with a usable key; a run leaves out those of {job.label_party} that have no label. "
-        "Nobody learned which records are shared."
+        "If all parties follow the protocol, nobody learned which records are shared."
     )
     return lines + [f"At the farewell: {error}" for error in counted.farewell]
 

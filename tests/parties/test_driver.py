@@ -8,13 +8,14 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import pytest
 
-from parties.driver import Traffic, drive
+from parties.driver import OUT_OF_MEMORY, Traffic, drive
 from parties.network import wire
 from parties.pool import Pool
 from vsplit.protocol import (
     Array,
     Bytes,
     Collect,
+    LocalError,
     Message,
     Note,
     PeerLost,
@@ -206,3 +207,14 @@ def test_a_function_that_raises_stop_iteration_does_not_end_the_role_with_succes
 
     with pytest.raises(RuntimeError):
         drive(role(), Tape(), Pool())
+
+
+def test_a_role_that_runs_out_of_memory_itself_ends_with_a_sentence() -> None:
+    """As one may that makes room for a list of the size that a peer announced."""
+
+    def greedy() -> Role[None]:
+        yield Note("before", 0, 1)
+        raise MemoryError
+
+    with pytest.raises(LocalError, match=OUT_OF_MEMORY):
+        drive(greedy(), Tape(), Pool())

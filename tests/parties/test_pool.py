@@ -146,3 +146,10 @@ def is_zombie(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except OSError:
         return True
+
+
+def test_workers_run_nothing_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "socket.py").write_text("raise ImportError('a file of the working folder')\n")
+    monkeypatch.chdir(tmp_path)
+    with Pool(2, threads=on_processes) as pool:
+        assert pool.run(divmod, [(7, 2)] * MANY) == [(3, 1)] * MANY

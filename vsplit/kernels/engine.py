@@ -165,7 +165,7 @@ def _probe(kind: Kind) -> str | None:
     """None if a child process can compile and run the kernels, or else how it ended."""
     try:
         child = subprocess.run(  # noqa: S603 - this interpreter, and no argument of anybody else's
-            [sys.executable, "-m", "vsplit.kernels.probe", kind],
+            [sys.executable, "-P", "-m", "vsplit.kernels.probe", kind],
             check=False,
             capture_output=True,
             stdin=subprocess.DEVNULL,

@@ -93,5 +93,14 @@ def test_the_portable_twin_is_not_compiled():
 @pytest.mark.skipif(engine.supported()[0] == "portable", reason="this CPU has no kernels to try")
 @pytest.mark.parametrize("kind", [kind for kind in engine.supported() if kind != "portable"])
 def test_the_trial_says_with_its_exit_code_whether_the_kernels_work(kind):
-    command = [sys.executable, "-m", "vsplit.kernels.probe", kind]
+    command = [sys.executable, "-P", "-m", "vsplit.kernels.probe", kind]
     assert subprocess.run(command, check=False, env={**os.environ}).returncode == 0
+
+
+@pytest.mark.skipif(engine.supported()[0] == "portable", reason="this CPU has no kernels to try")
+def test_the_trial_runs_nothing_from_the_working_folder(tmp_path, monkeypatch):
+    seen = tmp_path / "seen"
+    (tmp_path / "llvmlite.py").write_text(f"open({str(seen)!r}, 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    assert engine._probe(engine.supported()[0]) is None
+    assert not seen.exists()
