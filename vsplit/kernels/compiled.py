@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -36,7 +34,7 @@ def multiply(kernels: Kernels, scalar: bytes, points: Bytes) -> Bytes:
     scratch = _scratch(kernels, _CALL // kernels.width)
     for first in range(0, len(padded), _CALL):
         part = padded[first : first + _CALL]
-        _run(kernels.multiply, secret, part, products[first : first + _CALL], scratch, len(part) // kernels.width)
+        kernels.multiply(secret, part, products[first : first + _CALL], scratch, len(part) // kernels.width)
     return products[: len(points)]
 
 
@@ -52,7 +50,7 @@ def encode_to_curve(kernels: Kernels, data: Bytes, ends: npt.NDArray[np.int64], 
     uniform = np.zeros((blocks * kernels.width, DIGEST_WORDS), dtype=np.uint64)
     uniform[:count] = _expanded(kernels, data, ends, tag)
     points = np.empty((len(uniform), POINT), dtype=np.uint8)
-    _run(kernels.map, uniform, points, _scratch(kernels, blocks), blocks)
+    kernels.map(uniform, points, _scratch(kernels, blocks), blocks)
     return points[:count]
 
 
@@ -94,17 +92,9 @@ def _digests(kernels: Kernels, start: Words, messages: Bytes) -> Words:
         padded = np.zeros((blocks * kernels.width, messages.shape[1]), dtype=np.uint8)
         padded[: len(messages)] = messages
     digests = np.empty((len(padded), DIGEST_WORDS), dtype=np.uint64)
-    _run(kernels.digest, start, padded, digests, messages.shape[1] // _BLOCK, blocks)
+    kernels.digest(start, padded, digests, messages.shape[1] // _BLOCK, blocks)
     return digests[: len(messages)]
 
 
 def _scratch(kernels: Kernels, blocks: int) -> Words:
     return np.empty(blocks * SCRATCH_VECTORS * kernels.width, dtype=np.uint64)
-
-
-def _run(kernel: Callable[..., None], *arguments: npt.NDArray[np.generic] | int) -> None:
-    """Call a kernel with the addresses of arrays, which this frame keeps alive, and counts."""
-    for one in arguments:
-        if not isinstance(one, int) and not one.flags.c_contiguous:
-            raise ValueError("a kernel reads arrays that are contiguous")
-    kernel(*(one if isinstance(one, int) else one.ctypes.data for one in arguments))

@@ -6,13 +6,11 @@ LLVM then ends the process instead of raising. So a child process tries first, a
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,7 +20,10 @@ from vsplit.kernels.curve_code import map_blocks, multiply_blocks
 from vsplit.kernels.field import Field
 from vsplit.kernels.fma51 import FmaField
 from vsplit.kernels.ifma51 import IfmaField
+from vsplit.kernels.jit import Kernel, compile_module, kernel
 from vsplit.kernels.lanes import Lanes, function
+from vsplit.kernels.montgomery_code import Digits, FmaDigits, IfmaDigits, power_blocks
+from vsplit.kernels.montgomery_code import multiply_blocks as multiply_rows
 from vsplit.kernels.sha512_code import digest_blocks
 from vsplit.protocol import ConfigError
 
@@ -50,9 +51,22 @@ class Kernels:
     """
 
     width: int
-    multiply: Callable[..., None]
-    map: Callable[..., None]
-    digest: Callable[..., None]
+    multiply: Kernel
+    map: Kernel
+    digest: Kernel
+    engine: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MontgomeryKernels:
+    """Kernels for moduli of one length: `digits` digits of `bits` bits, `signed` ones as doubles, or else words."""
+
+    width: int
+    digits: int
+    bits: int
+    signed: bool
+    multiply: Kernel
+    power: Kernel
     engine: Any = field(repr=False)
 
 
@@ -61,6 +75,7 @@ class _State:
 
     choice: Choice | None = None
     kernels: Kernels | None = None
+    montgomery: dict[int, MontgomeryKernels] = {}  # noqa: RUF012 - shared, and guarded like the rest
 
 
 def choice() -> Choice:
@@ -79,30 +94,48 @@ def kernels() -> Kernels:
         return _State.kernels
 
 
-def build(kind: Kind, *, native: bool = True) -> Kernels:
-    """Compile the kernels of a kind. `native=False` puts IFMA's instructions together from others, for tests."""
-    if kind == "portable":
-        raise ValueError("the portable twin is not compiled")
-    width = _width(kind)
-    module = code(kind, width, native=native)
+def montgomery(bits: int) -> MontgomeryKernels:
+    """The chosen kernels for odd moduli of `bits` bits, compiled at the first call for so many digits."""
+    kind = choice().kind
+    digits = _digits(kind, bits)
     with _LOCK:
-        # Tests care for the time to compile, runs for the time to compute.
-        machine = target_machine(optimise=3 if native else 0)
-        parsed = binding.parse_assembly(str(module))
-        parsed.verify()
-        engine = binding.create_mcjit_compiler(parsed, machine)
-        engine.finalize_object()
+        if digits not in _State.montgomery:
+            _State.montgomery[digits] = build_montgomery(kind, bits)
+        return _State.montgomery[digits]
+
+
+def build(kind: Kind, *, native: bool = True) -> Kernels:
+    """Compile the curve's kernels of a kind. `native=False` puts IFMA's instructions together from others, for tests."""
+    width = width_of(kind)
+    with _LOCK:
+        engine = compile_module(code(kind, width, native=native), native=native)
     return Kernels(
         width,
-        _callable(engine, "multiply", 4, 1),
-        _callable(engine, "map", 3, 1),
-        _callable(engine, "digest", 3, 2),
+        kernel(engine, "multiply", 4, 1),
+        kernel(engine, "map", 3, 1),
+        kernel(engine, "digest", 3, 2),
+        engine,
+    )
+
+
+def build_montgomery(kind: Kind, bits: int, *, native: bool = True) -> MontgomeryKernels:
+    """Compile the Montgomery kernels of a kind for odd moduli of `bits` bits."""
+    width, digits = width_of(kind), _digits(kind, bits)
+    with _LOCK:
+        engine = compile_module(montgomery_code(kind, digits, width, native=native), native=native)
+    return MontgomeryKernels(
+        width,
+        digits,
+        _digit_bits(kind),
+        kind == "fma",
+        kernel(engine, "multiply_rows", 6, 1),
+        kernel(engine, "power_rows", 8, 2),
         engine,
     )
 
 
 def code(kind: Kind, width: int, *, native: bool = True) -> ir.Module:
-    """The kernels of a kind in LLVM's intermediate representation."""
+    """The curve's kernels of a kind in LLVM's intermediate representation."""
     module = ir.Module("vsplit")
 
     def made(lanes: Lanes) -> Field:
@@ -117,12 +150,18 @@ def code(kind: Kind, width: int, *, native: bool = True) -> ir.Module:
     return module
 
 
-def target_machine(cpu: str = "", optimise: int = 3) -> binding.TargetMachine:
-    """LLVM's target for this machine, or for another CPU of the same family, to look at the code."""
-    _initialize()
-    features = "" if cpu else binding.get_host_cpu_features().flatten()
-    target = binding.Target.from_default_triple()
-    return target.create_target_machine(cpu=cpu or binding.get_host_cpu_name(), features=features, opt=optimise)
+def montgomery_code(kind: Kind, digits: int, width: int, *, native: bool = True) -> ir.Module:
+    """The Montgomery kernels of a kind, for so many digits, in LLVM's intermediate representation."""
+    module = ir.Module("montgomery")
+
+    def made(lanes: Lanes) -> Digits:
+        return IfmaDigits(lanes, native=native) if kind == "ifma" else FmaDigits(lanes)
+
+    with function(module, "multiply_rows", 6, 1, width) as (lanes, arguments):
+        multiply_rows(made(lanes), digits, arguments)
+    with function(module, "power_rows", 8, 2, width) as (lanes, arguments):
+        power_blocks(made(lanes), digits, arguments)
+    return module
 
 
 def supported() -> list[Kind]:
@@ -178,25 +217,17 @@ def _probe(kind: Kind) -> str | None:
     return f"signal {-child.returncode}" if child.returncode < 0 else f"exit code {child.returncode}"
 
 
-def _width(kind: Kind) -> int:
+def width_of(kind: Kind) -> int:
+    """Lanes of the kernels of a kind on this machine. Raises ValueError for the portable twin, which is not compiled."""
+    if kind == "portable":
+        raise ValueError("the portable twin is not compiled")
     return 8 if kind == "ifma" or binding.get_host_cpu_features().get("avx512f") else 4
 
 
-def _callable(engine: Any, name: str, pointers: int, counts: int) -> Callable[..., None]:
-    """The compiled function. A call through ctypes lets other threads run meanwhile."""
-    kinds = [ctypes.c_void_p] * pointers + [ctypes.c_uint64] * counts
-    return ctypes.CFUNCTYPE(None, *kinds)(engine.get_function_address(name))
+def _digit_bits(kind: Kind) -> int:
+    return IfmaDigits.bits if kind == "ifma" else FmaDigits.bits
 
 
-_initialized = False
-
-
-def _initialize() -> None:
-    global _initialized  # noqa: PLW0603 - LLVM's own state is one for the process
-    with _LOCK:
-        if not _initialized:
-            binding.initialize_native_target()
-            binding.initialize_native_asmprinter()
-            # The kernels' instructions stand in a good order; LLVM's scheduler would hoist them and spill registers.
-            binding.set_option("vsplit", "-enable-misched=false")
-            _initialized = True
+def _digits(kind: Kind, bits: int) -> int:
+    """Digits of a modulus n of so many bits: enough for R > 4 n, and for a sign."""
+    return -(-(bits + 3) // _digit_bits(kind))

@@ -89,6 +89,10 @@ class Lanes:
         word.align = 8
         return self.splat(word)
 
+    def splat_as(self, base: ir.Value, at: ir.Value, kind: ir.Type) -> ir.Value:
+        """The same, as a vector of `kind`: words, or the doubles that they are the bits of."""
+        return self.b.bitcast(self.splat_from(base, at), kind)
+
     def load_column(self, base: ir.Value, first: ir.Value, stride: ir.Value | int, word: int) -> ir.Value:
         """Word `word` of `width` records of `stride` words each that stand in a row, the first at `first`."""
         step = WORD(stride) if isinstance(stride, int) else stride
@@ -105,6 +109,10 @@ class Lanes:
         for lane in range(self.width):
             one = self.b.extract_element(column, WORD(lane))
             self.b.store(one, self._place(base, self.b.add(first, WORD(lane * stride + word)))).align = 8
+
+    def address(self, base: ir.Value, at: ir.Value) -> ir.Value:
+        """The address `at` words after `base`."""
+        return self._place(base, at)
 
     def _place(self, base: ir.Value, at: ir.Value | int) -> ir.Value:
         offset = WORD(at) if isinstance(at, int) else at

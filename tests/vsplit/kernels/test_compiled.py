@@ -163,7 +163,7 @@ def mapped(kernels, inputs):
         digests[row, :6] = np.frombuffer(number.to_bytes(48, "big"), ">u8")
     out = np.empty((len(digests), 32), np.uint8)
     scratch = np.empty(blocks * kernels.width * SCRATCH_VECTORS, np.uint64)
-    kernels.map(digests.ctypes.data, out.ctypes.data, scratch.ctypes.data, blocks)
+    kernels.map(digests, out, scratch, blocks)
     return out[: len(inputs)]
 
 
@@ -179,5 +179,5 @@ def test_sha_512(kernels, blocks):
     padding = b"\x80" + (8 * length).to_bytes(16, "big")
     array = np.frombuffer(b"".join(message + padding for message in messages), np.uint8).copy()
     start, digests = np.array(initial_state(), np.uint64), np.empty((len(messages), 8), np.uint64)
-    kernels.digest(start.ctypes.data, array.ctypes.data, digests.ctypes.data, blocks, 3)
+    kernels.digest(start, array, digests, blocks, 3)
     assert digests.astype(">u8").tobytes() == b"".join(hashlib.sha512(message).digest() for message in messages)
