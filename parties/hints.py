@@ -11,19 +11,18 @@ from psi.keys import KeyList
 def find_causes(party: Party, keys: KeyList, found: Alignment | Overlap, run: Run) -> list[str]:
     """The likely causes of a low match, as plain sentences; none where the match is fair or the job has no hints.
 
-    `keys` are this party's own, those that `found` is about. Each pair of the label party and a feature party judges
-    alike, by the sizes of its two lists and of the match, and then tells each other the shapes of its keys. Raises what
-    the roles of `psi.shapes` do.
+    `keys` are this party's own, those that `found` is about. All parties judge alike, by the sizes of all lists and of
+    the match; the label party and each feature party then tell each other the shapes of their keys. Raises what the
+    roles of `psi.shapes` do.
     """
     job = party.job
-    others = job.feature_parties if party.role == "label" else (job.label_party,)
-    low = [peer for peer in others if is_low(found.matched, found.own_records, found.peer_records[peer])]
-    if not job.align.hints or not low:
+    sizes = found.peer_records
+    if not job.align.hints or not is_low(found.matched, (found.own_records, *sizes.values())):
         return []
     names = job.align.key
     mine = key_shapes(keys, len(names))
     if party.role == "label":
-        theirs = run(exchange_shapes_label(low, mine))
+        theirs = run(exchange_shapes_label({peer: sizes[peer] for peer in job.feature_parties}, mine))
     else:
-        theirs = {job.label_party: run(exchange_shapes_feature(job.label_party, mine))}
+        theirs = {job.label_party: run(exchange_shapes_feature(job.label_party, sizes[job.label_party], mine))}
     return [cause for peer, shapes in theirs.items() for cause in likely_causes(mine, shapes, names, peer)]

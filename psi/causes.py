@@ -31,8 +31,8 @@ def likely_causes(
             found += _Column(name, here, there, peer).causes()
     if found:
         return found
-    if not any(shape.shares for shape in (*mine, *theirs)):
-        return [f"The lists of this party and {peer} are too short to compare how their keys look."]
+    if not any(here.shares and there.shares for here, there in zip(mine, theirs, strict=True)):
+        return [f"The list of this party or that of {peer} is too short to compare how their keys look."]
     return [
         f"The keys of this party and {peer} look alike in every column, so how they are written does not explain it: "
         "compare which people the two lists are about, and whether the key columns mean the same at both."
@@ -56,8 +56,27 @@ class _Column:
         found += self._separators()
         return found or [one for one in (self._kind(), self._length()) if one][:1]
 
+    def _more(self, category: str, apart: int = _FAR) -> int:
+        """1 or -1 where more keys are in `category` here or there, by `apart` per cent or more; 0 where it may be chance.
+
+        Each share may be half a step from what it is told, so that two equal ones may be told as far apart.
+        """
+        found = self.here.share(category) - self.there.share(category)
+        surely = abs(found) >= apart and 2 * abs(found) > self.here.step + self.there.step
+        return 0 if not surely else 1 if found > 0 else -1
+
+    def _places(self, more: int) -> tuple[str, str]:
+        """Where there are more, and the other side."""
+        return ("here", f"at {self.peer}") if more > 0 else (f"at {self.peer}", "here")
+
+    def _most(self, categories: Sequence[str]) -> tuple[str | None, str | None]:
+        """What is most here and there; the same twice where a difference may be chance."""
+        here, there = self.here.most(categories), self.there.most(categories)
+        differs = any(self._more(one) for one in (here, there) if one is not None)
+        return here, there if differs else here
+
     def _dates(self) -> str:
-        here, there = self.here.most(DATES), self.there.most(DATES)
+        here, there = self._most(DATES)
         if here == there:
             return ""
         forms = [_format(one) for one in (here, there) if one is not None]
@@ -74,20 +93,19 @@ class _Column:
         """Numbers that are longer at one side, or that begin with zeros there only."""
         if self.here.most(KINDS) != "digits" or self.there.most(KINDS) != "digits":
             return ""
-        lengths = self.here.most(LENGTHS), self.there.most(LENGTHS)
-        zeros = abs(self.here.share(ZERO) - self.there.share(ZERO)) >= _FAR
+        lengths = self._most(LENGTHS)
+        zeros = self._more(ZERO)
         if not zeros and (lengths[0] == lengths[1] or None in lengths):
             return ""
         said = f"{self.name} is {_digits(lengths[0])} here and {_digits(lengths[1])} at {self.peer}"
         if zeros:
-            where = "here" if self.here.share(ZERO) > self.there.share(ZERO) else f"at {self.peer}"
-            said += f", and begins with a zero more often {where}"
+            said += f", and begins with a zero more often {self._places(zeros)[0]}"
         longest = max((_number(length) for length in lengths if length is not None), default=0)
         pad = f", or {{pad_zeros: {longest}}}," if longest else ""
         return f"{said}: leading zeros may be lost at one side; put leading_zeros{pad} into align.normalise for {self.name}."
 
     def _case(self) -> str:
-        here, there = self.here.most(CASES), self.there.most(CASES)
+        here, there = self._most(CASES)
         if here == there or here is None or there is None:
             return ""
         said = {"capitals": "in capitals", "small letters": "in small letters", "both cases": "in both cases"}
@@ -97,10 +115,10 @@ class _Column:
         )
 
     def _accents(self) -> str:
-        here, there = self.here.share("with accents"), self.there.share("with accents")
-        if abs(here - there) <= _RARE:
+        more = self._more("with accents", _RARE)
+        if not more:
             return ""
-        where, other = ("here", f"at {self.peer}") if here > there else (f"at {self.peer}", "here")
+        where, other = self._places(more)
         return (
             f"{self.name} has accents or other letters beyond A to Z more often {where} than {other}: put no_accents into "
             f"align.normalise for {self.name}, and look whether a file was read with a wrong encoding."
@@ -109,9 +127,9 @@ class _Column:
     def _separators(self) -> list[str]:
         found = []
         for category, (word, step) in _SEPARATORS.items():
-            here, there = self.here.share(category), self.there.share(category)
-            if abs(here - there) >= _FAR:
-                where, other = ("here", f"at {self.peer}") if here > there else (f"at {self.peer}", "here")
+            more = self._more(category)
+            if more:
+                where, other = self._places(more)
                 found.append(
                     f"{self.name} has {word} more often {where} than {other}: put {step} into align.normalise for "
                     f"{self.name}."
@@ -119,7 +137,7 @@ class _Column:
         return found
 
     def _phone(self) -> str:
-        if abs(self.here.share("with + in front") - self.there.share("with + in front")) < _FAR:
+        if not self._more("with + in front"):
             return ""
         return (
             f"{self.name} begins with a + at one side more often than at the other, as telephone numbers do: put "
@@ -127,7 +145,7 @@ class _Column:
         )
 
     def _kind(self) -> str:
-        here, there = self.here.most(KINDS), self.there.most(KINDS)
+        here, there = self._most(KINDS)
         if here == there or here is None or there is None:
             return ""
         said = {
@@ -143,7 +161,7 @@ class _Column:
         )
 
     def _length(self) -> str:
-        here, there = self.here.most(LENGTHS), self.there.most(LENGTHS)
+        here, there = self._most(LENGTHS)
         if here == there or here is None or there is None:
             return ""
         said = [length.removeprefix("length ") for length in (here, there)]

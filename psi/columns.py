@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from psi.normalise import Step, clean
+from psi.normalise import MOST_CHARACTERS, Step, clean
 
 if TYPE_CHECKING:  # A worker process that hashes keys need load neither pandas nor Arrow.
     import pandas as pd
@@ -50,7 +50,7 @@ class StepReport:
 class ColumnReport:
     """How good one key column is, in values: `missing` and `malformed` after all `steps`, of as many as there are rows.
 
-    A value is malformed that is neither text nor a whole number, or that a step finds so.
+    A value is malformed that is neither text nor a whole number, or too long, or that a step finds so.
     """
 
     name: str
@@ -69,14 +69,17 @@ class Texts:
 
 
 class ColumnReader:
-    """Reads one key column, a pandas Series, stretch by stretch, and counts what it finds."""
+    """Reads one key column, a pandas Series, stretch by stretch, and counts what it finds.
 
-    def __init__(self, column: Column, steps: Sequence[Step]) -> None:
+    Real dates count as text where there is a date among the `steps`, or with `takes_dates`; else they are malformed.
+    """
+
+    def __init__(self, column: Column, steps: Sequence[Step], *, takes_dates: bool = False) -> None:
         self.name = str(column.name) if column.name is not None else "(without a name)"
         self.is_named = column.name is not None
         self._column = column
         self._steps = (*_FIRST, *steps)
-        self._takes_dates = any(step.name == "date" for step in steps)
+        self._takes_dates = takes_dates or any(step.name == "date" for step in steps)
         self._exact = 2 ** _significand(column)
         self._arrow = _as_arrow(column)
         self._missing = self._malformed = 0
@@ -95,6 +98,9 @@ class ColumnReader:
             malformed, dates = np.zeros(len(values), np.bool_), None
         else:
             values, malformed, dates = self._read_values(first, last)
+        long = _too_long(values)
+        if long is not None:
+            values, malformed = pc.if_else(long, None, values), malformed | _marks(long)
         for number, step in enumerate(self._steps):
             before = values
             values = _apply(step, before)
@@ -105,11 +111,15 @@ class ColumnReader:
             values = pc.if_else(pc.equal(values, ""), None, values)
             if number == len(_FIRST) - 1:
                 self.has_values |= bool(malformed.any()) or dates is not None or values.null_count < len(values)
-            if step.name == "date" and dates is not None:
+            if dates is not None and (step.name == "date" or number == len(self._steps) - 1):
                 values, dates = pc.coalesce(values, dates), None
         self._malformed += int(malformed.sum())
         self._missing += int(values.null_count) - int(malformed.sum())
         return Texts(values, malformed)
+
+    def without_steps(self, rows: npt.NDArray[np.int64]) -> ColumnReader:
+        """A reader of these rows as they are before the steps that the job names."""
+        return ColumnReader(self._column.iloc[rows], (), takes_dates=self._takes_dates)
 
     def report(self) -> ColumnReport:
         """What was found in all stretches read so far."""
@@ -152,6 +162,18 @@ def _as_arrow(column: Column) -> Any:
     except (UnicodeEncodeError, pa.ArrowException):  # Text that Arrow cannot hold; the values one by one say which.
         return None
     return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+
+
+def _too_long(texts: Any) -> Any:
+    """Which of `texts` have more characters than a key may have; None: not one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    # Bytes are counted first, which is all that most columns need; Arrow does not look whether they are UTF-8.
+    raw = pc.cast(texts, pa.large_binary())
+    if (pc.max(pc.binary_length(raw)).as_py() or 0) <= MOST_CHARACTERS:
+        return None
+    return pc.fill_null(pc.greater(pc.utf8_length(texts), MOST_CHARACTERS), False)
 
 
 def _apply(step: Step, texts: Any) -> Any:
@@ -255,7 +277,9 @@ def _is_unicode(text: str) -> bool:
 def _day(value: object) -> str | None:
     """A date, or a point in time that is the midnight at its begin, as YYYY-MM-DD; None for anything else."""
     if isinstance(value, datetime):
-        return value.date().isoformat() if value.time() == time() else None
+        # A point in time of pandas counts nanoseconds, which a time of day of Python has no place for.
+        midnight = value.time() == time() and not getattr(value, "nanosecond", 0)
+        return value.date().isoformat() if midnight else None
     return value.isoformat() if isinstance(value, date) else None
 
 

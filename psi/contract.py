@@ -37,9 +37,10 @@ class KeyReport:
     """How good a party's keys are, in counts of rows: rows = missing + malformed + left_out + usable.
 
     missing: a key column has no value. malformed: a value can be no id (a fraction, a number too long to be exact, a
-    truth value, bytes, text that is no Unicode, a date where no date is asked for), or a normaliser finds it so.
-    repeated_keys, repeated_rows: the keys on more than one row, and all their rows. left_out: those of them that do
-    not count (with the policies first and last). usable: the rest. `columns` has the same for each key column by itself.
+    truth value, bytes, text that is no Unicode or too long, a date where no date is asked for), or a normaliser finds it
+    so. repeated_keys, repeated_rows: the keys on more than one row, and all their rows. merged_keys: those of these keys
+    that the normalisers made one of several. left_out: the repeated rows that do not count (with the policies first and
+    last). usable: the rest. `columns` has the same for each key column by itself.
     """
 
     rows: int
@@ -50,6 +51,7 @@ class KeyReport:
     left_out: int
     usable: int
     columns: tuple[ColumnReport, ...] = ()
+    merged_keys: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +102,9 @@ def read_keys(
     several = counts > 1
     chosen = {"first": starts[:-1], "last": starts[1:] - 1}.get(repeated)
     used = rows[order if chosen is None else order[chosen]]
+    merged = 0
+    if any(steps) and several.any():
+        merged = _merged(readers, rows[order[np.repeat(several, counts)]], counts[several])
     report = KeyReport(
         rows=total,
         missing=missing,
@@ -109,6 +114,7 @@ def read_keys(
         left_out=len(rows) - len(used),
         usable=len(used),
         columns=tuple(reader.report() for reader in readers),
+        merged_keys=merged,
     )
     _check_usable(readers, report, repeated)
     return Keys(keys, starts if chosen is None else np.arange(len(keys) + 1), used, report)
@@ -156,6 +162,26 @@ def _distinct(parts: list[Any]) -> tuple[KeyList, npt.NDArray[np.int32]]:
     return keys, np.concatenate([chunk.indices.to_numpy() for chunk in coded.chunks])
 
 
+def _merged(readers: Sequence[ColumnReader], rows: Rows, counts: Rows) -> int:
+    """How many keys had more than one text before the normalisers, in any column.
+
+    `rows` are those of the keys with several rows, key by key, and `counts` how many each of these keys has. The texts
+    are read once more, since they are not kept; only a stretch of them is in memory at a time.
+    """
+    import pyarrow.compute as pc
+
+    number = np.repeat(np.arange(len(counts)), counts)
+    merged = np.zeros(len(counts), np.bool_)
+    for first in range(0, len(rows), _STRETCH):
+        # The last row of the stretch before comes again, so that no two neighbours are left uncompared.
+        span = slice(max(first - 1, 0), first + _STRETCH)
+        of = number[span]
+        texts, _, _ = _read_stretch([reader.without_steps(rows[span]) for reader in readers], 0, len(of))
+        other = pc.not_equal(texts[1:], texts[:-1]).to_numpy(zero_copy_only=False)
+        merged[of[1:][other & (of[1:] == of[:-1])]] = True
+    return int(merged.sum())
+
+
 def _give_back_memory(parts: list[Any]) -> None:
     """What finding distinct keys took, some 100 bytes a key, goes back to the system: the roles need it next."""
     import pyarrow as pa
@@ -186,9 +212,14 @@ def _check_usable(readers: Sequence[ColumnReader], report: KeyReport, repeated: 
     names = " and ".join(_quoted(reader) for reader in readers)
     noun = f"key column {names}" if len(readers) == 1 else f"key columns {names} together"
     if report.repeated_keys and repeated == "error":
+        merged = (
+            f" ({report.merged_keys:,} of these keys are one only through align.normalise)"
+            if report.merged_keys
+            else ""
+        )
         raise DataError(
             f"In the {noun} of this party's data, {report.repeated_keys:,} key(s) occur more than once, on "
-            f"{report.repeated_rows:,} rows in all, and only one row may have a key here; reduce the data to one row a "
+            f"{report.repeated_rows:,} rows in all{merged}, and only one row may have a key here; reduce the data to one row a "
             "record, name a further key column, or agree on another align.repeated in the job: first or last for any "
             "party's repeats, many_to_one for the label party's alone."
         )

@@ -20,6 +20,8 @@ CONTRACT: Final = 2
 
 Change = Callable[[str], str | None]
 
+MOST_CHARACTERS = 10_000
+"""Longer text is malformed. Bringing marks on one letter to NFKC takes time by the square of their number."""
 MOST_STEPS = 16
 MOST_ZEROS = 100
 MOST_FORMATS = 16
@@ -50,6 +52,8 @@ def canonical(text: str, steps: Sequence[Step]) -> str | None:
     try:
         text.encode()
     except UnicodeEncodeError:  # A lone surrogate: the file was read with a wrong encoding.
+        return None
+    if len(text) > MOST_CHARACTERS:
         return None
     text = clean(text)
     for step in steps:
@@ -132,16 +136,32 @@ def _domain(name: str) -> str | None:
         return None
 
 
+_LETTER = re.compile(r"[^\W\d_]")
+_EXTENSION = re.compile(r"[^\W\d_]+[\W_]*\d+\W*$")  # The word before an extension, and its digits: "ext. 12".
+
+
 def phone(region: str, text: str) -> str | None:
     """A telephone number in E.164, without an extension: with DE, "(030) 901820" -> "+4930901820"."""
+    written = _e164(region, text)
+    if written is None or not _LETTER.search(text):
+        return written
+    # The library reads letters as the digits on the same keys of a telephone, so a word would become part of the number.
+    # The letters are those of an extension if they stand at the end and the number is the same without them.
+    bare = _EXTENSION.sub("", text)
+    return written if not _LETTER.search(bare) and _e164(region, bare) == written else None
+
+
+def _e164(region: str, text: str) -> str | None:
     import phonenumbers
 
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return None
-    # A number without its area code would be one for several people.
+    # Without its area code a number would be one for several people. What is not even possible shows faster.
     if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
+        return None
+    if not phonenumbers.is_valid_number(number):
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 

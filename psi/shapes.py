@@ -1,16 +1,17 @@
 """How keys look, as coarse statistics: what two parties tell each other when few of their records match.
 
-After an alignment or an overlap that found few matches, and if the job says `align.hints: true`, the label party and the
-feature party of that pair tell each other for each key column how many keys, in steps of 5 per cent, have which length,
-which kind of characters and which form of a date. What fewer than 20 records have is left out. From the two, each side
-works out by itself what the likely causes are. SPEC.md, section 3.5.
+After an alignment or an overlap that found few matches, and if the job says `align.hints: true`, the label party and each
+feature party tell each other for each key column how many keys, in coarse steps, have which length, which kind of
+characters and which form of a date. A step is at least 40 keys wide, so what fewer than 20 of them have is rounded away,
+and all but fewer than 20 looks like all. From the two, each side works out by itself what the likely causes are. SPEC.md,
+section 3.5.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import ClassVar
@@ -21,13 +22,13 @@ from psi.keys import KeyList
 from vsplit.protocol import DataError, Message, ProtocolError, RefusedError, Role, receive, send
 
 LOW_RATE = 0.5
-"""A match of less than this share of the smaller list is low."""
+"""A match of less than this share of the smallest list is low."""
 
 FEWEST = 20
-"""What fewer records have is not told."""
+"""What fewer keys have is not told, and does not show in the share of anything else where all other keys are alike."""
 
-STEP = 5
-"""Shares are told in steps of so many per cent."""
+STEPS = (5, 10, 20, 25, 50)
+"""Shares are told in steps of so many per cent: the first of which half is at least `FEWEST` keys of the list."""
 
 MOST_COLUMNS = 16
 
@@ -64,16 +65,17 @@ CATEGORIES = frozenset((*LENGTHS, *KINDS, *CASES, *SIGNS, ZERO, *DATES))
 
 @dataclass(frozen=True, slots=True)
 class ColumnShape:
-    """How the keys of one column look: per cent of them by category, in steps of 5; an absent category says nothing."""
+    """How the keys of one column look: per cent of them by category, in steps of `step`; an absent one says nothing."""
 
     shares: Mapping[str, int] = field(default_factory=dict)
+    step: int = STEPS[0]
 
     def share(self, category: str) -> int:
         """Per cent of the keys in `category`; 0 also where it was left out."""
         return self.shares.get(category, 0)
 
     def most(self, categories: Sequence[str]) -> str | None:
-        """The category of these that half of the keys or more are in; None: there is none."""
+        """The category of these that half of the keys or more are in, as told; None: there is none."""
         found = max(categories, key=self.share)
         return found if self.share(found) >= 50 else None
 
@@ -85,8 +87,9 @@ class KeyShapes(Message, frozen=True, kw_only=True, eq=False):
     """Both ways, and only when few records match: the shapes of the sender's key columns, in the job's order."""
 
     reveals: ClassVar[str] = (
-        "only if few records match: for each key column, in steps of 5 %, how many of the sender's keys have which length, "
-        "kind of characters and form of a date; what fewer than 20 records have is left out, and no key is told"
+        "only if few records match: for each key column, in steps of 5 % (of up to 50 % in lists under 800 keys, and "
+        "nothing under 80), how many of the sender's keys have which length, kind of characters and form of a date; what "
+        "fewer than 20 keys have is rounded away, and no key is told"
     )
 
     columns: tuple[dict[str, int], ...]
@@ -98,46 +101,59 @@ class KeyShapes(Message, frozen=True, kw_only=True, eq=False):
         for shares in self.columns:
             if not shares.keys() <= CATEGORIES:
                 raise ValueError("a category of keys is one of a fixed list")
-            if any(not STEP <= share <= 100 or share % STEP for share in shares.values()):
-                raise ValueError(f"a share of keys is {STEP} to 100 per cent, in steps of {STEP}")
+            if any(not 0 < share <= 100 or share % STEPS[0] for share in shares.values()):
+                raise ValueError(f"a share of keys is {STEPS[0]} to 100 per cent, in steps of {STEPS[0]} or more")
+
+
+def step_for(records: int) -> int | None:
+    """The step, in per cent, in which a list of so many keys tells its shares; None: it is too short to tell any."""
+    looked_at = min(records, _SAMPLE)
+    return next((step for step in STEPS if step * looked_at >= 2 * 100 * FEWEST), None)
 
 
 def key_shapes(keys: KeyList, columns: int) -> Shapes:
     """The shapes of the `columns` texts that each of `keys` (of `psi.read_keys`) is made of, after normalising."""
     counts: list[Counter[str]] = [Counter() for _ in range(columns)]
+    step = step_for(len(keys))
+    if step is None:
+        return tuple(ColumnShape() for _ in counts)
     places = np.unique(np.linspace(0, max(len(keys) - 1, 0), min(len(keys), _SAMPLE), dtype=np.int64))
     for place in places.tolist():
         for count, text in zip(counts, _texts(keys[place]), strict=True):
             count.update(_categories(text))
-    return tuple(ColumnShape(_rounded(count, len(places))) for count in counts)
+    return tuple(ColumnShape(_rounded(count, len(places), step), step) for count in counts)
 
 
-def is_low(matched: int, own_records: int, peer_records: int) -> bool:
-    """Whether a match is so small that parties compare the shapes of their keys. Both sides find the same."""
-    return matched < LOW_RATE * min(own_records, peer_records)
+def is_low(matched: int, records: Collection[int]) -> bool:
+    """Whether a match is so small that parties compare the shapes of their keys; `records` are the sizes of all lists.
+
+    All parties know all sizes and how many records all of them hold, so all find the same.
+    """
+    return matched < LOW_RATE * min(records)
 
 
-def exchange_shapes_label(feature_parties: Sequence[str], shapes: Shapes) -> Role[dict[str, Shapes]]:
-    """Exchange shapes with these feature parties, those with which the match is low; returns theirs, by name.
+def exchange_shapes_label(feature_parties: Mapping[str, int], shapes: Shapes) -> Role[dict[str, Shapes]]:
+    """Exchange shapes with the feature parties, since the match is low; returns theirs, by name.
 
-    Learns: how the keys of each of them look, in steps of 5 per cent. Reveals: the same of its own keys.
-    Assumes: the job says `align.hints: true`; the other side follows the protocol. Raises ProtocolError.
+    `feature_parties` has the size of the list of each. Learns: how the keys of each of them look, in the step that
+    follows from that size. Reveals: the same of its own keys. Assumes: the job says `align.hints: true`; the other side
+    follows the protocol. Raises ProtocolError.
     """
     found = {}
-    for party in feature_parties:
-        found[party] = yield from _receive(party, len(shapes))
+    for party, records in feature_parties.items():
+        found[party] = yield from _receive(party, records, len(shapes))
         yield from _send(party, shapes)
     return found
 
 
-def exchange_shapes_feature(label_party: str, shapes: Shapes) -> Role[Shapes]:
-    """Exchange shapes with the label party, since the match is low; returns those of the label party.
+def exchange_shapes_feature(label_party: str, records: int, shapes: Shapes) -> Role[Shapes]:
+    """Exchange shapes with the label party, whose list has `records` keys, since the match is low; returns its shapes.
 
-    Learns: how the label party's keys look, in steps of 5 per cent. Reveals: the same of its own keys.
+    Learns: how the label party's keys look, in the step that follows from `records`. Reveals: the same of its own keys.
     Assumes: as `exchange_shapes_label`. Raises ProtocolError.
     """
     yield from _send(label_party, shapes)
-    return (yield from _receive(label_party, len(shapes)))
+    return (yield from _receive(label_party, records, len(shapes)))
 
 
 def check_match(matched: int, min_records: int, others: str, causes: Sequence[str] = ()) -> None:
@@ -225,8 +241,9 @@ def _is_day(year: str, month: str, day: str) -> bool:
     return True
 
 
-def _rounded(counts: Mapping[str, int], total: int) -> dict[str, int]:
-    shares = {name: STEP * round(100 * count / total / STEP) for name, count in counts.items() if count >= FEWEST}
+def _rounded(counts: Mapping[str, int], total: int, step: int) -> dict[str, int]:
+    """The nearest step to each share, without those of 0. Half a step is `FEWEST` keys or more, and goes up."""
+    shares = {name: step * ((200 * count + step * total) // (2 * step * total)) for name, count in counts.items()}
     return {name: share for name, share in sorted(shares.items()) if share}
 
 
@@ -234,7 +251,7 @@ def _send(to: str, shapes: Shapes) -> Role[None]:
     yield from send(to, KeyShapes(columns=tuple(dict(shape.shares) for shape in shapes)))
 
 
-def _receive(sender: str, columns: int) -> Role[Shapes]:
+def _receive(sender: str, records: int, columns: int) -> Role[Shapes]:
     theirs = (yield from receive(sender, KeyShapes, _LIMIT)).columns
     if len(theirs) != columns:
         raise ProtocolError(
@@ -242,4 +259,12 @@ def _receive(sender: str, columns: int) -> Role[Shapes]:
             f"{sender} sent the shapes of {len(theirs)} key columns where the job has {columns}; its program is another "
             "version or does not follow the protocol, so ask that side.",
         )
-    return tuple(ColumnShape(shares) for shares in theirs)
+    step = step_for(records)
+    if any(step is None or share % step for shares in theirs for share in shares.values()):
+        allowed = "no shares at all" if step is None else f"shares in steps of {step} per cent"
+        raise ProtocolError(
+            sender,
+            f"{sender} sent shapes of its keys where a list of {records:,} keys tells {allowed}; its program is another "
+            "version or does not follow the protocol, so ask that side.",
+        )
+    return tuple(ColumnShape(shares, step or STEPS[0]) for shares in theirs)

@@ -128,6 +128,10 @@ def _key_quality(home: Home) -> Table:
         ]
         cells = (column.name, f"{column.missing:,}", f"{column.malformed:,}", ", ".join(steps))
         table.add_row(*(Text(cell) for cell in cells))
+    merged = home.keys.report.merged_keys
+    if merged:
+        table.caption = f"Keys on several rows that are one key only through these normalisers: {merged:,}."
+        table.caption_justify = "left"
     return table
 
 

@@ -100,8 +100,8 @@ class ReportContent:
     """All that a report shows. `started` and `ended` are ISO 8601 times, both with an offset or both without.
 
     `test` and `validation` are None at a feature party. `versions` are names and versions of software, `caveats`
-    further plain sentences on what is not protected in this job. `key_columns` say how good the keys are, `hints` why so
-    few records may have matched.
+    further plain sentences on what is not protected in this job. `key_columns` say how good the keys are, `merged_keys`
+    how many keys only the normalisers made one of several, `hints` why so few records may have matched.
     """
 
     job: str
@@ -120,4 +120,5 @@ class ReportContent:
     validation: Judgement | None = None
     caveats: Sequence[str] = ()
     key_columns: Sequence[ColumnReport] = ()
+    merged_keys: int = 0
     hints: Sequence[str] = ()

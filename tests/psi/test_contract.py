@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from psi import CONTRACT, ColumnReport, StepReport, read_keys, read_steps
 from psi.contract import _STRETCH
-from psi.normalise import canonical
+from psi.normalise import MOST_CHARACTERS, canonical
 from vsplit.protocol import DataError
 
 
@@ -185,7 +185,7 @@ words = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 @given(st.tuples(words, words), st.tuples(words, words))
 def test_joining_is_injective(first, second):
     """Two rows get one key exactly if each of their columns has the same canonical text."""
-    frame = [text(a, b, "x") for a, b in zip(first, second, strict=True)]
+    frame = [text(a, b, "longer than these") for a, b in zip(first, second, strict=True)]
     report = read_keys([*frame], repeated="many_to_one").report
     canonical = [tuple(key_of(value) for value in row) for row in (first, second)]
     complete = [row for row in canonical if all(row)]
@@ -329,6 +329,25 @@ def test_a_time_of_day_is_no_date():
     assert counts(read_keys([column], normalise=[read_steps([{"date": ["%Y-%m-%d"]}])]).report)["malformed"] == 1
 
 
+@pytest.mark.parametrize("dtype", ["datetime64[ns]", "datetime64[us]", object, "timestamp[ns][pyarrow]"])
+def test_a_moment_after_midnight_is_no_date(dtype):
+    after = pd.Timestamp("1980-09-03") + pd.Timedelta(1 if dtype != "datetime64[us]" else 1000, "ns")
+    column = pd.Series([after, pd.Timestamp("1980-09-04")], dtype=dtype)
+    found = read_keys([column], normalise=[read_steps([{"date": ["%Y-%m-%d"]}])])
+    assert list(found.keys) == [part("1980-09-04")]
+    assert counts(found.report) == {"rows": 2, "malformed": 1, "usable": 1}
+
+
+@pytest.mark.parametrize("dtype", [object, "str", pd.ArrowDtype(pa.string())])
+def test_text_that_is_too_long_is_malformed(dtype):
+    most = "\u00e4" * MOST_CHARACTERS
+    column = pd.Series([most, most + "b", "b" * len(most), "b" * (len(most) + 1), "x", None], dtype=dtype)
+    found = read_keys([column], normalise=[read_steps(["no_spaces"])])
+    assert list(found.keys) == [part(most), part("b" * len(most)), part("x")]
+    assert counts(found.report) == {"rows": 6, "missing": 1, "malformed": 2, "usable": 3}
+    assert found.report.columns[0].malformed == 2
+
+
 def test_bytes_that_are_no_utf_8_are_malformed():
     broken = pa.Array.from_buffers(
         pa.string(), 2, [None, pa.py_buffer(np.array([0, 1, 3], np.int32)), pa.py_buffer(b"a\xff\xfe")]
@@ -345,6 +364,72 @@ def test_many_rows_are_read_in_stretches():
     assert keys.rows[:2].tolist() == [0, rows - 1]
     assert keys.keys[rows - 2] == part(f"K{rows - 2:06d}")
     assert (np.diff(keys.rows[2:]) == 1).all()
+
+
+# --- keys that the normalisers made one of several --------------------------------------------------------------------
+
+
+def merged(*columns, steps, policy="many_to_one"):
+    return read_keys(columns, normalise=[read_steps(one) for one in steps], repeated=policy).report.merged_keys
+
+
+def test_keys_that_steps_made_one_are_counted():
+    column = text("a", "A ", "b", " b", "c", "C", "c", "d", None, "")
+    # The white space around b is not the work of a step; a and c are.
+    for policy in ("first", "last", "many_to_one"):
+        assert merged(column, steps=[["lower"]], policy=policy) == 2
+    assert merged(column, steps=[[]]) == merged(column, steps=[["nfkc", "trim"]]) == 0
+    assert merged(text("a", "a", "b"), steps=[["lower"]]) == 0
+    with pytest.raises(
+        DataError, match=r"3 key\(s\) occur more than once, on 7 rows in all \(2 of these keys are one only"
+    ):
+        merged(column, steps=[["lower"]], policy="error")
+    with pytest.raises(DataError, match=r"on 2 rows in all, and only one"):
+        merged(text("a", "a", "b"), steps=[["lower"]], policy="error")
+
+
+def test_any_column_can_be_what_differed():
+    first, second = text("1", "1", "2", "2"), text("x", "X", "y", "y", name="second")
+    assert merged(first, second, steps=[[], ["lower"]]) == 1
+    assert merged(first, second, steps=[["leading_zeros"], ["lower"]]) == 1
+
+
+def test_a_real_date_is_the_text_of_its_day():
+    day = datetime.date(1980, 9, 3)
+    date = [["no_spaces", {"date": ["%d.%m.%Y", "%Y-%m-%d"]}]]
+    assert merged(text(day, "3.9.1980"), steps=date) == 1
+    assert merged(text(day, "1980-09-03", pd.Timestamp(day)), steps=date) == 0
+
+
+def test_numbers_that_steps_made_one_are_counted():
+    assert merged(pd.Series([1.0, 10.0, None, 1.0]), steps=[[{"pad_zeros": 3}]]) == 0
+    assert merged(text(1, "001", "2"), steps=[[{"pad_zeros": 3}]]) == 1
+
+
+def test_neighbours_in_two_stretches_are_compared():
+    # Each key stands on as many rows as a stretch has, and only the first row of the second key differs from the rest.
+    plain = ["a"] * _STRETCH + ["B"] + ["b"] * (_STRETCH - 1) + ["c"]
+    assert merged(pd.Series(plain, name="id"), steps=[["lower"]]) == 1
+    # The last row of a stretch is one, and the first row of the next is the other.
+    plain = ["x"] + ["a"] * (_STRETCH - 1) + ["A"]
+    assert merged(pd.Series(["a"] * _STRETCH + ["A"], name="id"), steps=[["lower"]]) == 1
+    assert merged(pd.Series(plain, name="id"), steps=[["lower"]]) == 1
+
+
+spellings = st.sampled_from(["a", "A", "\uff21", " a", "b", "B", "c", "", None])
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(spellings, spellings), min_size=2, max_size=30))
+def test_merged_keys_agree_with_the_plain_definition(rows):
+    groups = {}
+    for row in rows:
+        before = tuple(canonical(value or "", ()) for value in row)
+        if all(before):
+            groups.setdefault((before[0].lower(), before[1]), set()).add(before)
+    if groups:
+        first, second = (text(*column) for column in zip(*rows, strict=True))
+        assert merged(first, second, steps=[["lower"], []]) == sum(len(one) > 1 for one in groups.values())
 
 
 @settings(deadline=None, max_examples=100)

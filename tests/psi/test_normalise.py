@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psi import CONTRACT, contract_version, read_step, read_steps
-from psi.normalise import ALWAYS, MOST_ZEROS, canonical, clean
+from psi.normalise import ALWAYS, MOST_CHARACTERS, MOST_ZEROS, canonical, clean
 
 GERMAN = {"date": ["%d.%m.%Y", "%Y-%m-%d"]}
 
@@ -55,6 +55,11 @@ def run(written, text):
         ({"phone": "DE"}, "(030) 90 18 20", "+4930901820"),
         ({"phone": "DE"}, "0049 30 901820", "+4930901820"),
         ({"phone": "DE"}, "+44 20 7946 0018", "+442079460018"),
+        ({"phone": "DE"}, "030 901820 ext. 12", "+4930901820"),
+        ({"phone": "DE"}, "030 901820;ext=12", "+4930901820"),
+        ({"phone": "DE"}, "030901820x12", "+4930901820"),
+        ({"phone": "DE"}, "030 901820 #12", "+4930901820"),
+        ({"phone": "DE"}, "030 901820 \u0434\u043e\u0431. 5", "+4930901820"),
         (["no_punctuation", "no_spaces", "leading_zeros", {"pad_zeros": 5}], "00-0 17", "00017"),
         (["lower", "no_accents", "no_punctuation", "no_spaces"], "O’Neill-García", "oneillgarcia"),
     ],
@@ -85,6 +90,19 @@ def test_what_a_normaliser_makes_of_a_text(written, text, canonical_text):
         ({"phone": "DE"}, "7"),
         ({"phone": "US"}, "555-0142"),
         ({"phone": "DE"}, "+4930901820123456789"),
+        ({"phone": "DE"}, "901820"),
+        ({"phone": "DE"}, "12345"),
+        ({"phone": "DE"}, "030 901820 Mutter"),
+        ({"phone": "DE"}, "Mutter 030 901820"),
+        ({"phone": "DE"}, "030901820ext"),
+        ({"phone": "DE"}, "030 901820 Mutter ext. 12"),
+        ({"phone": "DE"}, "030 901820 Mutter#12"),
+        ({"phone": "DE"}, "0800 FLOWERS"),
+        ({"phone": "DE"}, "tel:+4930901820"),
+        ([], "a" * (MOST_CHARACTERS + 1)),
+        ([], " " * MOST_CHARACTERS + "a"),
+        # Bringing these to NFKC would take minutes.
+        ("lower", "a" + "\u0316\u0301" * 500_000),
         ([], "lone \ud800"),
         ("no_punctuation", "lone \ud800"),
     ],
@@ -105,6 +123,10 @@ def test_what_is_malformed(written, text):
 )
 def test_what_is_empty_after_a_step_is_missing_and_is_not_filled_again(written, text):
     assert run(written, text) == ""
+
+
+def test_text_of_the_most_characters_is_a_key():
+    assert run("lower", "\u00c4" * MOST_CHARACTERS) == "\u00e4" * MOST_CHARACTERS
 
 
 PLAIN = [

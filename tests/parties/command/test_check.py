@@ -93,9 +93,19 @@ def test_check_counts_rows_and_names_the_positive_label(world) -> None:
     )
     assert "Keys on several rows: 1, on 3 rows in all; the job says align.repeated: last." in words
     assert "person 1 0 nfkc 0, trim 3, lower 194, pad_zeros 8 194" in words
+    assert "only through these normalisers" not in words
     assert "KEY0" not in words
     assert "Label outcome: sick counts as positive, healthy as negative." in words
     assert "2 feature columns: age, sex." in words
+
+
+def test_check_counts_the_keys_that_normalisers_made_one(world) -> None:
+    clinic = world.tables["clinic"]
+    clinic.loc[20:21, "person"] = ["KEY0999", "key0999"]
+    world.job["align"] |= {"repeated": "last", "normalise": {"person": ["lower"]}}
+    words = " ".join(check(world.write(), "clinic").output.split())
+    assert "Keys on several rows that are one key only through these normalisers: 1." in words
+    assert "0999" not in words
 
 
 def test_check_finds_what_would_go_wrong(world) -> None:

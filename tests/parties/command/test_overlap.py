@@ -90,6 +90,32 @@ def test_three_parties_learn_how_many_all_share(three) -> None:
     }
 
 
+@pytest.mark.parametrize("kept", [60, 20])
+def test_a_match_is_low_by_the_shortest_of_all_lists(three, kept) -> None:
+    """The gym has 60 records that all share, so the match is as good as it can be, however long the others' lists are."""
+    gym = three.tables["gym"]
+    gym = gym[gym.person.isin(three.common())][:60].reset_index(drop=True)
+    gym.loc[kept:, "person"] = gym.person[kept:].str.lower()
+    three.tables["gym"] = gym
+    for settings in three.files.values():
+        settings["accept"] = {"min_list": 50, "min_records": 1}
+    ends = well(overlap_of(three))
+    assert {end.found.matched for end in ends.values()} == {kept}
+    low = kept < 30
+    for name, end in ends.items():
+        peers = ["lab", "gym"] if name == "clinic" else ["clinic"]
+        told = sorted(
+            peer for direction, peer, kind in end.traffic.counts if (direction, kind) == ("sent", "KeyShapes")
+        )
+        assert told == (sorted(peers) if low else [])
+        assert bool(end.causes) is low
+    if low:
+        assert (
+            "The list of this party or that of gym is too short to compare how their keys look."
+            in ends["clinic"].causes
+        )
+
+
 def test_check_says_which_messages_an_overlap_sends(three) -> None:
     for name, counted in well(overlap_of(three)).items():
         sent = {kind for direction, _, kind in counted.traffic.counts if direction == "sent"}

@@ -146,6 +146,7 @@ def content(task: Task = "binary", *, test: Judgement | None = None, name: str =
                 steps=(StepReport("trim", 1234, 0), StepReport("date %d.%m.%Y", 6665, 3)),
             )
         ],
+        merged_keys=1204,
         hints=[f"{name}_id is mostly in capitals here."],
     )
 
@@ -250,6 +251,7 @@ def test_every_part_of_the_label_party_s_report_is_there(pages: dict[str, str]) 
         "Left out: without a label",
         "The key columns of clinic, in values",
         "clinic_id 12 3 trim: 1,234, date %d.%m.%Y: 6,665 (3 malformed)",
+        "Keys on several rows that are one key only through the normalisers 1,204",
         "Why so few may have matched",
         "clinic_id is mostly in capitals here.",
         "5,213",
