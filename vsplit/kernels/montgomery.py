@@ -6,10 +6,12 @@ Both give the same numbers. `Modulus` does single steps, `FixedBase` powers of o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import gmpy2
-import numpy as np
+
+from vsplit.protocol import Bytes
 
 if TYPE_CHECKING:
     from vsplit.kernels.residues import Residues
@@ -17,11 +19,11 @@ if TYPE_CHECKING:
 _LONGEST = 12_000
 """Bits of the longest modulus that the kernels take: beyond, a column of products could exceed its word."""
 
-_BASE_WINDOW = 8
+_ENTRIES = 256  # of a fixed base's table for each byte of an exponent
 
 
 class Modulus:
-    """Arithmetic modulo n, odd and above 2^512. Raises ValueError for another n."""
+    """Arithmetic modulo n, odd and above 2^512. Raises ValueError for another n. It is pickled as n."""
 
     def __init__(self, n: int) -> None:
         if n % 2 == 0 or n < 2**512:
@@ -45,44 +47,68 @@ class Modulus:
         power = self.residues.power(self.residues.enter(bases), exponent)
         return self.residues.leave(power, len(bases))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return modulus, (self.n,)
+
 
 class FixedBase:
-    """Powers of `base`, from 1 to n - 1, with exponents of up to `bits` bits, by a table of its powers.
+    """Powers of one `base`, from 1 to n - 1, with exponents of `exponent_bytes` bytes, by a table of its powers.
 
-    Making the table takes about 2^8 / 8 products for each bit. Choosing from it takes addresses that depend on the
-    exponent, which somebody on the same machine could observe through the caches; SPEC.md, section 6.
+    Making the table takes about 2^8 products for each byte. Choosing from it takes addresses that depend on the
+    exponent, which somebody on the same machine could observe through the caches; SPEC.md, section 6. It is pickled
+    as what it was made from.
     """
 
-    def __init__(self, modulus: Modulus, base: int, bits: int) -> None:
-        self._modulus = modulus
-        self._windows = -(-bits // _BASE_WINDOW)
-        starts, n = [gmpy2.mpz(base)], modulus.n
-        for _ in range(self._windows - 1):
-            starts.append(gmpy2.powmod(starts[-1], 2**_BASE_WINDOW, n))
-        if modulus.residues is not None:
-            self._rows = modulus.residues.table([int(one) for one in starts], 2**_BASE_WINDOW)
+    def __init__(self, n: int, base: int, exponent_bytes: int) -> None:
+        if not 0 < base < n or exponent_bytes < 1:
+            raise ValueError("a fixed base lies between 0 and its modulus, and its exponents have a byte at least")
+        self.base, self.exponent_bytes = base, exponent_bytes
+        self._modulus = modulus(n)
+        starts = [gmpy2.mpz(base)]
+        for _ in range(exponent_bytes - 1):
+            starts.append(gmpy2.powmod(starts[-1], _ENTRIES, n))
+        if self._modulus.residues is not None:
+            self._rows = self._modulus.residues.table([int(one) for one in starts], _ENTRIES)
         else:
             self._powers = [_powers(one, n) for one in starts]
 
-    def powers(self, exponents: Sequence[int]) -> list[int]:
-        """base^exponent modulo n for each. Raises OverflowError for an exponent that is negative or too long."""
-        raw = b"".join(one.to_bytes(self._windows, "little") for one in exponents)
-        digits = np.frombuffer(raw, dtype=np.uint8).reshape(len(exponents), self._windows)
+    def powers(self, exponents: Bytes) -> list[int]:
+        """base^e modulo n for each row e of `exponents`, uint8 [count, exponent_bytes], least significant byte first."""
+        if exponents.ndim != 2 or exponents.shape[1] != self.exponent_bytes:
+            raise ValueError(f"exponents have shape {exponents.shape}, not [count, {self.exponent_bytes}]")
         residues = self._modulus.residues
         if residues is not None and len(exponents):
-            return residues.leave(residues.product_of_chosen(self._rows, digits), len(exponents))
+            return residues.leave(residues.product_of_chosen(self._rows, exponents), len(exponents))
         out = []
-        for row in digits.tolist():
+        for row in exponents.tolist():
             product = gmpy2.mpz(1)
             for powers, digit in zip(self._powers, row, strict=True):
                 product = product * powers[digit] % self._modulus.n
             out.append(int(product))
         return out
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return fixed_base, (self._modulus.n, self.base, self.exponent_bytes)
+
+    def __repr__(self) -> str:
+        return f"<FixedBase modulo {self._modulus.n.bit_length()} bits, exponents of {self.exponent_bytes} bytes>"
+
+
+@lru_cache(maxsize=8)
+def modulus(n: int) -> Modulus:
+    """`Modulus(n)`, made once in each process."""
+    return Modulus(n)
+
+
+@lru_cache(maxsize=2)
+def fixed_base(n: int, base: int, exponent_bytes: int) -> FixedBase:
+    """`FixedBase(n, base, exponent_bytes)`, made once in each process; one takes some tens of megabytes."""
+    return FixedBase(n, base, exponent_bytes)
+
 
 def _powers(base: gmpy2.mpz, n: int) -> list[gmpy2.mpz]:
     powers = [gmpy2.mpz(1)]
-    for _ in range(2**_BASE_WINDOW - 1):
+    for _ in range(_ENTRIES - 1):
         powers.append(powers[-1] * base % n)
     return powers
 

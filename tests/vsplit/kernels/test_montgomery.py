@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
 import secrets
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -102,16 +104,28 @@ def test_powers_of_crafted_numbers(modulus):
         assert modulus(n).power(bases, exponent) == [pow(base, exponent, n) for base in bases]
 
 
-def test_powers_of_a_fixed_base(modulus):
+def test_powers_of_a_fixed_base(modulus, monkeypatch):
     n = odd(BITS)
+    monkeypatch.setattr(montgomery, "modulus", modulus)
     base = secrets.randbelow(n - 1) + 1
-    fixed = FixedBase(modulus(n), base, 100)
-    exponents = [0, 1, 255, 256, 2**100 - 1, 2**99, *(secrets.randbits(100) for _ in range(20))]
-    assert fixed.powers(exponents) == [pow(base, exponent, n) for exponent in exponents]
-    assert fixed.powers([]) == []
-    for wrong in (-1, 2**200):
-        with pytest.raises(OverflowError):
-            fixed.powers([wrong])
+    fixed = FixedBase(n, base, 13)
+    exponents = [0, 1, 255, 256, 2**104 - 1, 2**99, *(secrets.randbits(104) for _ in range(20))]
+    rows = np.array([list(one.to_bytes(13, "little")) for one in exponents], dtype=np.uint8)
+    assert fixed.powers(rows) == [pow(base, exponent, n) for exponent in exponents]
+    assert fixed.powers(rows[:0]) == []
+    with pytest.raises(ValueError, match="exponents have shape"):
+        fixed.powers(rows[:, :12])
+    for wrong in (0, n):
+        with pytest.raises(ValueError, match="between 0 and its modulus"):
+            FixedBase(n, wrong, 13)
+
+
+def test_tables_and_moduli_are_pickled_as_what_they_were_made_from():
+    n = odd(BITS)
+    assert pickle.loads(pickle.dumps(montgomery.modulus(n))) is montgomery.modulus(n)
+    table = montgomery.fixed_base(n, 3, 2)
+    assert pickle.loads(pickle.dumps(table)) is table
+    assert str(n) not in repr(table)
 
 
 def test_empty_lists(modulus):
