@@ -44,7 +44,7 @@ def test_every_key_is_covered_once() -> None:
     assert {len(digest) for digest in found.values()} == {DIGEST_BYTES}
     assert list(found)[:5] == ["job", "task", "address", "parties", "parties.clinic.role"]
     assert {"align.key", "align.contract", "split.by", "model.top.hidden", "train.early_stopping"} <= set(found)
-    assert len(found) == 4 + 3 * 2 + 5 + 5 + 4 + 9
+    assert len(found) == 4 + 3 * 2 + 5 + 5 + 3 + 9
     assert first_difference(found, digests()) is None
 
 
@@ -115,21 +115,3 @@ def test_what_parties_compare_hangs_on_what_they_meet_for() -> None:
     assert all(run[key] == overlap[key] for key in overlap if key != COMMAND)
     assert first_difference(run, overlap) == COMMAND
     assert [purpose_in(run), purpose_in(overlap), purpose_in({}), purpose_in({COMMAND: b""})] == [*PURPOSES, None, None]
-
-
-def test_defaults_of_a_secure_sum_count_as_if_they_were_written() -> None:
-    third = {"role": "feature", "identity": "auto"}
-    parties = {**JOB["parties"], "third": third}
-    found = []
-    for settings in (
-        None,
-        {},
-        {"range": 8.0},
-        {"range": 8.0, "bits": 16, "key_bits": 3072, "noise": "short"},
-        {"bits": 17},
-    ):
-        model = {**JOB["model"], "aggregate": "paillier_sum"} | ({} if settings is None else {"secure_sum": settings})
-        job = Job.model_validate({**JOB, "parties": parties, "model": model})
-        found.append(key_digests(job, 1))
-    assert found[0] == found[1] == found[2] == found[3]
-    assert first_difference(found[0], found[4]) == "model.secure_sum.bits"
