@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,11 @@ from vsplit.learn.batches import Split, split_by_date, split_by_seed
 from vsplit.learn.feature import FeatureState, feature_role, receive_split
 from vsplit.learn.label import LabelSide, LabelState, Predictions, label_role, send_split
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, imported, tabular
-from vsplit.learn.plan import Plan
+from vsplit.learn.plan import Plan, SecureSum
 from vsplit.learn.training import Target, build_optimizer, make_target
+from vsplit.learn.ways import giving_for, taking_for
 from vsplit.protocol import ConfigError, DataError, VsplitError
+from vsplit.sealing import Seal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +62,7 @@ def plan_of(job: Job, label_party_contributes: bool) -> Plan:
             name for name, member in job.parties.items() if member.role == "feature" or label_party_contributes
         ),
         aggregate=model.aggregate,
+        secure_sum=None if model.secure_sum is None else SecureSum(**model.secure_sum.model_dump()),
         width=model.embedding,
         top_hidden=tuple(model.top.hidden),
         epochs=train.epochs,
@@ -96,8 +100,10 @@ def check_model(home: Home) -> None:
         _bottom(home, _shape(home, prepared, read))
 
 
-def train_feature(home: Home, shared: Shared, seed: int | bytes, run: Run) -> Trained:
-    """A feature party's training on the shared rows of its table."""
+def train_feature(
+    home: Home, shared: Shared, seed: int | bytes, run: Run, seals: Mapping[str, Seal] | None = None
+) -> Trained:
+    """A feature party's training on the shared rows of its table; a secure sum needs `seals` to the other feature parties."""
     job, settings = home.party.job, home.party.settings
     runtime.configure(settings.threads, settings.device)
     plan = plan_of(job, label_party_contributes=False)
@@ -115,7 +121,10 @@ def train_feature(home: Home, shared: Shared, seed: int | bytes, run: Run) -> Tr
     runtime.seed(seed)
     bottom = _bottom(home, inputs.shape)
     state = FeatureState(bottom, build_optimizer(plan, bottom.parameters()))
-    run(feature_role(job.label_party, state, inputs.store, split, plan))
+    giving = giving_for(
+        plan, home.party.name, job.label_party, job.feature_parties, seals=seals or {}, random_bytes=os.urandom
+    )
+    run(feature_role(job.label_party, state, inputs.store, split, plan, giving))
     return Trained(plan, split, shared, inputs, state)
 
 
@@ -133,7 +142,8 @@ def train_label(home: Home, shared: Shared, seed: int | bytes, run: Run) -> Trai
     runtime.seed(seed)
     state = _label_state(home, inputs, plan, target)
     side = LabelSide(home.party.name, inputs.store if inputs else None, target, settings.device)
-    joint: Predictions = run(label_role(job.feature_parties, state, side, split, plan))
+    taking = taking_for(plan, home.party.name, job.feature_parties, random_bytes=os.urandom)
+    joint: Predictions = run(label_role(job.feature_parties, state, side, split, plan, taking))
     return Trained(plan, split, shared, inputs, state, target, joint)
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from parties.config.job import Job
 from parties.driver import Traffic
 from parties.events import Finished
 from parties.folder import FINISHED, RunFolder
@@ -34,7 +35,11 @@ from psi.messages import (
 from psi.multiplicity import RowCounts
 from vsplit import __version__
 from vsplit.learn import runtime
+from vsplit.learn.attempt import AttemptNonce, AttemptNonces
+from vsplit.learn.chain import EncryptedSum, PaillierKey
+from vsplit.learn.feature import FeatureState
 from vsplit.learn.label import LabelState, Predictions
+from vsplit.learn.masked import MaskedEmbedding
 from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
 from vsplit.protocol import Message, VsplitError
 from vsplit.sealing import FreshKeys, KeyProofs, Sealed
@@ -57,7 +62,12 @@ KINDS: tuple[type[Message], ...] = (
     KeyShapes,
     RowCounts,
     Parts,
+    AttemptNonce,
+    AttemptNonces,
+    PaillierKey,
     Embedding,
+    MaskedEmbedding,
+    EncryptedSum,
     Gradient,
     Verdict,
 )
@@ -188,7 +198,7 @@ def _content(
         merged_keys=home.keys.report.merged_keys,
         hints=run.hints,
         columns=_columns(home, trained),
-        training=_training(trained, run),
+        training=_training(job, trained, run),
         traffic=_crossings(run.traffic),
         versions={
             "vsplit": __version__,
@@ -232,7 +242,7 @@ def _columns(home: Home, trained: Trained) -> shown.Columns:
     )
 
 
-def _training(trained: Trained, run: Run) -> shown.Training:
+def _training(job: Job, trained: Trained, run: Run) -> shown.Training:
     progress = trained.state.progress
     history = trained.state.history if isinstance(trained.state, LabelState) else []
     epochs = [
@@ -250,7 +260,22 @@ def _training(trained: Trained, run: Run) -> shown.Training:
         else "all epochs of the job were done"
     )
     kept = len(epochs) if progress.kept_epoch is None else progress.kept_epoch + 1
-    return shown.Training(epochs=epochs, kept=kept, stopped=stopped)
+    return shown.Training(epochs=epochs, kept=kept, stopped=stopped, secure_sum=_secure_sum(job, trained))
+
+
+def _secure_sum(job: Job, trained: Trained) -> shown.SecureSum | None:
+    settings, parties, state = job.model.secure_sum, job.feature_parties, trained.state
+    if settings is None:
+        return None
+    if settings.key_bits is None:
+        how, helpers = "under masks that cancel in the sum", "all other feature parties"
+    else:
+        how = f"encrypted, with a Paillier key of {settings.key_bits:,} bits"
+        helpers = "the feature parties next to it in the job's order"
+    given, clipped = (state.given, state.clipped) if isinstance(state, FeatureState) else (None, None)
+    return shown.SecureSum(
+        how=how, parties=parties, with_help_of=helpers, range=settings.range, given=given, clipped=clipped
+    )
 
 
 def _crossings(traffic: Traffic) -> list[shown.Crossing]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from parties import leave
 from parties.aligning import align, limits_of
@@ -19,7 +18,7 @@ from parties.folder import RunFolder, check_output
 from parties.hints import find_causes
 from parties.home import Home, read_home
 from parties.identity import PrivateIdentity
-from parties.learning import check_model, private_seed, train_alone, train_feature, train_label
+from parties.learning import Trained, check_model, private_seed, train_alone, train_feature, train_label
 from parties.meeting import connect, join, stop_word
 from parties.network.memory import MemoryNetwork
 from parties.network.tls import TlsTransport
@@ -64,6 +63,7 @@ def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
     life = Life(party, identity, show, order_secret())
     show(Step(READING))
     check_output(party)
+    engine.check_demand()
     folder = RunFolder(party.output)
     folder.hold_configs(party)
     home = read_home(party)
@@ -94,7 +94,7 @@ def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
 
 def _with_the_others(
     life: Life, home: Home, folder: RunFolder, seed: int | bytes, transport: TlsTransport, pool: Pool
-) -> tuple[Alignment, Any]:
+) -> tuple[Alignment, Trained]:
     def run(role: Role[R]) -> R:
         return drive(role, transport, pool, traffic=life.traffic, note=life.note)
 
@@ -103,26 +103,27 @@ def _with_the_others(
         life.training_began = time.monotonic()
         return run(role)
 
-    aligned = _aligned(life, home, folder, transport.session, run)
-    life.hints = find_causes(life.party, home.keys.keys, aligned, run)
-    check_match(aligned.matched, life.party.settings.accept.min_records or 1, _others(life), life.hints)
-    check_agreed(aligned)
+    seals = join(life.party, life.identity, "run", transport.session, run)
+    if life.party.role == "label":
+        folder.hold("order.secret", life.order_secret)
+    aligned = align(home, seals, life.order_secret, run)
+    life.hints = find_causes(life.party, home.keys.keys, home.keys.report, aligned, run)
+    try:
+        check_match(aligned.matched, life.party.settings.accept.min_records or 1, _others(life), life.hints)
+        check_agreed(aligned)
+    except VsplitError:
+        # All parties find the same here, each by itself. So they take leave, and none is told that another one stopped.
+        transport.finish()
+        raise
     life.show(Step("preparing the shared records", text=f"{aligned.matched:,} in common"))
-    train: Callable[..., Any] = train_feature if life.party.role == "feature" else train_label
     shared = share_rows(home, aligned, life.order_secret, run)
-    return aligned, train(home, shared, seed, run_training)
+    if life.party.role == "feature":
+        return aligned, train_feature(home, shared, seed, run_training, seals)
+    return aligned, train_label(home, shared, seed, run_training)
 
 
 def _others(life: Life) -> str:
     return " and ".join(name for name in life.job.parties if name != life.party.name)
-
-
-def _aligned(life: Life, home: Home, folder: RunFolder, session: bytes, run: Callable[[Role[Any]], Any]) -> Alignment:
-    """Greet the others, and find out which rows are the same records."""
-    seals = join(life.party, life.identity, "run", session, run)
-    if life.party.role == "label":
-        folder.hold("order.secret", life.order_secret)
-    return align(home, seals, life.order_secret, run)
 
 
 def order_secret() -> bytes:

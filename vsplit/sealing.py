@@ -3,7 +3,8 @@
 SPEC.md, section "Sealed hops", has the protocol and its argument. First every two feature parties agree on keys that live
 for one session: fresh X25519 keys, signed by the parties' Ed25519 identities together with all that the session is about.
 Then each message is a ChaCha20-Poly1305 box, bound to its place in the session. `meet` and `introduce` are the two sides
-of the agreement, as roles; `Seal` is one party's end of the way to one other; `pass_on` is the relay.
+of the agreement, as roles; `Seal` is one party's end of the way to one other; `pass_on` is the relay. What two parties need
+a common secret for besides, `Seal.export` gives.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from vsplit.protocol import Array, Bytes, Message, ProtocolError, Role, receive, send
 
@@ -30,6 +31,7 @@ HEAD = 1024
 
 _PROOF = b"vsplit-seal-v1 proof"
 _DIRECTION = b"vsplit-seal-v1 key"
+_COMMON = b"vsplit-seal-v1 common"
 _BOX = b"vsplit-seal-v1 box"
 
 
@@ -54,7 +56,7 @@ class Sealed(Message, frozen=True, kw_only=True, eq=False):
 
     reveals: ClassVar[str] = (
         "its length to the label party, which passes it on and cannot open it; to the feature party that it is for, masked "
-        "and shuffled values, or places in such a list"
+        "and shuffled values, places in such a list, or in training ciphertexts that only the label party could decrypt"
     )
 
     sequence: int
@@ -105,15 +107,19 @@ class Seal:
     """One party's end of the sealed way to and from `peer`, by way of `relay`.
 
     Each direction has a key and a count of its own. The count is the nonce, and only `seal` and `open` move it, so that
-    no nonce serves twice; an end can be neither copied nor pickled, for the same reason.
+    no nonce serves twice; an end can be neither copied nor pickled, for the same reason. `common` is a third key, the same
+    at both ends, which seals nothing: `export` derives from it.
     """
 
-    __slots__ = ("_bound_in", "_bound_out", "_in", "_opened", "_out", "_sealed", "peer", "relay")
+    __slots__ = ("_bound_in", "_bound_out", "_common", "_in", "_opened", "_out", "_sealed", "peer", "relay")
 
-    def __init__(self, me: str, peer: str, relay: str, key_out: bytes, key_in: bytes, about: bytes) -> None:
+    def __init__(
+        self, me: str, peer: str, relay: str, key_out: bytes, key_in: bytes, common: bytes, about: bytes
+    ) -> None:
         self.peer = peer
         self.relay = relay
         self._out, self._in = ChaCha20Poly1305(key_out), ChaCha20Poly1305(key_in)
+        self._common = common
         self._bound_out = _BOX + about + _joined(me.encode(), peer.encode())
         self._bound_in = _BOX + about + _joined(peer.encode(), me.encode())
         self._sealed = self._opened = 0
@@ -142,6 +148,10 @@ class Seal:
             self._refuse("cannot be opened: it was changed or replaced, or belongs to another place of the session")
         self._opened += 1
         return np.frombuffer(content, dtype=np.uint8)
+
+    def export(self, purpose: bytes) -> bytes:
+        """A secret of 32 bytes for this `purpose`, the same at the peer's end of this session and known to nobody else."""
+        return HKDFExpand(algorithm=SHA256(), length=KEY, info=purpose).derive(self._common)
 
     def _refuse(self, what: str) -> NoReturn:
         raise ProtocolError(
@@ -218,9 +228,12 @@ def _seal(relay: str, mine: Credentials, other: str, secret: X25519PrivateKey, t
             other,
             f"{other} sent a fresh key of low order, which gives no secret; its program is another version, so ask there.",
         ) from None
-    key_out = _derived(shared, _statement(mine, mine.me, other, own, their))
-    key_in = _derived(shared, _statement(mine, other, mine.me, their, own))
-    return Seal(mine.me, other, relay, key_out, key_in, _joined(mine.job, mine.session))
+    outward = _statement(mine, mine.me, other, own, their)
+    inward = _statement(mine, other, mine.me, their, own)
+    # Both ends take the statement that is first in the order of bytes, so that they derive the same.
+    common = _derived(shared, _COMMON + min(outward, inward))
+    keys = _derived(shared, _DIRECTION + outward), _derived(shared, _DIRECTION + inward)
+    return Seal(mine.me, other, relay, *keys, common, _joined(mine.job, mine.session))
 
 
 def _statement(mine: Credentials, sender: str, receiver: str, sender_key: bytes, receiver_key: bytes) -> bytes:
@@ -249,8 +262,8 @@ def _verify(relay: str, mine: Credentials, other: str, statement: bytes, proof: 
         ) from None
 
 
-def _derived(shared: bytes, statement: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=KEY, salt=None, info=_DIRECTION + statement).derive(shared)
+def _derived(shared: bytes, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=KEY, salt=None, info=purpose).derive(shared)
 
 
 def _bound(way: bytes, place: Place, sequence: int) -> bytes:

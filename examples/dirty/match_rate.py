@@ -103,7 +103,7 @@ def main(people: int) -> None:
     tell("Without a contract", sides, clinic, lab)
     print("What the clinic would be told:")
     shapes = [key_shapes(side.keys, len(align.key)) for side in sides]
-    for cause in likely_causes(*shapes, align.key, "lab"):
+    for cause in likely_causes(*shapes, align.key, "lab", align.steps):
         print(f"  - {cause}")
 
     align = load_job(HERE / "with.yaml").align

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from parties.config.digests import meeting_digests
 from parties.greeting import Greeting
 from psi import KeyShapes, expected_row_counts, expected_traffic
 from psi.messages import ListSize, ListSizes, MaskedByAll, MaskedKeys, MatchCount
+from vsplit.paillier.fixed_point import FixedPoint
 from vsplit.protocol import Message
 from vsplit.sealing import FreshKeys, KeyProofs, Sealed
 
 if TYPE_CHECKING:
+    from parties.config.job import Job
+    from parties.config.joint import SecureSum
     from parties.home import Home
 
 
@@ -55,7 +58,7 @@ def what_leaves(home: Home, peer_records: int | None = None) -> list[Leaving]:
     """
     from parties.learning import plan_of
     from vsplit.learn.batches import part_sizes
-    from vsplit.learn.messages import expected_traffic as expected_training
+    from vsplit.learn.traffic import expected_traffic as expected_training
 
     job, me = home.party.job, home.party.name
     own = len(home.keys.keys)
@@ -83,7 +86,33 @@ def what_leaves(home: Home, peer_records: int | None = None) -> list[Leaving]:
     for flow in expected_training(plan, job.label_party, sizes, by_date=by_date, persons=persons):
         if flow.sender == me:
             leaving.append(Leaving(flow.kind.__name__, flow.receiver, flow.messages, flow.bytes, flow.kind.reveals))
-    return leaving
+    return _together(leaving)
+
+
+def _together(leaving: list[Leaving]) -> list[Leaving]:
+    """One row for each kind and receiver: sealed messages leave in the alignment, and in training again."""
+    rows: dict[tuple[str, str, str], Leaving] = {}
+    for row in leaving:
+        key = row.kind, row.to, row.only_if
+        before = rows.get(key, replace(row, messages=0, bytes=0))
+        rows[key] = replace(row, messages=before.messages + row.messages, bytes=before.bytes + row.bytes)
+    return list(rows.values())
+
+
+def secure_sum_in_words(job: Job, settings: SecureSum) -> str:
+    """What a secure sum shows the label party, and how exactly."""
+    parties = job.feature_parties
+    fixed = FixedPoint(settings.range, settings.bits, len(parties), settings.rounding == "stochastic")
+    packed = ""
+    if settings.key_bits is not None:
+        from vsplit.paillier.packing import Packing
+
+        packed = f" A ciphertext of the {settings.key_bits:,}-bit key holds {Packing(fixed, settings.key_bits).slots} values."
+    return (
+        f"Embeddings cross by {job.model.aggregate}: {job.label_party} is shown the sum of those of {' and '.join(parties)}, "
+        f"and no single one. Values beyond ±{settings.range:g} are clipped, and a sum differs from that of the clipped values "
+        f"by {fixed.error_bound:.2g} at most.{packed}"
+    )
 
 
 def sent_by_overlap(home: Home) -> list[str]:

@@ -14,7 +14,7 @@ from psi.normalise import MOST_STEPS, read_step
 from vsplit.protocol import ConfigError
 
 Task = Literal["binary", "multiclass", "regression"]
-Aggregate = Literal["concat", "sum"]
+Aggregate = Literal["concat", "sum", "masked_sum", "paillier_sum"]
 PartyRole = Literal["label", "feature"]
 
 AUTO = "auto"

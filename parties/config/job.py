@@ -13,8 +13,6 @@ from parties.config.errors import did_you_mean, shown, validate, wrong
 from parties.config.fields import (
     AUTO,
     Address,
-    Aggregate,
-    Hidden,
     IdentityLine,
     KeyColumns,
     Model,
@@ -26,6 +24,7 @@ from parties.config.fields import (
     Text,
     split_address,
 )
+from parties.config.joint import Joint
 from parties.config.reading import parse_yaml, read_text
 from parties.identity import PublicIdentity
 from parties.network.transport import MOST_MESSAGE
@@ -99,20 +98,6 @@ class Split(Model):
         if abs(total - 1) > 1e-9:
             raise wrong("", f"has shares (train, validation, test) that add up to {total:g}; they must add up to 1")
         return self
-
-
-class Top(Model):
-    """The label party's model over the joined embeddings."""
-
-    hidden: Hidden
-
-
-class Joint(Model):
-    """What of the network both sides must know. `embedding` is the width of the cut layer, per party."""
-
-    embedding: Annotated[int, Field(ge=1, le=4096)]
-    aggregate: Aggregate
-    top: Top
 
 
 class EarlyStopping(Model):
@@ -189,13 +174,18 @@ class Job(Model):
 
     @model_validator(mode="after")
     def _a_batch_fits_a_message(self) -> Job:
-        most = MOST_MESSAGE // (4 * self.model.embedding) - 2
+        most = MOST_MESSAGE // (self.model.bytes_per_value * self.model.embedding) - 2
         if self.train.batch_size > most:
             raise wrong(
                 "train.batch_size",
                 f"is {self.train.batch_size} with embeddings of {self.model.embedding} numbers, more than one message may "
                 f"hold; it must be at most {most}",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_sum_hides_its_summands(self) -> Job:
+        self.model.check_parties(len(self.feature_parties))
         return self
 
     @model_validator(mode="after")

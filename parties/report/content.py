@@ -55,12 +55,30 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecureSum:
+    """How the label party was shown a sum of embeddings and no single one.
+
+    `how` goes on from "embeddings were added", `with_help_of` says who would have to help the label party to a single
+    one. Values are clipped to [-range, range]; `given` is how many numbers this party gave, `clipped` how many of them
+    were clipped, both None at the label party, which is not told.
+    """
+
+    how: str
+    parties: Sequence[str]
+    with_help_of: str
+    range: float
+    given: int | None = None
+    clipped: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """The epochs, the number of the one whose model was kept, and why training ended (a clause, no full stop)."""
 
     epochs: Sequence[Epoch]
     kept: int | None
     stopped: str
+    secure_sum: SecureSum | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

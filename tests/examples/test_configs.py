@@ -16,6 +16,7 @@ Reader = Callable[[Path], Rows]
 PARTIES = {
     "thyroid": {"clinic": "label", "lab": "feature"},
     "credit": {"bank": "label", "payments_vendor": "feature"},
+    "credit3": {"bank": "label", "billing_company": "feature", "payments_company": "feature"},
 }
 PARTY_FILES = [(folder, party) for folder, parties in PARTIES.items() for party in parties]
 ALL_FILES = [*((folder, "job") for folder in PARTIES), *PARTY_FILES]
@@ -49,7 +50,7 @@ def test_the_job_names_its_parties_and_splits_everything(folder: Path, name: str
     assert job["split"]["train"] + job["split"]["validation"] + job["split"]["test"] == pytest.approx(1.0)
 
 
-def test_the_two_jobs_can_run_at_the_same_time(folder: Path) -> None:
+def test_the_jobs_can_run_at_the_same_time(folder: Path) -> None:
     addresses = [load(folder / name / "job.yaml")["address"] for name in PARTIES]
     assert len(set(addresses)) == len(addresses)
 

@@ -14,6 +14,7 @@ PAGES = [
     "examples/thyroid/source/README.md",
     "examples/credit/README.md",
     "examples/credit/source/README.md",
+    "examples/credit3/README.md",
 ]
 
 

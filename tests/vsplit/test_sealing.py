@@ -316,3 +316,24 @@ def test_the_relay_hands_on_what_it_is_given(pair: tuple[Seal, Seal]) -> None:
     assert sent.to == "b"
     assert isinstance(sent.message, Sealed)
     assert np.array_equal(there.open(HERE, sent.message), content())
+
+
+# --- a secret in common -----------------------------------------------------------------------------------------------
+
+
+def test_both_ends_export_the_same_secret_and_nobody_else_does() -> None:
+    seals = {name: found for name, found in agree().items() if name != RELAY}
+    exported = {
+        (one, other): seal.export(b"purpose") for one, others in seals.items() for other, seal in others.items()
+    }
+    assert all(exported[one, other] == exported[other, one] for one, other in exported)
+    assert len(set(exported.values())) == 3
+    assert {len(secret) for secret in exported.values()} == {32}
+
+
+def test_what_is_exported_is_for_one_purpose_and_one_session() -> None:
+    seal = agree()["a"]["b"]
+    assert seal.export(b"one") == seal.export(b"one")
+    assert seal.export(b"one") != seal.export(b"another")
+    later = {name: credentials(name, session=b"another session") for name in NAMES}
+    assert agree(mine=later)["a"]["b"].export(b"one") != seal.export(b"one")

@@ -86,6 +86,11 @@ def choice() -> Choice:
         return _State.choice
 
 
+def check_demand() -> None:
+    """Raise ConfigError for an impossible demand, without a trial of what is possible."""
+    _demanded(supported())
+
+
 def kernels() -> Kernels:
     """The chosen kernels, compiled at the first call; not to be called where the choice is `portable`."""
     with _LOCK:
@@ -176,13 +181,19 @@ def supported() -> list[Kind]:
 
 
 def _choose() -> Choice:
-    wanted = os.environ.get(VARIABLE, "auto") or "auto"
     kinds = supported()
+    wanted = _demanded(kinds)
+    return _first_that_works(kinds) if wanted is None else Choice(wanted, f"{VARIABLE}={wanted}")
+
+
+def _demanded(kinds: list[Kind]) -> Kind | None:
+    """The kind that the environment asks for; None: it leaves the choice to this module."""
+    wanted = os.environ.get(VARIABLE, "auto") or "auto"
     if wanted == "auto":
-        return _first_that_works(kinds)
+        return None
     for kind in kinds:
         if kind == wanted:
-            return Choice(kind, f"{VARIABLE}={wanted}")
+            return kind
     raise ConfigError(
         f"The environment variable {VARIABLE} on this machine is {wanted!r}, but this CPU can run {', '.join(kinds)}; "
         "set it to one of these, or to auto."

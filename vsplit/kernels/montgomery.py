@@ -16,18 +16,18 @@ from vsplit.protocol import Bytes
 if TYPE_CHECKING:
     from vsplit.kernels.residues import Residues
 
-_LONGEST = 12_000
-"""Bits of the longest modulus that the kernels take: beyond, a column of products could exceed its word."""
+_SHORTEST, _LONGEST = 512, 12_000
+"""Bits of the moduli that the kernels take: below it is not worth it, beyond a column could exceed its word."""
 
 _ENTRIES = 256  # of a fixed base's table for each byte of an exponent
 
 
 class Modulus:
-    """Arithmetic modulo n, odd and above 2^512. Raises ValueError for another n. It is pickled as n."""
+    """Arithmetic modulo n, odd and above 1. Raises ValueError for another n. It is pickled as n."""
 
     def __init__(self, n: int) -> None:
-        if n % 2 == 0 or n < 2**512:
-            raise ValueError("a modulus is odd and longer than 512 bits")
+        if n % 2 == 0 or n < 3:
+            raise ValueError("a modulus is odd and above one")
         self.n = n
         self.residues = _residues(n)
 
@@ -62,7 +62,7 @@ class FixedBase:
     def __init__(self, n: int, base: int, exponent_bytes: int) -> None:
         if not 0 < base < n or exponent_bytes < 1:
             raise ValueError("a fixed base lies between 0 and its modulus, and its exponents have a byte at least")
-        self.base, self.exponent_bytes = base, exponent_bytes
+        self.n, self.base, self.exponent_bytes = n, base, exponent_bytes
         self._modulus = modulus(n)
         starts = [gmpy2.mpz(base)]
         for _ in range(exponent_bytes - 1):
@@ -83,27 +83,27 @@ class FixedBase:
         for row in exponents.tolist():
             product = gmpy2.mpz(1)
             for powers, digit in zip(self._powers, row, strict=True):
-                product = product * powers[digit] % self._modulus.n
+                product = product * powers[digit] % self.n
             out.append(int(product))
         return out
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return fixed_base, (self._modulus.n, self.base, self.exponent_bytes)
+        return fixed_base, (self.n, self.base, self.exponent_bytes)
 
     def __repr__(self) -> str:
-        return f"<FixedBase modulo {self._modulus.n.bit_length()} bits, exponents of {self.exponent_bytes} bytes>"
+        return f"<FixedBase modulo {self.n.bit_length()} bits, exponents of {self.exponent_bytes} bytes>"
 
 
 @lru_cache(maxsize=8)
 def modulus(n: int) -> Modulus:
     """`Modulus(n)`, made once in each process."""
-    return Modulus(n)
+    return Modulus(int(n))
 
 
 @lru_cache(maxsize=2)
 def fixed_base(n: int, base: int, exponent_bytes: int) -> FixedBase:
     """`FixedBase(n, base, exponent_bytes)`, made once in each process; one takes some tens of megabytes."""
-    return FixedBase(n, base, exponent_bytes)
+    return FixedBase(int(n), int(base), exponent_bytes)
 
 
 def _powers(base: gmpy2.mpz, n: int) -> list[gmpy2.mpz]:
@@ -115,7 +115,7 @@ def _powers(base: gmpy2.mpz, n: int) -> list[gmpy2.mpz]:
 
 def _residues(n: int) -> Residues | None:
     """The compiled kernels for n, or None where the portable twin has to do it."""
-    if n.bit_length() > _LONGEST:
+    if not _SHORTEST < n.bit_length() <= _LONGEST:
         return None
     # LLVM is loaded where it is needed.
     from vsplit.kernels import engine

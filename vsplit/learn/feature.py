@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vsplit.learn.batches import FEWEST_ROWS, Rows, Split, batches, epoch_batches, from_parts, most_in_batch
-from vsplit.learn.messages import HEAD, Embedding, Gradient, Parts, Verdict
+from vsplit.learn.aggregation import Batch, Giving, OpenGiving
+from vsplit.learn.batches import (
+    FEWEST_ROWS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Rows,
+    Split,
+    batches,
+    epoch_batches,
+    from_parts,
+    most_in_batch,
+)
+from vsplit.learn.messages import HEAD, Gradient, Parts, Verdict
 from vsplit.learn.models import Store
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Progress, diverged
-from vsplit.protocol import Note, ProtocolError, Role, Send, receive
+from vsplit.protocol import Floats, Note, ProtocolError, Role, receive
 
 
 @dataclass(slots=True)
 class FeatureState:
-    """All that a feature party's training is made of; a role made from it goes on where it stands."""
+    """All that a feature party's training is made of; a role made from it goes on where it stands.
+
+    `given` counts the numbers that have left in embeddings, `clipped` those of them that were beyond a secure sum's range.
+    """
 
     bottom: nn.Module
     optimizer: torch.optim.Optimizer
     progress: Progress = field(default_factory=Progress)
     step: int = 0
+    given: int = 0
+    clipped: int = 0
 
 
 def receive_split(label_party: str, rows: int) -> Role[Split]:
@@ -43,21 +62,26 @@ def receive_split(label_party: str, rows: int) -> Role[Split]:
     return split
 
 
-def feature_role(label_party: str, state: FeatureState, store: Store, split: Split, plan: Plan) -> Role[Progress]:
+def feature_role(
+    label_party: str, state: FeatureState, store: Store, split: Split, plan: Plan, giving: Giving | None = None
+) -> Role[Progress]:
     """Train this party's bottom model with the label party, and leave the kept weights in `state.bottom`.
 
-    `store` holds the inputs in the common order. See vsplit/SPEC.md, "Training".
+    `store` holds the inputs in the common order; `giving` is how embeddings leave, None: as they are. See vsplit/SPEC.md,
+    "Training".
 
     Learns: the gradient of the loss at its own embeddings, and after each epoch whether the model became better.
-    Reveals: to the label party, the embedding of each shared record at each step.
+    Reveals: to the label party, what `giving` says of each shared record at each step: its embedding, or no more than
+    the sum with those of the other feature parties.
     Assumes: the label party is semi-honest; labels are not protected from this party, nor features from that one.
     """
     progress = state.progress
+    way = OpenGiving(label_party) if giving is None else giving
+    yield from way.begin()
     while progress.epoch < plan.epochs and not progress.stopped:
-        yield from _train(
-            label_party, state, store, epoch_batches(split.train, plan.batch_size, plan.seed, progress.epoch), plan
-        )
-        yield from _embed(label_party, state, store, split.validation, plan)
+        order = epoch_batches(split.train, plan.batch_size, plan.seed, progress.epoch)
+        yield from _train(label_party, way, state, store, order, plan)
+        yield from _embed(way, state, store, VALIDATION, batches(split.validation, plan.batch_size))
         verdict = yield from receive(label_party, Verdict, HEAD)
         if verdict.epoch != progress.epoch:
             raise ProtocolError(
@@ -67,20 +91,23 @@ def feature_role(label_party: str, state: FeatureState, store: Store, split: Spl
             progress.keep(bottom=state.bottom)
         progress.stopped = verdict.stop
         progress.epoch += 1
-        yield Note("training", progress.epoch, plan.epochs)
+        text = f"{state.clipped / state.given:.2%} of the embedding's values clipped" if state.clipped else ""
+        yield Note("training", progress.epoch, plan.epochs, text)
     progress.restore(bottom=state.bottom)
-    for rows in (split.validation, split.test):
-        yield from _embed(label_party, state, store, rows, plan)
+    for part, rows in ((VALIDATION, split.validation), (TEST, split.test)):
+        yield from _embed(way, state, store, part, batches(rows, plan.batch_size))
     return progress
 
 
-def _train(label_party: str, state: FeatureState, store: Store, order: list[Rows], plan: Plan) -> Role[None]:
+def _train(
+    label_party: str, way: Giving, state: FeatureState, store: Store, order: list[Rows], plan: Plan
+) -> Role[None]:
     state.bottom.train()
     limit = most_in_batch(plan.batch_size) * plan.width * 4 + HEAD
     inputs = store.take(order[0])
     for number in range(len(order)):
         embedding = state.bottom(inputs)
-        yield Send(label_party, _message(state.step, embedding.detach()))
+        yield from _give(way, state, TRAIN, number, embedding.detach())
         if number + 1 < len(order):
             inputs = store.take(order[number + 1])  # while the label party works
         gradient = yield from receive(label_party, Gradient, limit)
@@ -96,16 +123,17 @@ def _train(label_party: str, state: FeatureState, store: Store, order: list[Rows
         state.step += 1
 
 
-def _embed(label_party: str, state: FeatureState, store: Store, rows: Rows, plan: Plan) -> Role[None]:
+def _embed(way: Giving, state: FeatureState, store: Store, part: int, order: Iterable[Rows]) -> Role[None]:
     state.bottom.eval()
-    for part in batches(rows, plan.batch_size):
+    for number, rows in enumerate(order):
         with torch.no_grad():
-            embedding = state.bottom(store.take(part))
-        yield Send(label_party, _message(state.step, embedding))
+            embedding = state.bottom(store.take(rows))
+        yield from _give(way, state, part, number, embedding)
 
 
-def _message(step: int, embedding: Tensor) -> Embedding:
-    try:
-        return Embedding(step=step, values=embedding.cpu().numpy())
-    except ValueError:
-        raise diverged("this party's embedding") from None
+def _give(way: Giving, state: FeatureState, part: int, number: int, embedding: Tensor) -> Role[None]:
+    values: Floats = embedding.cpu().numpy()
+    if not np.isfinite(values).all():
+        raise diverged("this party's embedding")
+    state.clipped += yield from way.give(Batch(state.step, state.progress.epoch, part, number, len(values)), values)
+    state.given += values.size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,13 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from vsplit.learn.aggregation import join
-from vsplit.learn.batches import Rows, Split, batches, epoch_batches, most_in_batch, to_parts
-from vsplit.learn.messages import HEAD, Embedding, Gradient, Parts, Verdict
+from vsplit.learn.aggregation import Batch, OpenTaking, Taking
+from vsplit.learn.batches import TEST, TRAIN, VALIDATION, Rows, Split, batches, epoch_batches, to_parts
+from vsplit.learn.messages import Gradient, Parts, Verdict
 from vsplit.learn.models import Store
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Progress, Target, diverged
-from vsplit.protocol import Note, ProtocolError, Role, Send, receive
+from vsplit.protocol import Note, Role, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +67,31 @@ def send_split(feature_parties: Sequence[str], split: Split, rows: int) -> Role[
 
 
 def label_role(
-    feature_parties: Sequence[str], state: LabelState, side: LabelSide, split: Split, plan: Plan
+    feature_parties: Sequence[str],
+    state: LabelState,
+    side: LabelSide,
+    split: Split,
+    plan: Plan,
+    taking: Taking | None = None,
 ) -> Role[Predictions]:
     """Train with the feature parties, leave the kept weights in `state`, and predict.
 
-    Without feature parties it trains on this party's own features alone, in the same way and on the same rows: that is
-    the model which the joint one is compared with. See vsplit/SPEC.md, "Training".
+    `taking` is how embeddings arrive; None: as they are. Without feature parties it trains on this party's own features
+    alone, in the same way and on the same rows: that is the model which the joint one is compared with. See
+    vsplit/SPEC.md, "Training".
 
-    Learns: the embedding of each shared record from each feature party, at each step.
-    Reveals: to each feature party, the gradient of the loss at its own embeddings, and after each epoch whether the
-    validation loss fell.
+    Learns: what `taking` says, for each shared record at each step: each feature party's embedding, or their sum.
+    Reveals: to each feature party, the gradient of the loss at what arrived, and after each epoch whether the validation
+    loss fell.
     Assumes: feature parties are semi-honest; labels are not protected from them, nor features from this party.
     """
     progress = state.progress
+    way = OpenTaking(side.name, feature_parties, plan) if taking is None else taking
+    yield from way.begin()
     while progress.epoch < plan.epochs and not progress.stopped:
         order = epoch_batches(split.train, plan.batch_size, plan.seed, progress.epoch)
-        train_loss = yield from _train(feature_parties, state, side, order, plan)
-        outputs = yield from _outputs(feature_parties, state, side, split.validation, plan)
+        train_loss = yield from _train(way, state, side, order)
+        outputs = yield from _outputs(way, state, side, VALIDATION, batches(split.validation, plan.batch_size))
         validation_loss = _loss(side.target, outputs, split.validation)
         state.history.append(Epoch(train_loss, validation_loss))
         keep = _judge(state, plan, validation_loss)
@@ -94,8 +102,8 @@ def label_role(
         yield Note("training", progress.epoch, plan.epochs, text)
     progress.restore(bottom=state.bottom, top=state.top)
     predictions = []
-    for rows in (split.validation, split.test):
-        outputs = yield from _outputs(feature_parties, state, side, rows, plan)
+    for part, rows in ((VALIDATION, split.validation), (TEST, split.test)):
+        outputs = yield from _outputs(way, state, side, part, batches(rows, plan.batch_size))
         predictions.append(side.target.predictions(outputs))
     return Predictions(*predictions)
 
@@ -115,29 +123,26 @@ def _judge(state: LabelState, plan: Plan, validation_loss: float) -> bool:
     return False
 
 
-def _train(
-    feature_parties: Sequence[str], state: LabelState, side: LabelSide, order: list[Rows], plan: Plan
-) -> Role[float]:
+def _train(way: Taking, state: LabelState, side: LabelSide, order: list[Rows]) -> Role[float]:
     state.top.train()
     if state.bottom is not None:
         state.bottom.train()
     total, count = torch.zeros((), device=side.device), 0
-    for rows in order:
+    for number, rows in enumerate(order):
         # The own bottom runs while the others' embeddings travel.
         own = state.bottom(side.store.take(rows)) if state.bottom is not None and side.store is not None else None
-        leaves = yield from _receive_embeddings(feature_parties, state, side, len(rows), plan)
-        if own is not None:
-            leaves[side.name] = own.detach()
-        for leaf in leaves.values():
-            leaf.requires_grad_()
-        output = state.top(join(plan.aggregate, [leaves[name] for name in plan.contributors if name in leaves]))
+        arrived = yield from _take(way, side, Batch(state.step, state.progress.epoch, TRAIN, number, len(rows)))
+        leaf = None if own is None else own.detach().requires_grad_()
+        output = state.top(way.join([each.requires_grad_() for each in arrived], leaf))
         loss = side.target.loss(output, torch.from_numpy(rows).to(side.device))
         torch.autograd.backward(loss)
         # The gradients leave before this party's own weights are updated, so that the others work meanwhile.
-        for party in feature_parties:
-            yield Send(party, _gradient(state.step, leaves[party]))
-        if own is not None:
-            torch.autograd.backward(own, leaves[side.name].grad)
+        for parties, each in zip(way.groups, arrived, strict=True):
+            gradient = _gradient(state.step, each)
+            for party in parties:
+                yield Send(party, gradient)
+        if own is not None and leaf is not None:
+            torch.autograd.backward(own, leaf.grad)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         total += loss.detach() * len(rows)
@@ -146,40 +151,26 @@ def _train(
     return float(total) / count
 
 
-def _outputs(
-    feature_parties: Sequence[str], state: LabelState, side: LabelSide, rows: Rows, plan: Plan
-) -> Role[Tensor]:
-    """The top model's outputs for `rows`, float32 [n, outputs], without training."""
+def _outputs(way: Taking, state: LabelState, side: LabelSide, part: int, order: Iterable[Rows]) -> Role[Tensor]:
+    """The top model's outputs for these batches of a part, float32 [n, outputs], without training."""
     state.top.eval()
     if state.bottom is not None:
         state.bottom.eval()
     outputs = []
-    for part in batches(rows, plan.batch_size):
-        embeddings = {}
+    for number, rows in enumerate(order):
+        own = None
         if state.bottom is not None and side.store is not None:
             with torch.no_grad():
-                embeddings[side.name] = state.bottom(side.store.take(part))
-        embeddings |= yield from _receive_embeddings(feature_parties, state, side, len(part), plan)
+                own = state.bottom(side.store.take(rows))
+        arrived = yield from _take(way, side, Batch(state.step, state.progress.epoch, part, number, len(rows)))
         with torch.no_grad():
-            joined = join(plan.aggregate, [embeddings[name] for name in plan.contributors if name in embeddings])
-            outputs.append(state.top(joined))
+            outputs.append(state.top(way.join(arrived, own)))
     return torch.cat(outputs)
 
 
-def _receive_embeddings(
-    feature_parties: Sequence[str], state: LabelState, side: LabelSide, rows: int, plan: Plan
-) -> Role[dict[str, Tensor]]:
-    embeddings = {}
-    for party in feature_parties:
-        message = yield from receive(party, Embedding, most_in_batch(plan.batch_size) * plan.width * 4 + HEAD)
-        if message.step != state.step or message.values.shape != (rows, plan.width):
-            raise ProtocolError(
-                party,
-                f"{party} sent an embedding of step {message.step} and shape {message.values.shape} where step "
-                f"{state.step} and {(rows, plan.width)} were due.",
-            )
-        embeddings[party] = torch.from_numpy(message.values).to(side.device)
-    return embeddings
+def _take(way: Taking, side: LabelSide, batch: Batch) -> Role[list[Tensor]]:
+    arrived = yield from way.take(batch)
+    return [torch.from_numpy(values).to(side.device) for values in arrived]
 
 
 def _gradient(step: int, leaf: Tensor) -> Gradient:

@@ -44,7 +44,7 @@ def test_every_key_is_covered_once() -> None:
     assert {len(digest) for digest in found.values()} == {DIGEST_BYTES}
     assert list(found)[:5] == ["job", "task", "address", "parties", "parties.clinic.role"]
     assert {"align.key", "align.contract", "split.by", "model.top.hidden", "train.early_stopping"} <= set(found)
-    assert len(found) == 4 + 3 * 2 + 5 + 5 + 3 + 9
+    assert len(found) == 4 + 3 * 2 + 5 + 5 + 4 + 9
     assert first_difference(found, digests()) is None
 
 
@@ -115,3 +115,12 @@ def test_what_parties_compare_hangs_on_what_they_meet_for() -> None:
     assert all(run[key] == overlap[key] for key in overlap if key != COMMAND)
     assert first_difference(run, overlap) == COMMAND
     assert [purpose_in(run), purpose_in(overlap), purpose_in({}), purpose_in({COMMAND: b""})] == [*PURPOSES, None, None]
+
+
+def test_defaults_of_a_secure_sum_count_as_if_they_were_written() -> None:
+    written = {"range": 8.0, "bits": 16, "rounding": "nearest", "key_bits": 3072, "noise": "short"}
+    model = {**VALUES["model"], "aggregate": "paillier_sum"}
+    found = [digests(model=model)]
+    found += [digests(model={**model, "secure_sum": one}) for one in ({}, {"range": 8.0}, written, {"bits": 17})]
+    assert found[0] == found[1] == found[2] == found[3]
+    assert first_difference(found[0], found[4]) == "model.secure_sum.bits"

@@ -187,6 +187,67 @@ def test_the_job_says_how_keys_are_read(tmp_path: Path) -> None:
     assert [load(tmp_path, values).align.repeated_at(role) for role in ("label", "feature")] == ["last", "last"]
 
 
+def three_parties(**model: object) -> dict[str, Any]:
+    values = changed("parties.third", {"role": "feature", "identity": "auto"})
+    values["model"] |= model
+    return values
+
+
+@pytest.mark.parametrize("aggregate", ["masked_sum", "paillier_sum"])
+def test_a_secure_sum_of_one_feature_party_is_refused_with_the_reason(tmp_path: Path, aggregate: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, changed("model.aggregate", aggregate))
+    sentence = str(caught.value)
+    assert f"the key model.aggregate is {aggregate} with one feature party, where a sum hides nothing" in sentence
+    assert "subtracts its own part" in sentence
+    assert "sum or concat" in sentence and "a third party" in sentence
+
+
+def test_the_defaults_of_a_secure_sum(tmp_path: Path) -> None:
+    paillier = load(tmp_path, three_parties(aggregate="paillier_sum")).model.secure_sum
+    assert paillier is not None
+    assert (paillier.range, paillier.bits, paillier.rounding) == (8.0, 16, "nearest")
+    assert (paillier.key_bits, paillier.noise) == (3072, "short")
+    masked = load(tmp_path, three_parties(aggregate="masked_sum", secure_sum={"bits": 20})).model.secure_sum
+    assert masked is not None
+    assert (masked.range, masked.bits, masked.key_bits, masked.noise) == (8.0, 20, None, None)
+    assert load(tmp_path, three_parties(aggregate="sum")).model.secure_sum is None
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "settings", "found", "allowed"),
+    [
+        ("sum", {"bits": 16}, "secure_sum is given with the aggregate sum", "masked_sum and paillier_sum only"),
+        ("masked_sum", {"key_bits": 3072}, "secure_sum.key_bits is given with masked_sum", "paillier_sum only"),
+        ("masked_sum", {"noise": "full"}, "secure_sum.noise is given with masked_sum", "paillier_sum only"),
+        ("paillier_sum", {"key_bits": 1024}, "secure_sum.key_bits is 1024", "a multiple of 64 from 2048 to 8192"),
+        ("paillier_sum", {"key_bits": 2050}, "secure_sum.key_bits is 2050", "a multiple of 64"),
+        ("paillier_sum", {"key_bits": "long"}, "secure_sum.key_bits is 'long'", "a whole number"),
+        ("paillier_sum", {"noise": "none"}, "secure_sum.noise is 'none'", "one of short, full"),
+        ("masked_sum", {"bits": 3}, "secure_sum.bits is 3", "from 4 to 24"),
+        ("masked_sum", {"bits": 25}, "secure_sum.bits is 25", "from 4 to 24"),
+        ("masked_sum", {"range": 0.0}, "secure_sum.range is 0.0", "a number from"),
+        ("masked_sum", {"rounding": "up"}, "secure_sum.rounding is 'up'", "one of nearest, stochastic"),
+        ("masked_sum", {"scale": 3}, "secure_sum.scale is not known", "Allowed here: range, bits"),
+        ("masked_sum", [1], "secure_sum is a list of 1", "a group with the keys"),
+    ],
+)
+def test_wrong_settings_of_a_secure_sum_are_named(
+    tmp_path: Path, aggregate: str, settings: object, found: str, allowed: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, three_parties(aggregate=aggregate, secure_sum=settings))
+    assert f"model.{found}" in str(caught.value)
+    assert allowed in str(caught.value)
+
+
+def test_a_job_with_a_secure_sum_keeps_it_where_a_launch_fills_in(tmp_path: Path) -> None:
+    job = load(tmp_path, three_parties(aggregate="masked_sum", secure_sum={"bits": 20}))
+    filled = job.with_address("127.0.0.1:9999")
+    assert filled.model == job.model
+    assert Job.model_validate_json(filled.model_dump_json()) == filled
+
+
 def test_class_weights_need_classes(tmp_path: Path) -> None:
     values = changed("train.class_weights", "balanced")
     assert load(tmp_path, values).train.class_weights == "balanced"

@@ -13,9 +13,10 @@ from parties.network import wire
 from vsplit.learn.batches import Split, split_by_date, split_by_seed
 from vsplit.learn.feature import FeatureState, feature_role, receive_split
 from vsplit.learn.label import LabelSide, LabelState, label_role, send_split
-from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict, expected_traffic
+from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
 from vsplit.learn.plan import Plan
+from vsplit.learn.traffic import expected_traffic
 from vsplit.learn.training import build_optimizer, make_target
 from vsplit.protocol import DataError, Message, ProtocolError, Role, Send, receive
 

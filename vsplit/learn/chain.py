@@ -1,0 +1,220 @@
+"""`paillier_sum`: each feature party adds its encrypted embedding to those before it, and the total arrives.
+
+SPEC.md, section "Encrypted sums", has the protocol. The label party holds the private key and passes every hop of the chain
+on, so the hops are sealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from vsplit.learn.aggregation import Batch, Giving
+from vsplit.learn.attempt import RandomBytes, agree_as_feature, agree_as_label
+from vsplit.learn.batches import most_in_batch
+from vsplit.learn.messages import HEAD
+from vsplit.learn.plan import Plan
+from vsplit.learn.secure_sum import SumTaking, fixed_point_of, place_of, secure_sum_of
+from vsplit.learn.stock import NoiseStock, pieces_of
+from vsplit.paillier.cipher import add, check_ciphertexts, decrypt, encrypt
+from vsplit.paillier.keys import PrivateKey, PublicKey, generate, public_bytes, read_public
+from vsplit.paillier.noise import Kind
+from vsplit.paillier.packing import Packing
+from vsplit.protocol import Array, Bytes, Floats, Message, ProtocolError, Role, receive, send, work
+from vsplit.sealing import TAG, Place, Seal, Sealed, pass_on
+
+
+class PaillierKey(Message, frozen=True, kw_only=True, eq=False):
+    """Label party to feature party, before a training: the modulus, least significant byte first."""
+
+    reveals: ClassVar[str] = "nothing: a public key, drawn for this training alone"
+
+    modulus: Annotated[Bytes, Array("uint8", (None,))]
+
+
+class EncryptedSum(Message, frozen=True, kw_only=True, eq=False):
+    """Last feature party to label party: the encrypted sum for one batch, uint8 [ciphertexts, bytes]."""
+
+    reveals: ClassVar[str] = (
+        "the sum of all feature parties' embeddings of a record, which can give something of the features away, and no "
+        "single embedding"
+    )
+
+    epoch: int
+    part: int
+    number: int
+    ciphertexts: Annotated[Bytes, Array("uint8", (None, None))]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The layout of a plan's ciphertexts, and how long its messages are."""
+
+    packing: Packing
+    kind: Kind
+    width: int
+    most_rows: int
+
+    @property
+    def key_bits(self) -> int:
+        """Bits of the modulus."""
+        return self.packing.key_bits
+
+    @property
+    def most_ciphertexts(self) -> int:
+        """Ciphertexts of the largest batch."""
+        return self.packing.plaintexts(self.most_rows * self.width)
+
+    @property
+    def ciphertext_bytes(self) -> int:
+        """Bytes of one ciphertext."""
+        return 2 * self.packing.plaintext_bytes
+
+    @property
+    def limit(self) -> int:
+        """The most bytes of content that one message has."""
+        return self.most_ciphertexts * self.ciphertext_bytes
+
+    def ciphertexts(self, batch: Batch) -> int:
+        """Ciphertexts of this batch."""
+        return self.packing.plaintexts(batch.rows * self.width)
+
+
+def chain_of(plan: Plan, feature_parties: Sequence[str]) -> Chain:
+    """The chain of a plan; raises ValueError where the plan has no key, ConfigError where it does not fit."""
+    settings = secure_sum_of(plan)
+    if settings.key_bits is None or settings.noise is None:
+        raise ValueError("paillier_sum needs the length of its key and the kind of its noise")
+    packing = Packing(fixed_point_of(plan, feature_parties), settings.key_bits)
+    return Chain(packing, settings.noise, plan.width, most_in_batch(plan.batch_size))
+
+
+@dataclass(slots=True)
+class _Begun:
+    """What a feature party has agreed on for one attempt."""
+
+    key: PublicKey
+    attempt: int
+    stock: NoiseStock = field(repr=False)
+
+
+class PaillierGiving(Giving):
+    """A feature party's side: one link of the chain.
+
+    `feature_parties` are all of them in the job's order, which is that of the chain, `me` among them; `seals` are those
+    to the others.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        label_party: str,
+        feature_parties: Sequence[str],
+        plan: Plan,
+        seals: Mapping[str, Seal],
+        random_bytes: RandomBytes,
+    ) -> None:
+        at = list(feature_parties).index(me)
+        self._me = me
+        self._label_party = label_party
+        self._feature_parties = feature_parties
+        self._random_bytes = random_bytes
+        self._chain = chain_of(plan, feature_parties)
+        self._before = seals[feature_parties[at - 1]] if at > 0 else None
+        self._after = seals[feature_parties[at + 1]] if at + 1 < len(feature_parties) else None
+        self._begun: _Begun | None = None
+
+    def begin(self) -> Role[None]:
+        """Take the label party's public key, agree on an attempt with it, and let the first noise be made."""
+        told = yield from receive(self._label_party, PaillierKey, self._chain.key_bits // 8 + HEAD)
+        key = read_public(told.modulus, self._chain.key_bits, self._label_party)
+        # Two parties that were told different keys make different attempts, so neither opens what the other seals.
+        attempt = yield from agree_as_feature(
+            self._me, self._label_party, self._feature_parties, self._random_bytes, about=told.modulus.tobytes()
+        )
+        stock = NoiseStock(key, self._chain.kind, self._chain.most_ciphertexts, self._random_bytes)
+        self._begun = _Begun(key, attempt.number, stock)
+        yield from stock.prepare()
+
+    def give(self, batch: Batch, values: Floats) -> Role[int]:
+        """Encrypt the embedding, add it to what comes from the party before, and hand the sum on.
+
+        Raises ProtocolError for a hop that is not as the party before sealed it, or holds no ciphertexts.
+        """
+        if self._begun is None:
+            raise RuntimeError("a training begins before its first batch")
+        here, count = self._begun, self._chain.ciphertexts(batch)
+        quantised = self._chain.packing.fixed.encode(values, self._random_bytes)
+        noise = yield from here.stock.take(count)
+        total = encrypt(here.key, self._chain.packing.pack(quantised.units), noise.take())
+        yield from here.stock.prepare()
+        place = _sealed_at(batch, here.attempt)
+        if self._before is not None:
+            # The own noise is fresh, so it makes the sum a fresh ciphertext as well.
+            total = add(here.key, (yield from self._receive(self._before, place, count)), total)
+        if self._after is not None:
+            yield from send(self._label_party, self._after.seal(place, total))
+        else:
+            yield from send(
+                self._label_party,
+                EncryptedSum(epoch=batch.epoch, part=batch.part, number=batch.number, ciphertexts=total),
+            )
+        return quantised.clipped
+
+    def _receive(self, before: Seal, place: Place, count: int) -> Role[Bytes]:
+        hop = yield from receive(self._label_party, Sealed, self._chain.limit + TAG + HEAD)
+        content = before.open(place, hop)
+        size = self._chain.ciphertext_bytes
+        if len(content) != count * size:
+            raise ProtocolError(
+                before.peer,
+                f"{before.peer} sent {len(content):,} bytes where {count:,} ciphertexts of {size:,} bytes were due; its "
+                "program is another version, so ask there.",
+            )
+        ciphertexts = content.reshape(count, size)
+        if self._begun is not None:
+            check_ciphertexts(self._begun.key, ciphertexts, count, before.peer)
+        return ciphertexts
+
+
+class PaillierTaking(SumTaking):
+    """The label party's side: it makes the keys, passes the hops on, and decrypts the total."""
+
+    def __init__(self, feature_parties: Sequence[str], plan: Plan, random_bytes: RandomBytes) -> None:
+        super().__init__(feature_parties, plan, random_bytes)
+        self._chain = chain_of(plan, feature_parties)
+        self._key: PrivateKey | None = None
+
+    def begin(self) -> Role[None]:
+        """Make a key pair, send its public half to every feature party, and agree on an attempt."""
+        self._key = generate(self._chain.key_bits, self.random_bytes)
+        modulus = public_bytes(self._key.public_key)
+        for party in self.feature_parties:
+            yield from send(party, PaillierKey(modulus=modulus))
+        yield from agree_as_label(self.feature_parties, self.random_bytes, about=modulus.tobytes())
+
+    def take(self, batch: Batch) -> Role[list[Floats]]:
+        """The sum of the embeddings of a batch, from the last party's total."""
+        if self._key is None:
+            raise RuntimeError("a training begins before its first batch")
+        for sender, to in pairwise(self.feature_parties):
+            yield from pass_on(sender, to, self._chain.limit)
+        last = self.feature_parties[-1]
+        message = yield from receive(last, EncryptedSum, self._chain.limit + HEAD)
+        told = message.epoch, message.part, message.number
+        if told != place_of(batch):
+            raise ProtocolError(
+                last, f"{last} sent an encrypted sum of the batch {told} where the batch {place_of(batch)} was due."
+            )
+        check_ciphertexts(self._key.public_key, message.ciphertexts, self._chain.ciphertexts(batch), last)
+        plaintexts = yield from work(decrypt, [(self._key, piece) for piece in pieces_of(message.ciphertexts)])
+        totals = self._chain.packing.unpack(np.concatenate(plaintexts), batch.rows * self.plan.width, last)
+        return [self.decoded(batch, totals, last)]
+
+
+def _sealed_at(batch: Batch, attempt: int) -> Place:
+    return Place(f"paillier_sum, part {batch.part}", attempt, batch.epoch, batch.number)

@@ -1,0 +1,101 @@
+"""`masked_sum`: masks that cancel hide each embedding, and their sum arrives. SPEC.md, section "Masked sums"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from vsplit.learn.aggregation import Batch, Giving
+from vsplit.learn.attempt import RandomBytes, agree_as_feature, agree_as_label
+from vsplit.learn.batches import most_in_batch
+from vsplit.learn.messages import HEAD
+from vsplit.learn.plan import Plan
+from vsplit.learn.secure_sum import SumTaking, fixed_point_of, place_of
+from vsplit.masks import Masks, Numbers
+from vsplit.protocol import Array, Floats, Message, ProtocolError, Role, receive, send
+from vsplit.sealing import Seal
+
+
+class MaskedEmbedding(Message, frozen=True, kw_only=True, eq=False):
+    """Feature party to label party: an embedding as whole numbers under masks, uint32 [rows, width]."""
+
+    reveals: ClassVar[str] = (
+        "nothing alone; together with those of all other feature parties, the sum of the embeddings of a record, which can "
+        "give something of the features away"
+    )
+
+    epoch: int
+    part: int
+    number: int
+    values: Annotated[Numbers, Array("uint32", (None, None))]
+
+
+class MaskedGiving(Giving):
+    """A feature party's side.
+
+    `feature_parties` are all of them in the job's order, `me` among them; `seals` are those to the others.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        label_party: str,
+        feature_parties: Sequence[str],
+        plan: Plan,
+        seals: Mapping[str, Seal],
+        random_bytes: RandomBytes,
+    ) -> None:
+        self._me = me
+        self._label_party = label_party
+        self._feature_parties = feature_parties
+        self._seals = seals
+        self._random_bytes = random_bytes
+        self._fixed_point = fixed_point_of(plan, feature_parties)
+        self._masks: Masks | None = None
+
+    def begin(self) -> Role[None]:
+        """Agree on an attempt, so that every mask is fresh."""
+        attempt = yield from agree_as_feature(self._me, self._label_party, self._feature_parties, self._random_bytes)
+        self._masks = Masks(self._me, self._feature_parties, self._seals, attempt.name)
+
+    def give(self, batch: Batch, values: Floats) -> Role[int]:
+        """Send the embedding under its mask."""
+        if self._masks is None:
+            raise RuntimeError("a training begins before its first batch")
+        quantised = self._fixed_point.encode(values, self._random_bytes)
+        masked = quantised.units.astype(np.uint32) + self._masks.take(place_of(batch), values.size)
+        yield from send(
+            self._label_party,
+            MaskedEmbedding(
+                epoch=batch.epoch, part=batch.part, number=batch.number, values=masked.reshape(values.shape)
+            ),
+        )
+        return quantised.clipped
+
+
+class MaskedTaking(SumTaking):
+    """The label party's side: adds what all feature parties sent, whereby the masks cancel."""
+
+    def begin(self) -> Role[None]:
+        """Agree on an attempt, so that every mask is fresh."""
+        yield from agree_as_label(self.feature_parties, self.random_bytes)
+
+    def take(self, batch: Batch) -> Role[list[Floats]]:
+        """The sum of the embeddings of a batch."""
+        due = batch.rows, self.plan.width
+        limit = most_in_batch(self.plan.batch_size) * self.plan.width * 4 + HEAD
+        total = np.zeros(due, np.uint32)
+        for party in self.feature_parties:
+            message = yield from receive(party, MaskedEmbedding, limit)
+            told = message.epoch, message.part, message.number
+            if told != place_of(batch) or message.values.shape != due:
+                raise ProtocolError(
+                    party,
+                    f"{party} sent a masked embedding of the batch {told} and shape {message.values.shape} where the batch "
+                    f"{place_of(batch)} and {due} were due.",
+                )
+            total += message.values
+        # Which of them is to blame for a sum that is none cannot be seen from the sum.
+        return [self.decoded(batch, total.reshape(-1).astype(np.int64), " and ".join(self.feature_parties))]

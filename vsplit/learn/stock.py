@@ -1,0 +1,64 @@
+"""Noise for ciphertexts, made while a party waits, and each piece of it taken once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vsplit.kernels.montgomery import FixedBase
+from vsplit.learn.attempt import RandomBytes
+from vsplit.paillier.keys import PublicKey, key_bytes
+from vsplit.paillier.noise import Kind, Noise, draw_secrets, full_noise, noise_table, short_noise
+from vsplit.protocol import Bytes, Collect, Role, Work
+
+PIECE = 8
+"""Ciphertexts in a piece of work: as many as the kernels compute side by side."""
+
+
+def pieces_of(rows: Bytes) -> list[Bytes]:
+    """`rows`, uint8 [count, bytes], in pieces for the pool."""
+    return [rows[first : first + PIECE] for first in range(0, len(rows), PIECE)]
+
+
+class NoiseStock:
+    """Noise under one public key; `ahead` is how much of it, in ciphertexts, is made before it is needed.
+
+    It lives in memory alone, for one attempt at a training, and what was taken is no longer there.
+    """
+
+    def __init__(self, key: PublicKey, kind: Kind, ahead: int, random_bytes: RandomBytes) -> None:
+        self._key = key
+        self._kind = kind
+        self._ahead = ahead
+        self._random_bytes = random_bytes
+        self._rows: Bytes = np.empty((0, 2 * key_bytes(key)), np.uint8)
+        self._ticket: object | None = None
+        self._table: FixedBase | None = None
+
+    def prepare(self) -> Role[None]:
+        """Let the pool fill the stock up, and go on meanwhile."""
+        missing = self._ahead - len(self._rows)
+        if self._ticket is None and missing > 0:
+            self._ticket = yield self._work(missing)
+
+    def take(self, count: int) -> Role[Noise]:
+        """Noise for `count` ciphertexts, which leaves the stock; waits for what is being made, and makes what is missing."""
+        if self._ticket is not None and len(self._rows) < count:
+            ticket, self._ticket = self._ticket, None
+            self._store((yield Collect(ticket)))
+        if len(self._rows) < count:
+            self._store((yield Collect((yield self._work(count - len(self._rows))))))
+        noise, self._rows = Noise(self._rows[:count]), self._rows[count:]
+        return noise
+
+    def _work(self, count: int) -> Work:
+        secrets = pieces_of(draw_secrets(self._key, self._kind, count, self._random_bytes))
+        if self._kind == "full":
+            return Work(full_noise, [(self._key, piece) for piece in secrets], later=True)
+        if self._table is None:
+            self._table = noise_table(self._key)
+        return Work(short_noise, [(self._table, piece) for piece in secrets], later=True)
+
+    def _store(self, made: Sequence[Bytes]) -> None:
+        self._rows = np.concatenate([self._rows, *made])

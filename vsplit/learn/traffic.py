@@ -1,0 +1,111 @@
+"""How much of each kind of message a training will send, said before it sends anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from vsplit.learn.attempt import NONCE, AttemptNonce, AttemptNonces
+from vsplit.learn.batches import batch_count
+from vsplit.learn.masked import MaskedEmbedding
+from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
+from vsplit.learn.plan import Plan
+from vsplit.protocol import Message
+from vsplit.sealing import TAG, Sealed
+
+# About what a message takes on the wire besides its content.
+_FRAMING = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """About how much of one kind of message a training sends: `bytes` in all `messages` together."""
+
+    sender: str
+    receiver: str
+    kind: type[Message]
+    messages: int
+    bytes: int
+
+
+def expected_traffic(
+    plan: Plan, label_party: str, rows: tuple[int, int, int], *, by_date: bool = False, persons: int | None = None
+) -> list[Expected]:
+    """What training by `plan` sends when (train, validation, test) `rows` are shared and no epoch is saved.
+
+    `persons` is how many persons have these rows; None: each row is a person of its own.
+    """
+    train = rows[0]
+    steps = plan.epochs * batch_count(train, plan.batch_size)
+    feature_parties = [name for name in plan.contributors if name != label_party]
+    traffic = []
+    for name in feature_parties:
+        if by_date:
+            told = sum(rows) if persons is None else persons
+            traffic.append(Expected(label_party, name, Parts, 1, told + _FRAMING))
+        traffic += [
+            Expected(label_party, name, Gradient, steps, plan.epochs * train * plan.width * 4 + steps * _FRAMING),
+            Expected(label_party, name, Verdict, plan.epochs, plan.epochs * 34),
+        ]
+    sizes = list(_batches(plan, rows))
+    if plan.aggregate == "masked_sum":
+        return traffic + _masked(plan, label_party, feature_parties, sizes)
+    if plan.aggregate == "paillier_sum":
+        return traffic + _encrypted(plan, label_party, feature_parties, sizes)
+    return traffic + [_one_each(plan, name, label_party, Embedding, sizes) for name in feature_parties]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """So many batches of so many rows each, over the whole training."""
+
+    count: int
+    rows: int
+
+
+def _batches(plan: Plan, rows: tuple[int, int, int]) -> Iterator[_Batches]:
+    train, validation, test = rows
+    for part, passes in ((train, plan.epochs), (validation, plan.epochs + 1), (test, 1)):
+        count = batch_count(part, plan.batch_size)
+        if count > 1:
+            yield _Batches(passes * (count - 1), plan.batch_size)
+        if count:
+            yield _Batches(passes, part - (count - 1) * plan.batch_size)
+
+
+def _one_each(
+    plan: Plan, sender: str, receiver: str, kind: type[Message], sizes: Sequence[_Batches], framing: int = _FRAMING
+) -> Expected:
+    """A message for each batch, with 4 bytes for each number of its embedding."""
+    content = sum(one.count * (one.rows * plan.width * 4 + framing) for one in sizes)
+    return Expected(sender, receiver, kind, sum(one.count for one in sizes), content)
+
+
+def _attempt(label_party: str, feature_parties: Sequence[str]) -> list[Expected]:
+    nonces = NONCE * (len(feature_parties) + 1) + _FRAMING
+    agreed = [Expected(name, label_party, AttemptNonce, 1, NONCE + _FRAMING) for name in feature_parties]
+    return agreed + [Expected(label_party, name, AttemptNonces, 1, nonces) for name in feature_parties]
+
+
+def _masked(plan: Plan, label_party: str, feature_parties: Sequence[str], sizes: Sequence[_Batches]) -> list[Expected]:
+    sent = [_one_each(plan, name, label_party, MaskedEmbedding, sizes, 2 * _FRAMING) for name in feature_parties]
+    return _attempt(label_party, feature_parties) + sent
+
+
+def _encrypted(
+    plan: Plan, label_party: str, feature_parties: Sequence[str], sizes: Sequence[_Batches]
+) -> list[Expected]:
+    from vsplit.learn.chain import EncryptedSum, PaillierKey, chain_of  # loads big-integer arithmetic
+
+    chain, count = chain_of(plan, feature_parties), sum(one.count for one in sizes)
+    content = sum(one.count * chain.packing.plaintexts(one.rows * plan.width) for one in sizes) * chain.ciphertext_bytes
+    modulus, hop = chain.key_bits // 8 + _FRAMING, content + count * (TAG + _FRAMING)
+    traffic = _attempt(label_party, feature_parties)
+    traffic += [Expected(label_party, name, PaillierKey, 1, modulus) for name in feature_parties]
+    for sender, receiver in pairwise(feature_parties):
+        traffic += [
+            Expected(sender, label_party, Sealed, count, hop),
+            Expected(label_party, receiver, Sealed, count, hop),
+        ]
+    return [*traffic, Expected(feature_parties[-1], label_party, EncryptedSum, count, content + count * 2 * _FRAMING)]

@@ -1,0 +1,48 @@
+"""The operations that take the time: batches of multiplications and powers modulo one number.
+
+Powers go to the Montgomery kernels of `vsplit.kernels`, which compute several at a time and have a portable twin; a single
+multiplication is done sooner by gmpy2 than it is brought there. Numbers are gmpy2's `mpz`; on the wire and between
+processes they are rows of bytes, least significant first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from gmpy2 import mpz
+
+from vsplit.kernels.montgomery import FixedBase, modulus
+from vsplit.protocol import Bytes
+
+
+def fixed_base_power(table: FixedBase, exponents: Bytes) -> list[mpz]:
+    """base^e modulo the table's modulus for each row e of `exponents`, uint8 [count, table.exponent_bytes].
+
+    Not constant in time: which entries are read depends on the exponents (SPEC.md, section 6).
+    """
+    return [mpz(power) for power in table.powers(exponents)]
+
+
+def multiply_mod(left: Sequence[mpz], right: Sequence[mpz], modulus: mpz) -> list[mpz]:
+    """The products left[i] * right[i] modulo `modulus`; both have the same length."""
+    return [a * b % modulus for a, b in zip(left, right, strict=True)]
+
+
+def power_mod(bases: Sequence[mpz], secret_exponent: mpz, n: mpz) -> list[mpz]:
+    """bases[i]^secret_exponent modulo the odd n, in a time that does not depend on the exponent but for its length."""
+    return [mpz(power) for power in modulus(int(n)).power([int(base) for base in bases], int(secret_exponent))]
+
+
+def numbers(rows: Bytes) -> list[mpz]:
+    """The number that each row of `rows`, uint8 [count, bytes], is, least significant byte first."""
+    if rows.ndim != 2:
+        raise ValueError(f"numbers are rows of bytes, not an array of shape {rows.shape}")
+    width, raw = rows.shape[1], np.ascontiguousarray(rows).tobytes()
+    return [mpz.from_bytes(raw[at : at + width], "little") for at in range(0, len(raw), width)]
+
+
+def rows(found: Iterable[mpz], width: int) -> Bytes:
+    """Each number as a row of uint8 [count, width], least significant byte first. OverflowError if one needs more."""
+    raw = bytearray().join(number.to_bytes(width, "little") for number in found)
+    return np.frombuffer(raw, dtype=np.uint8).reshape(-1, width)
