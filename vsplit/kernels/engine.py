@@ -22,7 +22,7 @@ from vsplit.kernels.fma51 import FmaField
 from vsplit.kernels.ifma51 import IfmaField
 from vsplit.kernels.jit import Kernel, compile_module, kernel
 from vsplit.kernels.lanes import Lanes, function
-from vsplit.kernels.montgomery_code import Digits, FmaDigits, IfmaDigits, power_blocks
+from vsplit.kernels.montgomery_code import Digits, FmaDigits, IfmaDigits, chain_blocks, power_blocks
 from vsplit.kernels.montgomery_code import multiply_blocks as multiply_rows
 from vsplit.kernels.sha512_code import digest_blocks
 from vsplit.protocol import ConfigError
@@ -67,6 +67,7 @@ class MontgomeryKernels:
     signed: bool
     multiply: Kernel
     power: Kernel
+    chain: Kernel
     engine: Any = field(repr=False)
 
 
@@ -135,6 +136,7 @@ def build_montgomery(kind: Kind, bits: int, *, native: bool = True) -> Montgomer
         kind == "fma",
         kernel(engine, "multiply_rows", 6, 1),
         kernel(engine, "power_rows", 8, 2),
+        kernel(engine, "chain_rows", 6, 2),
         engine,
     )
 
@@ -166,6 +168,8 @@ def montgomery_code(kind: Kind, digits: int, width: int, *, native: bool = True)
         multiply_rows(made(lanes), digits, arguments)
     with function(module, "power_rows", 8, 2, width) as (lanes, arguments):
         power_blocks(made(lanes), digits, arguments)
+    with function(module, "chain_rows", 6, 2, width) as (lanes, arguments):
+        chain_blocks(made(lanes), digits, arguments)
     return module
 
 

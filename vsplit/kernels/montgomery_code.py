@@ -162,6 +162,44 @@ def power_blocks(made: Digits, digits: int, arguments: Sequence[ir.Value]) -> No
     lanes.repeat(blocks, [], one_block)
 
 
+def chain_blocks(made: Digits, digits: int, arguments: Sequence[ir.Value]) -> None:
+    """Emit the product of several factors for each of many numbers: (results, factors, modulus, inverse, columns, block,
+    count, blocks).
+
+    `factors` are in Montgomery's form, number by number and not in blocks: the first factor of all, then the second of
+    all and so on, `count` of them; the results are in blocks. `block` has room for one.
+    """
+    results, factors, modulus, inverse, columns, block, count, blocks = arguments
+    lanes, b = made.lanes, made.lanes.b
+    size = WORD(digits * lanes.width)
+
+    def one_block(number: ir.Value, _state: list[ir.Value]) -> list[ir.Value]:
+        first = b.mul(number, size)
+        result = lanes.address(results, first)
+        _gather(lanes, digits, lanes.address(factors, first), result)
+
+        def next_factor(at: ir.Value, _state: list[ir.Value]) -> list[ir.Value]:
+            place = b.add(first, b.mul(b.mul(b.add(at, WORD(1)), blocks), size))
+            _gather(lanes, digits, lanes.address(factors, place), block)
+            _product(made, digits, [result, result, block, modulus, inverse, columns])
+            return []
+
+        lanes.repeat(b.sub(count, WORD(1)), [], next_factor)
+        return []
+
+    lanes.repeat(blocks, [], one_block)
+
+
+def _gather(lanes: Lanes, digits: int, numbers: ir.Value, to: ir.Value) -> None:
+    """Emit: as many numbers as there are lanes, which stand one after another, become a block."""
+
+    def one(number: ir.Value, _state: list[ir.Value]) -> list[ir.Value]:
+        lanes.store(lanes.load_column(numbers, number, digits, 0), to, lanes.b.mul(number, WORD(lanes.width)))
+        return []
+
+    lanes.repeat(digits, [], one)
+
+
 def _copy(lanes: Lanes, digits: int, source: ir.Value, to: ir.Value) -> None:
     def one(number: ir.Value, _state: list[ir.Value]) -> list[ir.Value]:
         at = lanes.b.mul(number, WORD(lanes.width))

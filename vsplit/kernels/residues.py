@@ -103,12 +103,15 @@ class Residues:
         """For each row of `digits`, [count, windows], the product of the entries that it chooses, one of each window."""
         count, windows = digits.shape
         blocks = -(-count // self._width)
-        padded = np.zeros((blocks * self._width, windows), dtype=np.uint8)
-        padded[:count] = digits
-        product = self._blocked(table[0][padded[:, 0]])
-        for window in range(1, windows):
-            product = self.multiply(product, self._blocked(table[window][padded[:, window]]))
-        return product
+        padded = np.zeros((windows, blocks * self._width), dtype=np.uint8)
+        padded[:, :count] = digits.T
+        factors = table[np.arange(windows)[:, None], padded]
+        if windows == 1:
+            return self._blocked(factors[0])
+        results = np.empty((blocks, self._digits, self._width), dtype=table.dtype)
+        block = np.empty(self._digits * self._width, dtype=np.uint64)
+        self._kernels.chain(results, factors, self._modulus, self._inverse, self._columns(), block, windows, blocks)
+        return results
 
     def _split(self, numbers: Sequence[int]) -> npt.NDArray[Any]:
         size = -(-self._digits * self._bits // 8)

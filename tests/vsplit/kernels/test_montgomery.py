@@ -113,6 +113,7 @@ def test_powers_of_a_fixed_base(modulus, monkeypatch):
     rows = np.array([list(one.to_bytes(13, "little")) for one in exponents], dtype=np.uint8)
     assert fixed.powers(rows) == [pow(base, exponent, n) for exponent in exponents]
     assert fixed.powers(rows[:0]) == []
+    assert FixedBase(n, base, 1).powers(rows[:5, :1]) == [pow(base, int(row[0]), n) for row in rows[:5]]
     with pytest.raises(ValueError, match="exponents have shape"):
         fixed.powers(rows[:, :12])
     for wrong in (0, n):
