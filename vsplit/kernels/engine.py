@@ -16,14 +16,14 @@ from typing import Any, Literal
 
 from llvmlite import binding, ir
 
+from vsplit.kernels import power_code
 from vsplit.kernels.curve_code import map_blocks, multiply_blocks
+from vsplit.kernels.digits import Digits, FmaDigits, IfmaDigits
 from vsplit.kernels.field import Field
 from vsplit.kernels.fma51 import FmaField
 from vsplit.kernels.ifma51 import IfmaField
 from vsplit.kernels.jit import Kernel, compile_module, kernel
 from vsplit.kernels.lanes import Lanes, function
-from vsplit.kernels.montgomery_code import Digits, FmaDigits, IfmaDigits, chain_blocks, power_blocks
-from vsplit.kernels.montgomery_code import multiply_blocks as multiply_rows
 from vsplit.kernels.sha512_code import digest_blocks
 from vsplit.protocol import ConfigError
 
@@ -165,11 +165,11 @@ def montgomery_code(kind: Kind, digits: int, width: int, *, native: bool = True)
         return IfmaDigits(lanes, native=native) if kind == "ifma" else FmaDigits(lanes)
 
     with function(module, "multiply_rows", 6, 1, width) as (lanes, arguments):
-        multiply_rows(made(lanes), digits, arguments)
+        power_code.multiply_blocks(made(lanes), digits, arguments)
     with function(module, "power_rows", 8, 2, width) as (lanes, arguments):
-        power_blocks(made(lanes), digits, arguments)
+        power_code.power_blocks(made(lanes), digits, arguments)
     with function(module, "chain_rows", 6, 2, width) as (lanes, arguments):
-        chain_blocks(made(lanes), digits, arguments)
+        power_code.chain_blocks(made(lanes), digits, arguments)
     return module
 
 

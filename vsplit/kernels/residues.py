@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vsplit.kernels.engine import MontgomeryKernels
-from vsplit.kernels.montgomery_code import WINDOW
+from vsplit.kernels.power_code import WINDOW
 
 Rows = npt.NDArray[Any]
 """Digits, [blocks, digits, width]: float64 or uint64, as the kernels have them."""
