@@ -25,7 +25,8 @@ from parties.network.tls import TlsTransport
 from parties.pool import Pool, cores
 from parties.shared import share_rows
 from psi import Alignment, check_agreed, check_match
-from vsplit.protocol import Note, Role
+from vsplit.kernels import engine
+from vsplit.protocol import Note, Role, VsplitError
 
 R = TypeVar("R")
 
@@ -123,7 +124,8 @@ def _with_the_others(
 
 
 def _others(life: Life) -> str:
-    return " and ".join(name for name in life.job.parties if name != life.party.name)
+    *first, last = (name for name in life.job.parties if name != life.party.name)
+    return f"all others ({', '.join(first)} and {last})" if first else last
 
 
 def order_secret() -> bytes:

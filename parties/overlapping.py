@@ -7,7 +7,7 @@ nothing behind but the count of meetings (`parties.partners`). Neither torch nor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from parties.aligning import count_common, limits_of
 from parties.config.party import Party
@@ -19,7 +19,11 @@ from parties.identity import PrivateIdentity
 from parties.meeting import connect, join, stop_word
 from parties.pool import Pool, cores
 from psi import KeyReport, Keys, Overlap, read_keys
+from vsplit.kernels import engine
 from vsplit.protocol import Role, VsplitError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 R = TypeVar("R")
 
@@ -43,8 +47,10 @@ class Counted:
 
 def find_overlap(party: Party, identity: PrivateIdentity, show: Show) -> Counted:
     """Live one party's part of an overlap. Raises VsplitError."""
+    engine.check_demand()
     show(Step(READING))
-    where, keys = _read(party)
+    where, _, keys = read_own_keys(party)
+    limits_of(party, len(keys.keys)).check_own(len(keys.keys))
     traffic = Traffic()
     with Pool(cores()) as pool:
         transport = connect(party, identity, show)
@@ -55,19 +61,21 @@ def find_overlap(party: Party, identity: PrivateIdentity, show: Show) -> Counted
         try:
             seals = join(party, identity, "overlap", transport.session, run)
             found = count_common(party, keys.keys, seals, run)
-            causes = find_causes(party, keys.keys, found, run)
+            causes = find_causes(party, keys.keys, keys.report, found, run)
         except BaseException as error:
             transport.stop(stop_word(error))
             raise
         return Counted(party, where, keys.report, found, causes, traffic, transport.finish())
 
 
-def _read(party: Party) -> tuple[str, Keys]:
-    """The party's usable keys, whether or not their rows have a label. A list that is too short is found here."""
+def read_own_keys(party: Party) -> tuple[str, pd.DataFrame, Keys]:
+    """The source in words, its key columns, and the usable keys, whether or not their rows have a label.
+
+    Raises what `read_key_columns` and `psi.read_keys` do.
+    """
     where, columns = read_key_columns(party)
     align = party.job.align
     keys = read_keys(
         [columns[column] for column in columns], normalise=align.steps, repeated=align.repeated_at(party.role)
     )
-    limits_of(party, len(keys.keys)).check_own(len(keys.keys))
-    return where, keys
+    return where, columns, keys

@@ -64,6 +64,14 @@ def count_meeting(party: Party, purpose: Purpose, now: datetime) -> None:
         _write(party.partners, _Content(1, kept))
 
 
+def check_meetings(party: Party, now: datetime) -> None:
+    """Raise what `count_meeting` would raise for what the file holds, and count nothing."""
+    met = {} if party.partners is None else _read(party.partners)
+    for name in _others(party):
+        if _line(party, name) != AUTO:
+            _check(party, name, _recent(met.get(_line(party, name), []), now), now)
+
+
 def recent_meetings(party: Party, now: datetime) -> Mapping[str, int | None]:
     """How many runs and overlaps there were with each other party in the last 30 days; None: they are not counted.
 
@@ -91,7 +99,8 @@ def _check(party: Party, name: str, recent: list[Meeting], now: datetime) -> Non
     most = party.settings.accept.max_runs
     if len(recent) < most:
         return
-    again = max(recent[-most].at + timedelta(days=DAYS), now)
+    # A minute is told, and the bound is open from its begin.
+    again = max(recent[-most].at + timedelta(days=DAYS), now) + timedelta(minutes=1, microseconds=-1)
     raise RefusedError(
         f"There were {len(recent):,} runs and overlaps with {name} since {_day(recent[0].at)}, and {party.file} allows "
         f"{most:,} with one party in any {DAYS} days (accept.max_runs): many runs of lists that differ in a few records tell "
@@ -100,6 +109,7 @@ def _check(party: Party, name: str, recent: list[Meeting], now: datetime) -> Non
 
 
 def _day(time: datetime) -> str:
+    """The minute of `time`, in Coordinated Universal Time."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 

@@ -10,10 +10,11 @@ has many rows for one record, `tell_row_counts` and `learn_row_counts` follow.
 
 from psi.causes import likely_causes
 from psi.columns import ColumnReport, StepReport
-from psi.contract import KeyReport, Keys, Repeated, read_keys
+from psi.contract import KeyReport, Keys, Repeated, UnusableKeysError, read_keys
 from psi.feature import align_feature, overlap_feature
 from psi.label import align_label, overlap_label
 from psi.limits import Limits
+from psi.malformed import many_malformed
 from psi.messages import Outflow
 from psi.multiplicity import expected_row_counts, learn_row_counts, matched_rows, tell_row_counts
 from psi.normalise import CONTRACT, Step, contract_version, read_step, read_steps
@@ -43,6 +44,7 @@ __all__ = [
     "Repeated",
     "Step",
     "StepReport",
+    "UnusableKeysError",
     "align_feature",
     "align_label",
     "check_agreed",
@@ -56,6 +58,7 @@ __all__ = [
     "key_shapes",
     "learn_row_counts",
     "likely_causes",
+    "many_malformed",
     "matched_rows",
     "overlap_feature",
     "overlap_label",

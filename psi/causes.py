@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import zip_longest
 
-from psi.shapes import CASES, DATES, KINDS, LENGTHS, ZERO, ColumnShape
+from psi.normalise import Step
+from psi.shapes import (
+    CASES,
+    DATES,
+    DOUBLE_SPACE,
+    KINDS,
+    LENGTHS,
+    NO_ZERO,
+    POINT_ZERO,
+    WRONG_ENCODING,
+    ZERO,
+    ZEROS,
+    ColumnShape,
+)
 
 _FAR = 20  # per cent by which two shares differ enough to be a cause
 _RARE = 5
 _SEPARATORS = {
+    DOUBLE_SPACE: ("several spaces in a row", "spaces"),
     "with space": ("spaces", "no_spaces"),
     "with hyphen": ("hyphens", "no_punctuation"),
     "with dot": ("dots", "no_punctuation"),
@@ -18,40 +33,52 @@ _SEPARATORS = {
 
 
 def likely_causes(
-    mine: Sequence[ColumnShape], theirs: Sequence[ColumnShape], names: Sequence[str], peer: str
+    mine: Sequence[ColumnShape],
+    theirs: Sequence[ColumnShape],
+    names: Sequence[str],
+    peer: str,
+    steps: Sequence[Collection[Step]] = (),
 ) -> list[str]:
     """What in the shapes of this side's key columns and of those of `peer` may keep records from matching.
 
-    `names` are the key columns as the job has them, in the order of both. Plain sentences, at least one; none shows a
-    key. Raises ValueError where the numbers of columns differ.
+    `names` are the key columns as the job has them, in the order of both, and `steps` what it does to each already,
+    which is advised no more. Plain sentences, at least one; none shows a key. Raises ValueError where the numbers of
+    columns differ.
     """
+    done = [{step.name for step in column} for column, _ in zip_longest(steps, names, fillvalue=())]
     found = []
-    for name, here, there in zip(names, mine, theirs, strict=True):
+    for name, here, there, has in zip(names, mine, theirs, done, strict=True):
         if here.shares and there.shares:
-            found += _Column(name, here, there, peer).causes()
+            found += _Column(name, here, there, peer, has).causes()
     if found:
         return found
     if not any(here.shares and there.shares for here, there in zip(mine, theirs, strict=True)):
         return [f"The list of this party or that of {peer} is too short to compare how their keys look."]
-    return [
-        f"The keys of this party and {peer} look alike in every column, so how they are written does not explain it: "
-        "compare which people the two lists are about, and whether the key columns mean the same at both."
-    ]
+    said = (
+        f"The usable keys of this party and {peer} look alike in every column, so how these are written does not explain it: "
+        "compare which people the two lists are about, whether the key columns mean the same at both, and how many keys "
+        "each side's screen calls malformed."
+    )
+    dates = [name for name, has in zip(names, done, strict=True) if "date" in has]
+    if dates:
+        said += (
+            f" Of {' and '.join(dates)} it cannot tell whether a format in align.normalise has day and month the wrong way "
+            "round for one side: that reads other days, and none at all where the day is after the 12th."
+        )
+    return [said]
 
 
 class _Column:
     """One key column at both sides."""
 
-    def __init__(self, name: str, here: ColumnShape, there: ColumnShape, peer: str) -> None:
-        self.name, self.here, self.there, self.peer = name, here, there, peer
+    def __init__(self, name: str, here: ColumnShape, there: ColumnShape, peer: str, has: Collection[str]) -> None:
+        self.name, self.here, self.there, self.peer, self.has = name, here, there, peer, has
 
     def causes(self) -> list[str]:
-        dates = self._dates()
-        if dates:
-            return [dates]  # which brings the rest of what differs to one form as well; so does phone
-        phone = self._phone()
-        if phone:
-            return [phone]
+        for alone in (self._point_zero, self._encoding, self._dates, self._phone):
+            cause = alone()
+            if cause:
+                return [cause]  # which brings the rest of what differs to one form as well
         found = [one for one in (self._zeros(), self._case(), self._accents()) if one]
         found += self._separators()
         return found or [one for one in (self._kind(), self._length()) if one][:1]
@@ -75,73 +102,108 @@ class _Column:
         differs = any(self._more(one) for one in (here, there) if one is not None)
         return here, there if differs else here
 
+    def _put(self, step: str) -> str:
+        return f"put {step} into align.normalise for {self.name}"
+
+    def _point_zero(self) -> str:
+        more = self._more(POINT_ZERO)
+        if not more:
+            return ""
+        where, other = self._places(more)
+        return (
+            f"{self.name} is written with .0 at its end more often {where} than {other}, as programs do that take ids for "
+            "numbers with fractions: no step of align.normalise mends this, so write whole numbers, or text, in that file."
+        )
+
+    def _encoding(self) -> str:
+        more = self._more(WRONG_ENCODING, _RARE)
+        if not more:
+            return ""
+        where, other = self._places(more)
+        return (
+            f"{self.name} has signs such as \u00c3 within words more often {where} than {other}: that file was read with a "
+            "wrong encoding; write it anew in UTF-8."
+        )
+
     def _dates(self) -> str:
         here, there = self._most(DATES)
+        if "date" in self.has:
+            return ""
+        if here is not None and here == there and self._more(NO_ZERO):
+            where, other = self._places(self._more(NO_ZERO))
+            return (
+                f"{self.name} holds dates with a day or month of one digit more often {where} than {other}: "
+                f"{self._put(f'{{date: [{_format(here)}]}}')}."
+            )
         if here == there:
             return ""
+        if here is not None and there is not None and _swapped(here) == there:
+            return (
+                f"{self.name} holds dates, mostly as {_format(here)} here and as {_format(there)} at {self.peer}. No list of "
+                "formats mends this, since a date up to the 12th of a month fits both and would be read as another day: one "
+                "side has to write its column anew, best as YYYY-MM-DD."
+            )
         forms = [_format(one) for one in (here, there) if one is not None]
-        advice = f"put {{date: [{', '.join(forms)}]}} into align.normalise for it"
+        advice = self._put(f"{{date: [{', '.join(forms)}]}}")
         if here is not None and there is not None:
             return f"{self.name} holds dates, mostly as {forms[0]} here and as {forms[1]} at {self.peer}: {advice}."
         where, other = ("here", f"at {self.peer}") if here is not None else (f"at {self.peer}", "here")
         return (
             f"{self.name} mostly holds dates as {forms[0]} {where}, and in no one such form {other}: {advice}, with the "
-            "other side's forms as well."
+            "other side's forms as well. Where it has years of two digits, names of months or times of day, no format reads "
+            "them, and its file has to be changed."
         )
 
     def _zeros(self) -> str:
-        """Numbers that are longer at one side, or that begin with zeros there only."""
+        """Numbers that begin with zeros more often at one side. Other lengths alone are no sign of it."""
         if self.here.most(KINDS) != "digits" or self.there.most(KINDS) != "digits":
             return ""
-        lengths = self._most(LENGTHS)
         zeros = self._more(ZERO)
-        if not zeros and (lengths[0] == lengths[1] or None in lengths):
+        if not zeros or {"leading_zeros", "pad_zeros"} & set(self.has):
             return ""
-        said = f"{self.name} is {_digits(lengths[0])} here and {_digits(lengths[1])} at {self.peer}"
-        if zeros:
-            said += f", and begins with a zero more often {self._places(zeros)[0]}"
+        lengths = self._most(LENGTHS)
+        said = (
+            f"{self.name} is {_digits(lengths[0])} here and {_digits(lengths[1])} at {self.peer}, and begins with a zero more "
+            f"often {self._places(zeros)[0]}"
+        )
         longest = max((_number(length) for length in lengths if length is not None), default=0)
         pad = f", or {{pad_zeros: {longest}}}," if longest else ""
-        return f"{said}: leading zeros may be lost at one side; put leading_zeros{pad} into align.normalise for {self.name}."
+        return f"{said}: leading zeros may be lost at one side; {self._put(f'leading_zeros{pad}')}."
 
     def _case(self) -> str:
         here, there = self._most(CASES)
-        if here == there or here is None or there is None:
+        if here == there or here is None or there is None or {"lower", "upper", "email"} & set(self.has):
             return ""
         said = {"capitals": "in capitals", "small letters": "in small letters", "both cases": "in both cases"}
-        return (
-            f"{self.name} is mostly {said[here]} here and {said[there]} at {self.peer}: "
-            f"put lower into align.normalise for {self.name}."
-        )
+        return f"{self.name} is mostly {said[here]} here and {said[there]} at {self.peer}: {self._put('lower')}."
 
     def _accents(self) -> str:
         more = self._more("with accents", _RARE)
         if not more:
             return ""
         where, other = self._places(more)
-        return (
-            f"{self.name} has accents or other letters beyond A to Z more often {where} than {other}: put no_accents into "
-            f"align.normalise for {self.name}, and look whether a file was read with a wrong encoding."
-        )
+        look = "look whether a file was read with a wrong encoding, or writes such letters as two (ue)"
+        advice = look if "no_accents" in self.has else f"{self._put('no_accents')}, and {look}"
+        return f"{self.name} has accents or other letters beyond A to Z more often {where} than {other}: {advice}."
 
     def _separators(self) -> list[str]:
         found = []
         for category, (word, step) in _SEPARATORS.items():
             more = self._more(category)
-            if more:
+            if more and step not in self.has:
                 where, other = self._places(more)
-                found.append(
-                    f"{self.name} has {word} more often {where} than {other}: put {step} into align.normalise for "
-                    f"{self.name}."
-                )
+                found.append(f"{self.name} has {word} more often {where} than {other}: {self._put(step)}.")
         return found
 
     def _phone(self) -> str:
-        if not self._more("with + in front"):
+        plus, zeros = self._more("with + in front"), self._more(ZEROS)
+        # Where ids have lost their zeros at one side, that side has no zero in front at all; telephone numbers keep one.
+        called = zeros and min(self.here.share(ZERO), self.there.share(ZERO)) >= 50
+        if "phone" in self.has or not (plus or called):
             return ""
         return (
-            f"{self.name} begins with a + at one side more often than at the other, as telephone numbers do: put "
-            f"{{phone: DE}}, or another country, into align.normalise for {self.name}."
+            f"{self.name} begins with a {'+' if plus else '00'} at one side more often than at the other, as telephone numbers "
+            f"do: {self._put('{phone: DE}, or another country,')}."
         )
 
     def _kind(self) -> str:
@@ -155,9 +217,10 @@ class _Column:
             "letters and digits": "letters and digits",
             "with other signs": "letters or digits with other signs",
         }
+        kept = "" if "digits" in self.has else " (digits keeps the digits alone)"
         return (
             f"{self.name} is mostly {said[here]} here and {said[there]} at {self.peer}: the two may be different kinds of "
-            "id, or one side adds a prefix (digits keeps the digits alone)."
+            f"id, or one side adds a prefix{kept}."
         )
 
     def _length(self) -> str:
@@ -175,6 +238,11 @@ def _format(category: str) -> str:
     """A form of a date as the job names it: "date d.m.Y" -> "%d.%m.%Y", in quotes."""
     form = category.removeprefix("date ")
     return '"' + "".join(f"%{sign}" if sign in "Ymd" else sign for sign in form) + '"'
+
+
+def _swapped(category: str) -> str:
+    """The same form with day and month in the other order."""
+    return "date " + category.removeprefix("date ").translate(str.maketrans("dm", "md"))
 
 
 def _digits(length: str | None) -> str:

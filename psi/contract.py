@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from psi.columns import ColumnReader, ColumnReport
 from psi.keys import KeyList
+from psi.malformed import at_fault
 from psi.normalise import Step
 from vsplit.protocol import Bytes, DataError
 
@@ -54,6 +55,17 @@ class KeyReport:
     merged_keys: int = 0
 
 
+class UnusableKeysError(DataError):
+    """The key columns cannot be used as they are: no usable key, or repeated ones under the policy error.
+
+    `report` is what was counted before this was found.
+    """
+
+    def __init__(self, sentence: str, report: KeyReport) -> None:
+        super().__init__(sentence)
+        self.report = report
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Keys:
     """A party's usable keys, none twice, in the order in which they first occur, and the rows of each.
@@ -79,8 +91,8 @@ def read_keys(
     `normalise` has the steps of each column, in the order of `columns`; None: no steps but those that are always done.
     `repeated` is the policy that holds at this party: many_to_one is for the label party alone.
 
-    Raises DataError for a key column without any value, for repeated keys under the policy error, and for no usable key
-    at all. The sentence names the columns and shows no key.
+    Raises DataError for a key column without any value, and UnusableKeysError, a DataError with the report, for repeated
+    keys under the policy error and for no usable key at all. The sentence names the columns and shows no key.
     """
     if not columns or len({len(column) for column in columns}) != 1:
         raise ValueError("a key has one or more columns, all of the same length")
@@ -217,17 +229,19 @@ def _check_usable(readers: Sequence[ColumnReader], report: KeyReport, repeated: 
             if report.merged_keys
             else ""
         )
-        raise DataError(
+        raise UnusableKeysError(
             f"In the {noun} of this party's data, {report.repeated_keys:,} key(s) occur more than once, on "
             f"{report.repeated_rows:,} rows in all{merged}, and only one row may have a key here; reduce the data to one row a "
             "record, name a further key column, or agree on another align.repeated in the job: first or last for any "
-            "party's repeats, many_to_one for the label party's alone."
+            "party's repeats, many_to_one for the label party's alone, and never for a feature party's.",
+            report,
         )
     if not report.usable:
-        raise DataError(
-            f"The {noun} of this party's data hold no usable key: of {report.rows:,} rows {report.missing:,} miss a value "
-            f"and {report.malformed:,} hold one that can be no id, as align.normalise of the job has it; name other "
-            "columns (data.key) or correct them."
+        raise UnusableKeysError(
+            f"The {noun} of this party's data hold{'s' if len(readers) == 1 else ''} no usable key: "
+            f"{at_fault(report.columns, report.rows)}. Correct the values, change the step in align.normalise of the job, or "
+            "name other columns (data.key).",
+            report,
         )
 
 

@@ -152,9 +152,10 @@ class MatchPositions(Message, frozen=True, kw_only=True, eq=False):
     """A chunk of the match: positions in the list that the receiver handed in last, in the common order."""
 
     reveals: ClassVar[str] = (
-        "which of the receiver's own records all parties of the job hold, the label party with a known outcome, in an order "
-        "drawn from a secret of the sender; with three or more parties the receiver undoes a shuffle of another party's "
-        "list with them and hands them on, sealed"
+        "which of the receiver's own records all parties of the job hold (the label party's with a known outcome), in an "
+        "order that the sender draws from a secret of its own. With three or more parties a feature party gets the places "
+        "of another party's records: it undoes its own shuffle of that list, which tells it nothing about a record, and "
+        "hands them on, sealed, until they reach the party whose records they are"
     )
 
     positions: Annotated[Positions, Array("uint32", (None,))]

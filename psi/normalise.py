@@ -7,6 +7,7 @@ missing. SPEC.md, section 3, says the same in words, with an example for each.
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -204,7 +205,18 @@ def read_step(written: object) -> Step:
             return _dates(argument)
         if name == "phone":
             return _phone(argument)
-    raise ValueError(f"it must be {ALLOWED}")
+    raise ValueError(f"it must be {ALLOWED}{_did_you_mean(written)}")
+
+
+def _did_you_mean(written: object) -> str:
+    name = next(iter(written)) if isinstance(written, Mapping) and len(written) == 1 else written
+    if not isinstance(name, str):
+        return ""
+    near = difflib.get_close_matches(name.lower().strip(), [*_PLAIN, *_WITH_ARGUMENT], n=1)
+    if not near:
+        return ""
+    example = {"pad_zeros": "{pad_zeros: 10}", "date": '{date: ["%d.%m.%Y"]}', "phone": "{phone: DE}"}
+    return f"; did you mean {example.get(near[0], near[0])}?"
 
 
 def read_steps(written: Iterable[object]) -> tuple[Step, ...]:
@@ -273,6 +285,7 @@ def _phone(region: object) -> Step:
 
     if not isinstance(region, str) or region not in phonenumbers.SUPPORTED_REGIONS:
         raise ValueError(
-            "phone must have the country of numbers without a country code, in two capital letters: {phone: DE}"
+            "phone must have the country of numbers without a country code, in two capital letters, as in {phone: DE}, and no "
+            "such country is known"
         )
     return Step("phone", region, partial(phone, region))

@@ -42,7 +42,12 @@ _FORMS = {
     "d.m.Y": re.compile(r"[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"),
     "d-m-Y": re.compile(r"[0-9]{1,2}-[0-9]{1,2}-[0-9]{4}"),
 }
+_SWAPPED = {"d.m.Y": "m.d.Y", "d-m-Y": "m-d-Y"}
 _SLASHES = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/[0-9]{4}")
+_NO_ZERO = re.compile(r"(?<![0-9])[0-9](?![0-9])")
+_POINT_ZERO = re.compile(r"[0-9]+\.0")
+# UTF-8 that was read as Latin-1: an accented letter becomes one of these and a sign, in the midst of small letters.
+_WRONG_ENCODING = re.compile(r"(?<=[a-z])[ÃÂ]|[ÃÂ][^\sA-Za-zÀ-ÖØ-öø-ÿ]|\ufffd")
 _EIGHT = re.compile(r"[0-9]{8}")
 _YEARS = range(1850, 2101)
 _HEXADECIMAL = re.compile(r"(?=.*[0-9])(?=.*[a-fA-F])[0-9a-fA-F]+")
@@ -58,8 +63,14 @@ SIGNS = (
     "with accents",
 )
 ZERO = "leading zero"
-DATES = tuple(f"date {form}" for form in (*_FORMS, "d/m/Y", "m/d/Y", "Ymd", "dmY"))
-CATEGORIES = frozenset((*LENGTHS, *KINDS, *CASES, *SIGNS, ZERO, *DATES))
+ZEROS = "two leading zeros"
+POINT_ZERO = "digits and .0"
+DOUBLE_SPACE = "with a double space"
+WRONG_ENCODING = "with signs of a wrong encoding"
+NO_ZERO = "date with a day or month of one digit"
+OTHERS = (ZERO, ZEROS, POINT_ZERO, DOUBLE_SPACE, WRONG_ENCODING, NO_ZERO)
+DATES = tuple(f"date {form}" for form in (*_FORMS, *_SWAPPED.values(), "d/m/Y", "m/d/Y", "Ymd", "dmY"))
+CATEGORIES = frozenset((*LENGTHS, *KINDS, *CASES, *SIGNS, *OTHERS, *DATES))
 """All that can be told of a column, in the words of the message."""
 
 
@@ -199,10 +210,22 @@ def _categories(text: str) -> list[str]:
         found.append("with other punctuation")
     if not text.isascii():
         found.append("with accents")
-    if length > 1 and text.startswith("0"):
-        found.append(ZERO)
+    found += _peculiar(text)
     form = _date_form(text)
-    return found if form is None else [*found, f"date {form}"]
+    if form is None:
+        return found
+    return [*found, f"date {form}", *([NO_ZERO] if _NO_ZERO.search(text) else [])]
+
+
+def _peculiar(text: str) -> list[str]:
+    holds = {
+        ZERO: len(text) > 1 and text.startswith("0"),
+        ZEROS: text.startswith("00") and len(text) > 2,
+        POINT_ZERO: _POINT_ZERO.fullmatch(text) is not None,
+        DOUBLE_SPACE: "  " in text,
+        WRONG_ENCODING: _WRONG_ENCODING.search(text) is not None,
+    }
+    return [category for category, held in holds.items() if held]
 
 
 def _kind(text: str) -> str:
@@ -218,7 +241,8 @@ def _kind(text: str) -> str:
 def _date_form(text: str) -> str | None:
     for form, pattern in _FORMS.items():
         if pattern.fullmatch(text):
-            return form
+            # Which of the two is the day shows only where it is more than 12; Europe's order counts where neither is.
+            return _SWAPPED[form] if form in _SWAPPED and int(re.split(r"[.-]", text)[1]) > 12 else form
     slashes = _SLASHES.fullmatch(text)
     if slashes:  # Which of the two is the day shows only where it is more than 12.
         first, second = int(slashes[1]), int(slashes[2])

@@ -102,8 +102,8 @@ def main(people: int) -> None:
     sides = keys_of(clinic, align), keys_of(lab, align)
     tell("Without a contract", sides, clinic, lab)
     print("What the clinic would be told:")
-    shapes = [key_shapes(side.keys, len(align.key)) for side in sides]
-    for cause in likely_causes(*shapes, align.key, "lab", align.steps):
+    mine, theirs = (key_shapes(side.keys, len(align.key)) for side in sides)
+    for cause in likely_causes(mine, theirs, align.key, "lab", align.steps):
         print(f"  - {cause}")
 
     align = load_job(HERE / "with.yaml").align

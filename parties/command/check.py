@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from parties.command.identity import check_identity
+from parties.command.key_quality import counts_in_words, print_key_quality, print_no_values
 from parties.command.screen import say
 from parties.config.fields import AUTO
-from parties.config.party import Party, load_party
+from parties.config.job import Job
+from parties.config.party import Party, load_party, longest_list
 from parties.folder import RunFolder, check_output
 from parties.identity import PrivateIdentity
-from parties.partners import DAYS, recent_meetings
+from parties.partners import DAYS, check_meetings, recent_meetings
+from psi import UnusableKeysError
 
 if TYPE_CHECKING:
+    from parties.command.disclosure import Leaving
     from parties.home import Home
 
 
@@ -28,8 +32,8 @@ def print_check(file: Path, console: Console) -> int:
     Raises VsplitError.
     """
     party = load_party(file)
-    _print_identity(party, console)
-    _print_meetings(party, console)
+    print_identity(party, f"job {party.job.job} ({party.job.task})", console)
+    print_meetings(party, console)
     check_output(party)
     RunFolder(party.output)
     # What follows takes seconds to import; what is wrong with the files above shows at once.
@@ -37,19 +41,28 @@ def print_check(file: Path, console: Console) -> int:
     from parties.home import read_home
     from parties.learning import check_model
 
-    home = read_home(party)
-    limits_of(party, len(home.keys.keys)).check_own(len(home.keys.keys))
-    check_model(home)
+    try:
+        home = read_home(party)
+    except UnusableKeysError as error:
+        print_key_quality(party, error.report, console)
+        raise
+    own = len(home.keys.keys)
     _print_records(home, console)
-    _print_kernels(console)
+    print_bounds(party, own, console)
+    limits_of(party, own).check_own(own)
+    check_model(home)
+    print_kernels(console)
+    _print_secure_sum(party.job, console)
     _print_leaving(home, console)
+    check_meetings(party, datetime.now(UTC))
     say(console, "Nothing at home stands in the way of a run.")
     return 0
 
 
-def _print_identity(party: Party, console: Console) -> None:
+def print_identity(party: Party, job_in_words: str, console: Console) -> None:
+    """Print who this party is in which job, that its key is the right one, and where it meets the others."""
     job = party.job
-    say(console, f"{party.name}, {party.role} party of the job {job.job} ({job.task}).")
+    say(console, f"{party.name}, {party.role} party of the {job_in_words}.")
     if job.parties[party.name].identity == AUTO:
         say(console, "Identity: auto, made by `vsplit launch`; `vsplit run` needs a key.")
     if party.identity is not None:
@@ -62,7 +75,8 @@ def _print_identity(party: Party, console: Console) -> None:
         say(console, f"It dials {job.label_party} at {job.address} and opens no port.")
 
 
-def _print_kernels(console: Console) -> None:
+def print_kernels(console: Console) -> None:
+    """Print which code does the arithmetic. Raises ConfigError for a demand that this machine cannot meet."""
     from vsplit.kernels import engine
 
     choice = engine.choice()
@@ -74,7 +88,15 @@ def _print_kernels(console: Console) -> None:
     say(console, f"Curve arithmetic of the alignment: {names[choice.kind]} ({choice.kind}): {choice.why}.")
 
 
-def _print_meetings(party: Party, console: Console) -> None:
+def _print_secure_sum(job: Job, console: Console) -> None:
+    from parties.command.disclosure import secure_sum_in_words
+
+    if job.model.secure_sum is not None:
+        say(console, secure_sum_in_words(job, job.model.secure_sum))
+
+
+def print_meetings(party: Party, console: Console) -> None:
+    """Print how often this party has met each other one of late."""
     most = party.settings.accept.max_runs
     for name, meetings in recent_meetings(party, datetime.now(UTC)).items():
         if meetings is None:
@@ -86,60 +108,37 @@ def _print_meetings(party: Party, console: Console) -> None:
             )
 
 
+def print_bounds(party: Party, own_records: int, console: Console) -> None:
+    """Print the bounds in force on lists, matches and runs, those that stand in no file among them."""
+    accept = party.settings.accept
+    say(
+        console,
+        f"In force: a list of keys has at least {accept.min_list:,} (accept.min_list), another party's at most "
+        f"{longest_list(party, own_records):,} (accept.max_records); a run needs at least {accept.min_records or 1:,} in "
+        f"common (accept.min_records); at most {accept.max_runs:,} runs and overlaps with one party in {DAYS} days "
+        "(accept.max_runs).",
+    )
+
+
 def _print_records(home: Home, console: Console) -> None:
-    quality = home.keys.report
-    counts = {
-        "with a usable key": quality.usable,
-        "without a key": quality.missing,
-        "with a malformed key": quality.malformed,
-        "left out since their key is repeated": quality.left_out,
-    }
-    if home.party.role == "label":
-        counts["without a label"] = home.without_label
-    listed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
-    say(console, f"{home.table.rows:,} rows in {home.table.where}: {listed}.")
-    if quality.repeated_keys:
-        policy = home.party.job.align.repeated_at(home.party.role)
-        say(
-            console,
-            f"Keys on several rows: {quality.repeated_keys:,}, on {quality.repeated_rows:,} rows in all; the job says "
-            f"align.repeated: {policy}.",
-        )
-    console.print(_key_quality(home))
+    without_label = home.without_label if home.party.role == "label" else None
+    say(console, f"{home.table.rows:,} rows in {home.table.where}: {counts_in_words(home.keys.report, without_label)}.")
+    print_key_quality(home.party, home.keys.report, console)
+    print_no_values(home.table.keys, console)
     if home.labels is not None and home.labels.classes:
         classes = home.labels.classes
         what = f"{classes[1]} counts as positive, {classes[0]} as negative"
         listed = what if home.party.job.task == "binary" else ", ".join(classes)
         say(console, f"Label {home.party.settings.data.label}: {listed}.")
-    columns = ", ".join(map(str, home.table.features.columns)) or "none"
-    say(console, f"{home.table.features.shape[1]} feature columns: {columns}.")
-
-
-def _key_quality(home: Home) -> Table:
-    table = Table(title=f"The key columns of {home.party.name}, in values", title_justify="left")
-    table.add_column("column")
-    for count in ("missing", "malformed"):
-        table.add_column(count, justify="right", no_wrap=True)
-    table.add_column("changed by each normaliser")
-    for column in home.keys.report.columns:
-        steps = [
-            f"{one.step} {one.changed:,}" + (f" ({one.malformed:,} malformed)" if one.malformed else "")
-            for one in column.steps
-        ]
-        cells = (column.name, f"{column.missing:,}", f"{column.malformed:,}", ", ".join(steps))
-        table.add_row(*(Text(cell) for cell in cells))
-    merged = home.keys.report.merged_keys
-    if merged:
-        table.caption = f"Keys on several rows that are one key only through these normalisers: {merged:,}."
-        table.caption_justify = "left"
-    return table
+    columns, number = ", ".join(map(str, home.table.features.columns)) or "none", home.table.features.shape[1]
+    say(console, f"{number} feature column{'' if number == 1 else 's'}: {columns}.")
 
 
 def _print_leaving(home: Home, console: Console) -> None:
-    from parties.command.disclosure import sent_by_overlap
+    from parties.command.disclosure import sent_by_overlap, what_leaves
 
     party = home.party
-    console.print(_disclosure(home))
+    console.print(table_of_leaving(what_leaves(home), f"What this job lets leave {party.name}"))
     say(
         console,
         "The figures hold if the other side's list is as long as this one, all records match and every epoch is trained. "
@@ -158,17 +157,17 @@ def _print_leaving(home: Home, console: Console) -> None:
     )
 
 
-def _disclosure(home: Home) -> Table:
-    from parties.command.disclosure import what_leaves
+def table_of_leaving(leaving: Sequence[Leaving], title: str) -> Table:
+    """A table of what leaves, with what it reveals."""
     from parties.report.words import bytes_text
 
-    table = Table(title=f"What this job lets leave {home.party.name}", title_justify="left", show_lines=True)
+    table = Table(title=title, title_justify="left", show_lines=True)
     table.add_column("message", no_wrap=True)
     table.add_column("to")
     table.add_column("times", justify="right", no_wrap=True)
     table.add_column("about", justify="right", no_wrap=True)
     table.add_column("what it reveals there")
-    for row in what_leaves(home):
+    for row in leaving:
         times = f"{row.messages:,}" + (f" if {row.only_if}" if row.only_if else "")
         table.add_row(row.kind, row.to, times, bytes_text(row.bytes), row.reveals)
     return table

@@ -22,7 +22,7 @@ from rich.console import Console
 from parties.command.screen import Screen, print_end, print_failure
 from parties.events import READING, Event, Failed, Finished, JsonLines, Step
 from vsplit import __version__
-from vsplit.protocol import VsplitError
+from vsplit.protocol import ConfigError, VsplitError
 
 app = typer.Typer(
     name="vsplit",
@@ -40,6 +40,7 @@ PartyArgument = Annotated[Path, typer.Argument(metavar="PARTY.yaml", help="The p
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
 EventsOption = Annotated[bool, typer.Option("--events", hidden=True)]
 INTERRUPTED = 130
+NO_CONFIG = {".key": "a key file", **dict.fromkeys((".csv", ".gz", ".parquet"), "a file of data")}
 
 
 def main() -> None:
@@ -90,7 +91,7 @@ def overlap(
     def command(show: Callable[[Event], None]) -> int:
         from parties.command.overlap import live_overlap, overlap_figures
 
-        figures.append(overlap_figures(live_overlap(party, show)))
+        figures.append(overlap_figures(live_overlap(_party_file(party), show)))
         return 0
 
     def print_figures() -> None:
@@ -122,13 +123,23 @@ def launch(
 
 
 @app.command()
-def check(party: PartyArgument, debug: DebugOption = False) -> None:
+def check(
+    party: PartyArgument,
+    overlap: Annotated[
+        bool, typer.Option("--overlap", help="Look at what `vsplit overlap` needs alone: no label, no model.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
     """Read config and data, connect to nobody, and say what would go wrong and what would leave this party."""
 
     def command() -> int:
+        if overlap:
+            from parties.command.check_overlap import print_overlap_check
+
+            return print_overlap_check(_party_file(party), console)
         from parties.command.check import print_check
 
-        return print_check(party, console)
+        return print_check(_party_file(party), console)
 
     console = Console()
     _guard(command, _printer(console), debug)
@@ -155,12 +166,24 @@ def identity_show(
     _guard(lambda: show_identity(key), _printer(Console()), debug)
 
 
+def _party_file(path: Path) -> Path:
+    """The file that was given, where it may be a party file at all. Raises ConfigError."""
+    wanted = "give your party file, the one that names the job and your data"
+    if not path.exists():
+        raise ConfigError(f"The party file {path.absolute()} does not exist; {wanted}, as seen from this folder.")
+    if path.is_dir():
+        raise ConfigError(f"{path.absolute()} is a folder; {wanted}.")
+    if path.suffix.lower() in NO_CONFIG:
+        raise ConfigError(f"{path.absolute()} is {NO_CONFIG[path.suffix.lower()]} and no party file; {wanted}.")
+    return path
+
+
 def _live(file: Path, show: Callable[[Event], None]) -> int:
     from parties.command.identity import load_identity
     from parties.command.launch import launched
     from parties.config.party import load_party
 
-    party = load_party(file)
+    party = load_party(_party_file(file))
     started = launched(party)
     party, identity = started if started else (party, load_identity(party))
     show(Step(READING))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from parties.config.digests import meeting_digests
+from parties.config.digests import Purpose, meeting_digests
 from parties.greeting import Greeting
 from psi import KeyShapes, expected_row_counts, expected_traffic
 from psi.messages import ListSize, ListSizes, MaskedByAll, MaskedKeys, MatchCount
@@ -16,11 +16,12 @@ from vsplit.sealing import FreshKeys, KeyProofs, Sealed
 if TYPE_CHECKING:
     from parties.config.job import Job
     from parties.config.joint import SecureSum
+    from parties.config.party import Party
     from parties.home import Home
 
 
-# About what a message takes on the wire besides its content.
-FRAMING = 40
+# What a message takes on the wire besides its content: its head, up to the boundary at which an array begins.
+FRAMING = 64
 # About what the shape of one key column takes.
 SHAPE_BYTES = 200
 # An overlap is the first half of an alignment.
@@ -63,17 +64,7 @@ def what_leaves(home: Home, peer_records: int | None = None) -> list[Leaving]:
     job, me = home.party.job, home.party.name
     own = len(home.keys.keys)
     others = own if peer_records is None else peer_records
-    receivers = job.feature_parties if home.party.role == "label" else (job.label_party,)
-    greeting = sum(len(key) + len(digest) for key, digest in meeting_digests(job, "run").items())
-    leaving = [Leaving(Greeting.__name__, to, 1, greeting + FRAMING, Greeting.reveals) for to in receivers]
-    lists = [own if name == me else others for name in (job.label_party, *job.feature_parties)]
-    for row in expected_traffic(me, job.label_party, job.feature_parties, lists):
-        leaving.append(Leaving(row.kind, row.to, row.messages, row.size + FRAMING * row.messages, row.reveals))
-    if job.align.hints:
-        size = SHAPE_BYTES * len(job.align.key) + FRAMING
-        leaving += [
-            Leaving(KeyShapes.__name__, to, 1, size, KeyShapes.reveals, only_if="few match") for to in receivers
-        ]
+    leaving = _of_meeting(home.party, own, others, "run")
     fractions = job.split.train, job.split.validation, job.split.test
     matched = min(own, others)
     persons = matched if job.align.repeated == "many_to_one" else None
@@ -87,6 +78,30 @@ def what_leaves(home: Home, peer_records: int | None = None) -> list[Leaving]:
         if flow.sender == me:
             leaving.append(Leaving(flow.kind.__name__, flow.receiver, flow.messages, flow.bytes, flow.kind.reveals))
     return _together(leaving)
+
+
+def leaves_in_overlap(party: Party, own: int) -> list[Leaving]:
+    """What this party will send to each other party in an overlap, with a list of `own` keys, if all lists are so long."""
+    kinds = {kind.__name__ for kind in _OF_OVERLAP}
+    return [row for row in _of_meeting(party, own, own, "overlap") if row.kind in kinds]
+
+
+def _of_meeting(party: Party, own: int, others: int, purpose: Purpose) -> list[Leaving]:
+    """The greeting, the alignment and the hints. What an overlap has no match for is left out of its figures."""
+    job, me = party.job, party.name
+    receivers = job.feature_parties if party.role == "label" else (job.label_party,)
+    greeting = sum(len(key) + len(digest) for key, digest in meeting_digests(job, purpose).items())
+    leaving = [Leaving(Greeting.__name__, to, 1, greeting + FRAMING, Greeting.reveals) for to in receivers]
+    lists = [own if name == me else others for name in (job.label_party, *job.feature_parties)]
+    matched = 0 if purpose == "overlap" else None
+    for row in expected_traffic(me, job.label_party, job.feature_parties, lists, matched):
+        leaving.append(Leaving(row.kind, row.to, row.messages, row.size + FRAMING * row.messages, row.reveals))
+    if job.align.hints:
+        size = SHAPE_BYTES * len(job.align.key) + FRAMING
+        leaving += [
+            Leaving(KeyShapes.__name__, to, 1, size, KeyShapes.reveals, only_if="few match") for to in receivers
+        ]
+    return leaving
 
 
 def _together(leaving: list[Leaving]) -> list[Leaving]:
@@ -117,5 +132,5 @@ def secure_sum_in_words(job: Job, settings: SecureSum) -> str:
 
 def sent_by_overlap(home: Home) -> list[str]:
     """The kinds of message that this party sends in an overlap: some of those that leave in a run."""
-    in_a_run = {row.kind for row in what_leaves(home)}
-    return [kind.__name__ for kind in _OF_OVERLAP if kind.__name__ in in_a_run]
+    sent = {row.kind for row in leaves_in_overlap(home.party, len(home.keys.keys))}
+    return [kind.__name__ for kind in _OF_OVERLAP if kind.__name__ in sent]

@@ -98,7 +98,8 @@ def _list(schema: Schema) -> str:
     number = f"exactly {most} " if fewest == most else f"at most {most} " if most else ""
     at_least = " (at least one)" if fewest == 1 and most != 1 else ""
     entry = schema.get("items") or (schema.get("prefixItems") or [{}])[0]
-    return f"a list of {number}entries{at_least}, each {allowed(entry)}"
+    example = f", as in {schema['examples'][0]}" if "examples" in schema else ""
+    return f"a list of {number}entries{at_least}, each {allowed(entry)}{example}"
 
 
 def _group(schema: Schema) -> str:

@@ -103,4 +103,4 @@ KeyColumns = Annotated[
 ]
 # A normaliser's name, or a group of one name and its argument; psi.normalise knows which there are.
 Normaliser = Annotated[Any, AfterValidator(_check_normaliser), Field(description="a normaliser")]
-Normalisers = Annotated[tuple[Normaliser, ...], Field(strict=False, max_length=MOST_STEPS)]
+Normalisers = Annotated[tuple[Normaliser, ...], Field(strict=False, max_length=MOST_STEPS, examples=["[lower]"])]

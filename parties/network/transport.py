@@ -46,7 +46,7 @@ class Transport(Protocol):
 STOP_WORDS = {
     "config": "found its config wrong",
     "data": "cannot use its data as it is",
-    "refused": "refuses what the job asks of it",
+    "refused": "refuses what the job asks of it, or the length of a list, or one more run",
     "peer": "was let down by another party",
     "protocol": "says that another party broke the protocol",
     "mismatch": "says that the parties do not run the same job",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from parties.config.party import Party, load_party
 from parties.identity import PrivateIdentity
-from parties.partners import count_meeting, recent_meetings
+from parties.partners import check_meetings, count_meeting, recent_meetings
 from vsplit.protocol import ConfigError, RefusedError
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -191,3 +191,12 @@ def test_runs_at_once_all_count(tmp_path: Path) -> None:
         thread.join(30)
     assert recent_meetings(party, NOW) == {"lab": 20}
     assert len(refused) == 4
+
+
+def test_the_minute_that_is_told_is_one_at_which_the_bound_is_open(tmp_path: Path) -> None:
+    party = with_bound(tmp_path, 1)
+    count_meeting(party, "run", NOW + timedelta(seconds=20))
+    with pytest.raises(RefusedError, match="Wait until 2026-07-31 12:01 UTC"):
+        check_meetings(party, NOW + DAY)
+    check_meetings(party, NOW + 30 * DAY + timedelta(minutes=1))
+    assert recent_meetings(party, NOW + DAY) == {"lab": 1}

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from psi import CONTRACT, ColumnReport, StepReport, read_keys, read_steps
+from psi import CONTRACT, ColumnReport, StepReport, UnusableKeysError, many_malformed, read_keys, read_steps
 from psi.contract import _STRETCH
 from psi.normalise import MOST_CHARACTERS, canonical
 from vsplit.protocol import DataError
@@ -212,7 +212,7 @@ def test_the_names_of_the_columns_do_not_enter_the_key():
             r"In the key column 'pid' .* 1 key\(s\) occur more than once, on 2 rows",
         ),
         ([text("canary", None), text(None, "canary", name="x")], "key columns 'id' and 'x' together .* no usable key"),
-        ([text(0.5, None, 1.5, name=None)], r"\(without a name\) .* 1 miss a value and 2 hold one that can be no id"),
+        ([text(0.5, None, 1.5, name=None)], r"2 of 3 values can be no id .* 1 of 3 values are missing"),
     ],
 )
 def test_keys_that_cannot_be_used(columns, sentence):
@@ -320,7 +320,7 @@ def test_real_dates_are_dates_where_the_job_says_so(column):
     keys = read_keys([column], normalise=[read_steps(["no_spaces", {"date": ["%d.%m.%Y"]}, "no_punctuation"])])
     assert list(keys.keys) == [part("19800903"), part("19800904")]
     assert counts(keys.report) == {"rows": 3, "missing": 1, "usable": 2}
-    with pytest.raises(DataError, match="2 hold one that can be no id"):
+    with pytest.raises(DataError, match="2 of 2 values"):
         read_keys([column.iloc[:2]], normalise=[read_steps(["email"])])
 
 
@@ -445,3 +445,41 @@ def test_policies_agree_with_the_plain_definition(found):
         keys = read_keys([text(*found)], repeated=policy)
         assert list(keys.keys) == list(groups)
         assert [keys.rows[a:b].tolist() for a, b in pairwise(keys.starts)] == [pick(rows) for rows in groups.values()]
+
+
+# --- values that can be no id, in words -------------------------------------------------------------------------------
+
+
+def test_no_usable_key_names_the_column_and_the_step_at_fault():
+    born = pd.Series(["03/04/1980"] * 40, name="born")
+    pid = pd.Series([f"P{number}" for number in range(40)], name="pid")
+    steps = [(), read_steps([{"date": ["%d.%m.%Y"]}])]
+    with pytest.raises(UnusableKeysError) as caught:
+        read_keys([pid, born], normalise=steps)
+    sentence = str(caught.value)
+    assert "born: 40 of 40 values fit none of the formats of date %d.%m.%Y." in sentence
+    assert "pid:" not in sentence
+    assert caught.value.report.columns[1].malformed == 40
+
+
+def test_repeated_keys_bring_the_report():
+    with pytest.raises(UnusableKeysError) as caught:
+        read_keys([pd.Series(["a", "a", "b"], name="pid")])
+    assert caught.value.report.repeated_keys == 1
+
+
+@pytest.mark.parametrize(("wrong", "told"), [(4, False), (5, True), (60, True)])
+def test_a_notable_share_of_malformed_values_is_told(wrong, told):
+    born = pd.Series(["13/31/1980"] * wrong + ["1980-09-03"] * (100 - wrong), name="born")
+    report = read_keys([born], normalise=[read_steps([{"date": ["%Y-%m-%d"]}])], repeated="first").report
+    said = many_malformed(report.columns, report.rows)
+    assert len(said) == told
+    if told:
+        assert said[0].startswith(
+            f"born: {wrong} of 100 values fit none of the formats of date %Y-%m-%d; rows with such"
+        )
+
+
+def test_malformed_values_that_no_step_found_are_told_as_such():
+    report = read_keys([pd.Series([0.5, 1.0], name="pid")]).report
+    assert many_malformed(report.columns, report.rows)[0].startswith("pid: 1 of 2 values can be no id (a fraction")

@@ -20,6 +20,7 @@ from psi import (
     is_low,
     key_shapes,
     likely_causes,
+    read_steps,
 )
 from psi.keys import KeyList
 from psi.shapes import CATEGORIES, FEWEST
@@ -72,7 +73,17 @@ def name(case=str, accents=0.0):
 @pytest.mark.parametrize(
     ("texts", "told"),
     [
-        (["0012345678"] * 1000, {"length 10": 100, "digits": 100, "leading zero": 100}),
+        (["0012345678"] * 1000, {
+            "length 10": 100, "digits": 100, "leading zero": 100, "two leading zeros": 100,
+        }),
+        (["123.0"] * 600 + ["a  b"] * 400, {
+            "length 5": 60, "length 4": 40, "with other signs": 100, "with dot": 60, "digits and .0": 60, "small letters": 40,
+            "with space": 40, "with a double space": 40,
+        }),
+        (["3.9.1980"] * 600 + ["03.14.1980"] * 400, {
+            "length 8": 60, "length 10": 40, "with other signs": 100, "with dot": 100, "leading zero": 40, "date d.m.Y": 60,
+            "date m.d.Y": 40, "date with a day or month of one digit": 60,
+        }),
         (["AB12-34"] * 750 + ["ab cd+e"] * 250, {
             "length 7": 100, "with other signs": 100, "capitals": 75, "small letters": 25, "with hyphen": 75,
             "with space": 25, "with other punctuation": 25,
@@ -154,8 +165,28 @@ def test_a_message_that_no_shape_can_be_is_refused(columns):
 @pytest.mark.parametrize(
     ("here", "there", "sentence"),
     [
-        (number(8), number(10), "pid is mostly 8 digits long here and mostly 10 digits long at lab: leading zeros .*10}"),
+        (
+            lambda: f"{draw.randrange(10**8):010}", number(8),
+            "pid is mostly 10 digits long here and mostly 8 digits long at lab, .* zero more often here: leading zeros .*10}",
+        ),
+        (number(8), number(9), "mostly has 8 characters here and 9 at lab"),
         (lambda: f"{draw.randrange(10**6):08}", number(8), "begins with a zero more often here: leading zeros"),
+        (number(6), lambda: number(6)() + ".0", "written with .0 at its end more often at lab than here, .* whole numbers"),
+        (lambda: f"{int(number(6)()):08}", lambda: number(6)() + ".0", "written with .0 at its end more often at lab"),
+        (
+            day("d/m/Y"), day("m/d/Y"),
+            'as "%d/%m/%Y" here and as "%m/%d/%Y" at lab. No list of formats mends this, .* has to write its column anew',
+        ),
+        (day("m.d.Y"), day("d.m.Y"), "No list of formats mends this"),
+        (day("d-m-Y"), day("m-d-Y"), "No list of formats mends this"),
+        (
+            day("d.m.Y"), lambda: re.sub(r"\b0", "", day("d.m.Y")()),
+            r'one digit more often at lab than here: put \{date: \["%d.%m.%Y"\]\}',
+        ),
+        (day("Y-m-d"), lambda: day("Y-m-d")() + "T10:00", "names of months or times of day, no format reads them"),
+        (lambda: "030 " + number(6)(), lambda: "0049 30 " + number(6)(), r"begins with a 00 .* put \{phone: DE\}"),
+        (lambda: "a b" + number(4)(), lambda: "a  b" + number(4)(), "several spaces in a row .* at lab .*: put spaces into"),
+        (lambda: name()() + "\u00eb", lambda: name()() + "\u00c3\u00ab", "more often at lab than here: .* wrong encoding"),
         (day("d.m.Y"), day("Y-m-d"), r'as "%d.%m.%Y" here and as "%Y-%m-%d" at lab: put \{date: \["%d.%m.%Y", "%Y-%m-%d"\]'),
         (day("m/d/Y"), day("Ymd"), r'as "%m/%d/%Y" here and as "%Y%m%d" at lab'),
         (day("d.m.Y"), number(6), r'mostly holds dates as "%d.%m.%Y" here, and in no one such form at lab'),
@@ -175,6 +206,35 @@ def test_likely_causes(here, there, sentence):
     mine, theirs = [shape(many(make)) for make in (here, there)]
     causes = likely_causes([mine], [theirs], ["pid"], "lab")
     assert any(re.search(sentence, cause) for cause in causes), causes
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "written"),
+    [
+        (lambda: f"{draw.randrange(10**6):08}", number(8), "leading_zeros"),
+        (name(str.upper), name(), "lower"),
+        (name(accents=0.5), name(), "no_accents"),
+        (lambda: "AB-" + number(4)(), lambda: "AB" + number(4)(), "no_punctuation"),
+        (lambda: "AB " + number(4)(), lambda: "AB" + number(4)(), "no_spaces"),
+        (lambda: "a b" + number(4)(), lambda: "a  b" + number(4)(), "spaces"),
+        (day("d.m.Y"), day("Y-m-d"), {"date": ["%d.%m.%Y"]}),
+        (lambda: "+49" + number(8)(), lambda: "030" + number(6)(), {"phone": "DE"}),
+    ],
+)
+def test_no_step_is_advised_that_the_job_has(here, there, written):
+    mine, theirs = [shape(many(make)) for make in (here, there)]
+    (step,) = read_steps([written])
+    advice = f"{step.name}( into|, or|:)"
+    assert any(re.search(advice, cause) for cause in likely_causes([mine], [theirs], ["pid"], "lab"))
+    causes = likely_causes([mine], [theirs], ["pid"], "lab", [[step]])
+    assert not any(re.search(advice, cause) for cause in causes), causes
+
+
+def test_after_a_date_step_swapped_formats_are_not_ruled_out():
+    same = shape(many(day("Y-m-d")))
+    (cause,) = likely_causes([same] * 2, [same] * 2, ["pid", "born"], "lab", [[], read_steps([{"date": ["%d/%m/%Y"]}])])
+    assert "Of born it cannot tell whether a format in align.normalise has day and month the wrong way round" in cause
+    assert "calls malformed" in cause
 
 
 def test_causes_name_the_column_and_no_key():

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner
 
 from parties.command.cli import app
-from parties.command.disclosure import what_leaves
+from parties.command.disclosure import leaves_in_overlap, what_leaves
+from parties.command.overlap import live_overlap
 from parties.home import read_home
+from parties.life import live
+from parties.partners import count_meeting
 from psi import KeyShapes
 from psi.messages import (
     Agreement,
@@ -24,6 +29,7 @@ from psi.messages import (
 )
 from vsplit.kernels import engine
 from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
+from vsplit.protocol import ConfigError
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
 
@@ -92,7 +98,7 @@ def test_check_counts_rows_and_names_the_positive_label(world) -> None:
         in words
     )
     assert "Keys on several rows: 1, on 3 rows in all; the job says align.repeated: last." in words
-    assert "person 1 0 nfkc 0, trim 3, lower 194, pad_zeros 8 194" in words
+    assert "person 1 0 nfkc: 0, trim: 3, lower: 194, pad_zeros 8: 194" in words
     assert "only through these normalisers" not in words
     assert "KEY0" not in words
     assert "Label outcome: sick counts as positive, healthy as negative." in words
@@ -129,3 +135,110 @@ def test_the_choice_of_kernels_and_its_reason_are_shown(world, kind, monkeypatch
     world.write()
     said = check(world, "lab").output
     assert f"({kind}): so it was said." in said
+
+
+# --- what is found before anybody is met -------------------------------------------------------------------------------
+
+
+def words_of(result) -> str:
+    return " ".join(result.output.replace("│", " ").split())
+
+
+def check_overlap(world, name: str):
+    return CliRunner().invoke(app, ["check", "--overlap", str(world.folder / f"{name}.yaml")])
+
+
+@pytest.mark.parametrize("look", [check, check_overlap])
+def test_bounds_in_force_are_shown_and_a_used_up_one_ends_with_4(world, look) -> None:
+    world.write()
+    result = look(world, "lab")
+    assert result.exit_code == 0, result.output
+    assert (
+        "a list of keys has at least 100 (accept.min_list), another party's at most 1,000,000 (accept.max_records); a run "
+        "needs at least 1 in common (accept.min_records); at most 100 runs and overlaps with one party in 30 days"
+    ) in words_of(result)
+    world.files["lab"]["accept"] = {"max_runs": 1}
+    party = world.write().party("lab")
+    count_meeting(party, "overlap", datetime.now(UTC))
+    before = party.partners.read_bytes()
+    result = look(world, "lab")
+    assert result.exit_code == 4
+    assert "There were 1 runs and overlaps with clinic since" in words_of(result)
+    assert "Nothing at home" not in result.output
+    assert party.partners.read_bytes() == before
+
+
+def test_an_overlap_is_checked_without_anything_of_learning(world) -> None:
+    del world.files["clinic"]["data"]["label"], world.files["clinic"]["data"]["positive"]
+    for group in ("task", "split", "model", "train"):
+        del world.job[group]
+    world.tables["clinic"] = world.tables["clinic"][["person"]]
+    assert check(world.write(), "clinic").exit_code == 2
+    result = check_overlap(world, "clinic")
+    assert result.exit_code == 0, result.output
+    words = words_of(result)
+    for kind in (ListSizes, MaskedKeys, MatchCount):
+        assert f" {kind.__name__} lab " in words
+    for kind in (MatchBits, MatchPositions, Agreement, Gradient):
+        assert kind.__name__ not in words
+    assert "200 rows in" in words
+    assert "Nothing at home stands in the way of an overlap." in words
+
+
+def test_what_an_overlap_lets_leave_is_told_nearly_to_the_byte(three) -> None:
+    for name, table in three.tables.items():
+        three.tables[name] = table[table.person.isin(three.common())].reset_index(drop=True)
+    files = {name: three.write().folder / f"{name}.yaml" for name in three.names}
+    with ThreadPoolExecutor() as pool:
+        ends = dict(
+            zip(files, pool.map(lambda file: live_overlap(file, lambda _event: None), files.values()), strict=True)
+        )
+    for name, end in ends.items():
+        sent = {(kind, to): count for (way, to, kind), count in end.traffic.counts.items() if way == "sent"}
+        promised = {(one.kind, one.to): one for one in leaves_in_overlap(three.party(name), 160) if not one.only_if}
+        assert sent.keys() == promised.keys()
+        for key, one in promised.items():
+            assert sent[key].messages == one.messages, key
+            assert one.bytes == pytest.approx(sent[key].bytes, abs=64 * one.messages), key
+
+
+@pytest.mark.parametrize("look", [check, check_overlap])
+def test_keys_that_cannot_be_used_are_shown_in_the_table_all_the_same(world, look) -> None:
+    world.tables["lab"].loc[:1, "person"] = "KEY0199"
+    result = look(world.write(), "lab")
+    assert result.exit_code == 3
+    assert "The key columns of lab, in values" in words_of(result)
+    assert "Keys on several rows: 1, on 3 rows in all; the job says align.repeated: error." in words_of(result)
+    assert "occur more than once" in words_of(result)
+    world.job["align"]["normalise"] = {"person": [{"date": ["%Y-%m-%d"]}]}
+    result = look(world.write(), "lab")
+    assert result.exit_code == 3
+    assert "person 0 220 nfkc: 0, trim: 0, date %Y-%m-%d: 0 (220 malformed)" in words_of(result)
+    assert "person: 220 of 220 values fit none of the formats of date %Y-%m-%d" in words_of(result)
+
+
+@pytest.mark.parametrize("look", [check, check_overlap])
+def test_values_that_want_a_look_are_counted(world, look) -> None:
+    lab = world.tables["lab"]
+    world.job["align"] |= {"repeated": "first", "normalise": {"person": ["email"]}}
+    lab.person = [f"{person}@example.org" for person in lab.person]
+    lab.loc[:19, "person"] = "unknown"
+    world.tables["clinic"].loc[:2, "person"] = "unknown"
+    result = look(world.write(), "lab")
+    assert result.exit_code == 0, result.output
+    assert "Look at this: person: 20 of 220 values are no addresses by email; rows with such values" in words_of(result)
+    assert "Look at this: person: 20 of 220 values read like a word for no value" in words_of(result)
+
+
+def test_an_impossible_kind_of_kernels_is_found_before_anybody_is_met(world, monkeypatch) -> None:
+    monkeypatch.setenv(engine.VARIABLE, "nonsense")
+    world.write()
+    seen = []
+    for command in (
+        lambda: live_overlap(world.folder / "lab.yaml", seen.append),
+        lambda: live(world.party("lab"), world.keys["lab"], seen.append),
+    ):
+        with pytest.raises(ConfigError, match=f"{engine.VARIABLE} on this machine is 'nonsense'"):
+            command()
+    assert "waiting" not in {getattr(event, "stage", "") for event in seen}
+    assert not list(world.folder.glob("keys/*.json"))

@@ -225,3 +225,23 @@ def test_the_folder_of_the_command_is_searched_last_for_modules(monkeypatch, tmp
     monkeypatch.setattr(cli, "app", lambda: None)
     cli.main()
     assert sys.path == ["/first", str(tmp_path)]
+
+
+@pytest.mark.parametrize("command", ["run", "overlap", "check"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nothere.yaml", "nothere.yaml does not exist; give your party file"),
+        ("clinic.key", "clinic.key is a key file and no party file; give your party file"),
+        ("clinic.csv", "clinic.csv is a file of data and no party file"),
+        ("folder", "folder is a folder; give your party file"),
+    ],
+)
+def test_what_is_no_party_file_is_called_by_its_name(tmp_path, command, name, said) -> None:
+    (tmp_path / "folder").mkdir()
+    for file in ("clinic.key", "clinic.csv"):
+        (tmp_path / file).write_text("secret")
+    result = CliRunner().invoke(cli.app, [command, str(tmp_path / name)])
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
+    assert "secret" not in result.output

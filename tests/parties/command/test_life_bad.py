@@ -29,7 +29,7 @@ def ends_badly(world, name: str, kind: type[VsplitError], *words: str) -> None:
     """Live one party's life alone: it must fail before it has met anybody."""
     lives = world.live(name)
     error = lives.errors[name]
-    assert type(error) is kind, error
+    assert isinstance(error, kind), error
     for word in words:
         assert re.search(word, str(error)), str(error)
     assert lives.stages(name) == ["reading data"]

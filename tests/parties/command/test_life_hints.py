@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 
 from psi import KeyShapes
@@ -78,3 +79,57 @@ def test_the_contract_mends_it(world) -> None:
     for name in world.names:
         assert lives.ends[name].lines[0] == f"{matched} records in common."
         assert shapes_in(world, name) == []
+
+
+# --- three parties ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize("turned", ["lab", "gym"])
+def test_with_three_parties_each_side_reaches_its_own_verdict(three, turned) -> None:
+    """Whoever is done first takes leave; its end is no news at the others."""
+    three.tables[turned].person = three.tables[turned].person.str.lower()
+    lives = three.write().live()
+    for name in three.names:
+        assert isinstance(lives.errors[name], DataError), (name, lives.errors[name])
+        assert str(lives.errors[name]).startswith("No record is common to this party and ")
+    at_clinic, at_turned = str(lives.errors["clinic"]), str(lives.errors[turned])
+    fair = "gym" if turned == "lab" else "lab"
+    assert "common to this party and all others (lab and gym). " in at_clinic
+    assert f" with {fair}, so the loss is with {turned}. person is mostly in capitals here" in at_clinic
+    assert f"and {fair} look alike" not in at_clinic
+    assert "put lower into align.normalise for person. This compares" in at_turned
+    assert f"This compares {fair} with clinic alone, and the cause may lie at another" in str(lives.errors[fair])
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_bound_of_one_party_ends_all_three_with_what_each_may_say(three) -> None:
+    three.files["gym"]["accept"] = {"min_records": 1000}
+    lives = three.write().live()
+    assert isinstance(lives.errors["gym"], RefusedError)
+    assert "gym said so" in str(lives.errors["clinic"])
+    assert "clinic said so" in str(lives.errors["lab"])
+
+
+@pytest.mark.usefixtures("no_report")
+def test_many_malformed_values_come_first(world) -> None:
+    """Six of ten dates are read as none and the others wrongly: what is left looks as it should at both sides."""
+    for name, form in (("clinic", "%Y-%m-%d"), ("lab", "%m/%d/%Y")):
+        numbers = world.tables[name].person.str[3:].astype(int)
+        world.tables[name]["born"] = (pd.Timestamp("1980-01-01") + pd.to_timedelta(numbers, "D")).dt.strftime(form)
+        world.files[name]["accept"] = {"min_list": 1}
+    world.job["align"] = {
+        "key": ["person", "born"],
+        "normalise": {"born": [{"date": ["%Y-%m-%d", "%d/%m/%Y"]}]},
+    }
+    world.tables["lab"] = world.tables["lab"][lambda lab: lab.born.str[:2] != lab.born.str[3:5]]
+    lives = world.write().live()
+    wrong = (world.tables["lab"].born.str[3:5].astype(int) > 12).sum()
+    assert wrong > 100
+    ends = {name: str(lives.errors[name]) for name in world.names}
+    assert (
+        f"born: {wrong} of {len(world.tables['lab'])} values fit none of the formats of date %Y-%m-%d or %d/%m/%Y"
+        in ends["lab"]
+    )
+    for end in ends.values():
+        assert "too short" in end or "how many keys each side's screen calls malformed. Of born" in end

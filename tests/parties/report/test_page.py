@@ -13,7 +13,17 @@ import numpy as np
 import pytest
 
 from parties.report import plots
-from parties.report.content import Columns, Crossing, Epoch, Judgement, Party, Records, ReportContent, Training
+from parties.report.content import (
+    Columns,
+    Crossing,
+    Epoch,
+    Judgement,
+    Party,
+    Records,
+    ReportContent,
+    SecureSum,
+    Training,
+)
 from parties.report.page import render_report
 from parties.report.words import bytes_text, duration_text, score_text
 from psi import ColumnReport, StepReport
@@ -252,7 +262,7 @@ def test_every_part_of_the_label_party_s_report_is_there(pages: dict[str, str]) 
         "The key columns of clinic, in values",
         "clinic_id 12 3 trim: 1,234, date %d.%m.%Y: 6,665 (3 malformed)",
         "Keys on several rows that are one key only through the normalisers 1,204",
-        "Why so few may have matched",
+        "What may keep records from matching",
         "clinic_id is mostly in capitals here.",
         "5,213",
         "4 epochs in 6.0 s; the model after epoch 3 was kept.",
@@ -310,6 +320,29 @@ def test_names_that_the_plot_font_lacks_stay_text() -> None:
 
 def test_further_caveats_are_listed() -> None:
     assert Page(render_report(replace(content(), caveats=["This key is <weak>."]))).says("This key is <weak>.")
+
+
+def test_a_secure_sum_is_told_and_so_is_who_could_undo_it() -> None:
+    plain = feature_content()
+    sums = SecureSum(
+        how="under masks that cancel in the sum",
+        parties=["bills", EVIL],
+        with_help_of="all other feature parties",
+        range=8.0,
+        given=123_456,
+        clipped=1_234,
+    )
+    page = Page(render_report(replace(plain, training=replace(plain.training, secure_sum=sums))))
+    assert page.says(f"The embeddings of bills and {EVIL} were added under masks that cancel in the sum")
+    assert page.says("1,234 were beyond the range of ±8.0 and were clipped to it; nobody else is told.")
+    assert page.says("With the help of all other feature parties it has a single party’s embedding.")
+    assert page.says("A sum of embeddings can give features away.")
+    assert not page.says("Embeddings can give features away.")
+    told = replace(sums, given=None, clipped=None)
+    label = Page(render_report(replace(plain, training=replace(plain.training, secure_sum=told))))
+    assert not label.says("clipped")
+    without = Page(render_report(plain))
+    assert without.says("Embeddings can give features away.") and not without.says("masks")
 
 
 def test_equal_content_gives_the_same_page(pages: dict[str, str]) -> None:
