@@ -61,7 +61,7 @@ def _ladder(field: Field, scalar: ir.Value, x1: Element) -> tuple[Element, Eleme
     So the sums and differences of products are made before they are carried.
     """
     lanes, b = field.lanes, field.lanes.b
-    one = field.from_limbs([lanes.word(1), *[lanes.word(0)] * (LIMBS - 1)], 1)
+    one = _small(field, 1)
     lifted, unit = field.lift(x1), field.lift(one)
     start = [one, one, field.carry(field.add(lifted, unit)), field.carry(field.subtract(lifted, unit))]
 
@@ -108,13 +108,13 @@ def _elligator(field: Field, element: Element) -> tuple[Element, Element]:
     The first is on the curve exactly if -J d (J^2 - J^2 d + d^2) is a square, which Euler's criterion says.
     """
     lanes, b = field.lanes, field.lanes.b
-    one = field.from_limbs([lanes.word(1), *[lanes.word(0)] * (LIMBS - 1)], 1)
+    one = _small(field, 1)
     square = field.lift(_squarings(field, element, 1))
     d = field.carry(field.add(field.add(square, square), field.lift(one)))
-    # J^2 d is J (J d): each factor is below 2^20.
+    # J^2 d is J (J d), each factor below 2^20; J^2 alone fits into one limb.
     jd = field.carry(field.times(d, _J))
     dd = _squarings(field, d, 1)
-    j2 = field.carry(field.times(_small(field, _J), _J))
+    j2 = _small(field, _J * _J)
     inner = field.carry(field.add(field.subtract(field.lift(j2), field.times(jd, _J)), field.lift(dd)))
     residue = _product(field, jd, inner)
     # -1 is a square of this field (p = 1 mod 4), so the sign of -J d does not matter.

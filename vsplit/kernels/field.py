@@ -53,9 +53,6 @@ class Field(Protocol):
     vector: ir.Type
     """The type of a limb."""
 
-    def constant(self, value: int) -> Element:
-        """The number `value` in every lane, below 2^51 in absolute value."""
-
     def multiply(self, a: Element, b: Element) -> Sum:
         """a b."""
 

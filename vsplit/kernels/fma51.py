@@ -38,10 +38,6 @@ class FmaField:
         self.lanes = lanes
         self.vector: ir.Type = lanes.doubles
 
-    def constant(self, value: int) -> Element:
-        zero = self.lanes.double(0.0)
-        return Element([self.lanes.double(float(value)), *[zero] * (LIMBS - 1)], abs(value))
-
     def multiply(self, a: Element, b: Element) -> Sum:
         columns = _Columns(self)
         # Row by row: six columns are in use at a time, which fit into registers.

@@ -28,10 +28,6 @@ class IfmaField:
         self.vector: ir.Type = lanes.ints
         self._native = native
 
-    def constant(self, value: int) -> Element:
-        limbs = [value % P >> BITS * at & MASK for at in range(LIMBS)]
-        return Element([self.lanes.word(limb) for limb in limbs], MASK)
-
     def multiply(self, a: Element, b: Element) -> Sum:
         columns = _Columns(self)
         for i in range(LIMBS):

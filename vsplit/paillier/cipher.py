@@ -33,11 +33,6 @@ def add(key: PublicKey, left: Bytes, right: Bytes) -> Bytes:
     return _as_rows(key, arithmetic.multiply_mod(arithmetic.numbers(left), arithmetic.numbers(right), n * n))
 
 
-def rerandomise(key: PublicKey, ciphertexts: Bytes, noise: Bytes) -> Bytes:
-    """The same plaintexts under fresh noise, so that nobody can tell which ciphertexts they were made from."""
-    return add(key, ciphertexts, noise)  # Noise is a ciphertext of zero.
-
-
 def check_ciphertexts(key: PublicKey, ciphertexts: Bytes, count: int, sender: str) -> None:
     """Raise ProtocolError, which names `sender`, unless `ciphertexts` are `count` numbers that can be ciphertexts.
 
