@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from llvmlite import ir
 
-from vsplit.kernels.fma51 import DOUBLE_BITS, split_product
+from vsplit.kernels.field import check
 from vsplit.kernels.ifma51 import IfmaField
 from vsplit.kernels.lanes import Lanes, bits_of
 
 POSITIVE = 2**61
 """What a column with a sign is lifted by before it is shifted; the value itself stays below."""
+
+_HIGH, _LOW = 1.5 * 2.0**102, 1.5 * 2.0**52
+_MOST_PRODUCTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """Two digits to be multiplied; `twice`: y is `doubled`, and the product counts twice."""
+
+    x: ir.Value
+    y: ir.Value
+    twice: bool = False
 
 
 class Digits(Protocol):
@@ -24,8 +38,20 @@ class Digits(Protocol):
     """What the low half of a product adds to a column beside its value."""
     high_offset: int
 
-    def add_product(self, low: ir.Value, high: ir.Value, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """`low` plus the low half of x y, `high` plus the high half, as words."""
+    most: int
+    """What the value of a column stays below in absolute value."""
+
+    def add_products(self, column: ir.Value, factors: Sequence[Factors]) -> tuple[ir.Value, ir.Value]:
+        """`column` plus the low halves of all products, and the sum of their high halves, as words.
+
+        The offsets are those of one product, however many there are.
+        """
+
+    def doubled(self, y: ir.Value) -> ir.Value:
+        """What `Factors` take as y, where they are `twice` x y."""
+
+    def as_low(self, digit: ir.Value) -> ir.Value:
+        """A digit as a word, with the offset of the low half of a product."""
 
     def quotient(self, column: ir.Value, inverse: ir.Value) -> ir.Value:
         """The digit m for which column + m n is a multiple of 2^bits; `column` without offset but for `settled`'s."""
@@ -38,35 +64,53 @@ class Digits(Protocol):
 
 
 class FmaDigits:
-    """Digits of 51 bits as doubles in [-2^50, 2^50]: see `fma51`."""
+    """Digits of 50 bits as doubles in [-2^49, 2^49].
 
-    bits = 51
+    The high part of a sum of products is what fused multiply-adds find when they add each product to the one anchor,
+    1.5 * 2^102, whose last bit is worth 2^50. What the sum grew by is what the product's low part lacks: see `fma51`.
+    """
+
+    bits = 50
+    most = POSITIVE
+    low_offset, high_offset = bits_of(_LOW), bits_of(_HIGH)
 
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
         self.vector: ir.Type = lanes.doubles
-        self.low_offset, self.high_offset = DOUBLE_BITS
 
-    def add_product(self, low: ir.Value, high: ir.Value, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
-        b = self.lanes.b
-        more_low, more_high = split_product(self.lanes, x, y)
-        return b.add(low, more_low), b.add(high, more_high)
+    def add_products(self, column: ir.Value, factors: Sequence[Factors]) -> tuple[ir.Value, ir.Value]:
+        lanes, b = self.lanes, self.lanes.b
+        # Each low half is at most 2^49, so that the anchored sum of three stays between 2^52 and 2^53.
+        check(len(factors) <= _MOST_PRODUCTS, "a sum of so many products")
+        high, low = lanes.double(_HIGH), None
+        for one in factors:
+            before, high = high, self._fused(one.x, one.y, high)
+            if low is None:
+                low = self._fused(one.x, one.y, b.fsub(lanes.double(_HIGH + _LOW), high))
+            else:
+                low = b.fadd(low, self._fused(one.x, one.y, b.fsub(before, high)))
+        return b.add(column, lanes.as_words(low)), lanes.as_words(high)
+
+    def doubled(self, y: ir.Value) -> ir.Value:
+        return self.lanes.b.fadd(y, y)
+
+    def as_low(self, digit: ir.Value) -> ir.Value:
+        return self.lanes.as_words(self.lanes.b.fadd(digit, self.lanes.double(_LOW)))
 
     def quotient(self, column: ir.Value, inverse: ir.Value) -> ir.Value:
-        lanes, b = self.lanes, self.lanes.b
-        x = self.digit(column)
-        anchor = lanes.double(1.5 * 2.0**103)
-        name = f"llvm.fma.v{lanes.width}f64"
-        high = lanes.intrinsic(name, lanes.doubles, [x, inverse, anchor])
-        return lanes.intrinsic(name, lanes.doubles, [x, inverse, b.fsub(anchor, high)])
+        x, anchor = self.digit(column), self.lanes.double(_HIGH)
+        return self._fused(x, inverse, self.lanes.b.fsub(anchor, self._fused(x, inverse, anchor)))
 
     def digit(self, column: ir.Value) -> ir.Value:
         lanes, b = self.lanes, self.lanes.b
         low = b.or_(b.and_(column, lanes.word(2**self.bits - 1)), lanes.word(bits_of(2.0**52)))
-        return b.fsub(lanes.as_doubles(low), lanes.double(2.0**52 + 2.0**50))
+        return b.fsub(lanes.as_doubles(low), lanes.double(2.0**52 + 2.0 ** (self.bits - 1)))
 
     def settled(self) -> int:
         return POSITIVE + (1 << self.bits >> 1)
+
+    def _fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+        return self.lanes.intrinsic(f"llvm.fma.v{self.lanes.width}f64", self.lanes.doubles, [x, y, z])
 
 
 class IfmaDigits:
@@ -74,14 +118,30 @@ class IfmaDigits:
 
     bits = 52
     low_offset = high_offset = 0
+    most = 2**64
 
     def __init__(self, lanes: Lanes, *, native: bool = True) -> None:
         self.lanes = lanes
         self.vector: ir.Type = lanes.ints
         self._field = IfmaField(lanes, native=native)
 
-    def add_product(self, low: ir.Value, high: ir.Value, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
-        return self._field.low(low, x, y), self._field.high(high, x, y)
+    def add_products(self, column: ir.Value, factors: Sequence[Factors]) -> tuple[ir.Value, ir.Value]:
+        zero = self.lanes.word(0)
+        low, high = column, zero
+        for one in factors:
+            if one.twice:  # a doubled digit has 53 bits, of which the instructions would drop one
+                more_low, more_high = self._field.low(zero, one.x, one.y), self._field.high(zero, one.x, one.y)
+                low = self.lanes.sum([low, more_low, more_low])
+                high = self.lanes.sum([high, more_high, more_high])
+            else:
+                low, high = self._field.low(low, one.x, one.y), self._field.high(high, one.x, one.y)
+        return low, high
+
+    def doubled(self, y: ir.Value) -> ir.Value:
+        return y
+
+    def as_low(self, digit: ir.Value) -> ir.Value:
+        return digit
 
     def quotient(self, column: ir.Value, inverse: ir.Value) -> ir.Value:
         return self._field.low(self.lanes.word(0), self.digit(column), inverse)

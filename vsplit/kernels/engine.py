@@ -59,7 +59,7 @@ class Kernels:
 
 @dataclass(frozen=True, slots=True)
 class MontgomeryKernels:
-    """Kernels for moduli of one length: `digits` digits of `bits` bits, `signed` ones as doubles, or else words."""
+    """Kernels for squares of odd numbers of one length: `digits` digits of `bits` bits, `signed` ones as doubles, or words."""
 
     width: int
     digits: int
@@ -101,7 +101,7 @@ def kernels() -> Kernels:
 
 
 def montgomery(bits: int) -> MontgomeryKernels:
-    """The chosen kernels for odd moduli of `bits` bits, compiled at the first call for so many digits."""
+    """The chosen kernels for squares of odd numbers of `bits` bits, compiled at the first call for so many digits."""
     kind = choice().kind
     digits = _digits(kind, bits)
     with _LOCK:
@@ -125,7 +125,7 @@ def build(kind: Kind, *, native: bool = True) -> Kernels:
 
 
 def build_montgomery(kind: Kind, bits: int, *, native: bool = True) -> MontgomeryKernels:
-    """Compile the Montgomery kernels of a kind for odd moduli of `bits` bits."""
+    """Compile the Montgomery kernels of a kind for squares of odd numbers of `bits` bits."""
     width, digits = width_of(kind), _digits(kind, bits)
     with _LOCK:
         engine = compile_module(montgomery_code(kind, digits, width, native=native), native=native)
@@ -244,5 +244,5 @@ def _digit_bits(kind: Kind) -> int:
 
 
 def _digits(kind: Kind, bits: int) -> int:
-    """Digits of a modulus n of so many bits: enough for R > 4 n, and for a sign."""
-    return -(-(bits + 3) // _digit_bits(kind))
+    """Digits for the square of a number m of so many bits: enough for R >= 16 m."""
+    return -(-(bits + 4) // _digit_bits(kind))

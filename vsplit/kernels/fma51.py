@@ -20,8 +20,6 @@ from vsplit.kernels.lanes import Lanes, bits_of
 _HIGH = 1.5 * 2.0**103
 _LOW = 1.5 * 2.0**52
 _HIGH_BITS, _LOW_BITS = bits_of(_HIGH), bits_of(_LOW)
-DOUBLE_BITS = (_LOW_BITS, _HIGH_BITS)
-"""What the words of `split_product` are above the low and the high half of the product, modulo 2^64."""
 _MOST_PRODUCT = 2**102
 _HALF = 2 ** (BITS - 1)
 _POSITIVE = 2**61  # A multiple of 2^51 that makes every column positive before it is shifted.
@@ -115,10 +113,10 @@ class FmaField:
         return reduced(self.lanes, positive)
 
 
-def split_product(lanes: Lanes, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
+def _split_product(lanes: Lanes, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir.Value]:
     """The two halves of x y, below 2^102 in absolute value, as words: x y = low + 2^51 high, |low| <= 2^50.
 
-    The words are `DOUBLE_BITS` above them.
+    The words are `_LOW_BITS` and `_HIGH_BITS` above them, modulo 2^64.
     """
     name = f"llvm.fma.v{lanes.width}f64"
     high = lanes.intrinsic(name, lanes.doubles, [x, y, lanes.double(_HIGH)])
@@ -139,7 +137,7 @@ class _Columns:
     def add_product(self, column: int, x: ir.Value, y: ir.Value, bound: int) -> None:
         """Add x y, at most `bound`, to `column` and the one above it."""
         check(bound < _MOST_PRODUCT, "a product of two limbs")
-        low, high = split_product(self._lanes, x, y)
+        low, high = _split_product(self._lanes, x, y)
         self._put(column, low, _LOW_BITS, _HALF)
         self._put(column + 1, high, _HIGH_BITS, (bound >> BITS) + 1)
 

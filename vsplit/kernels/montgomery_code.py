@@ -1,189 +1,201 @@
-"""Montgomery products of long integers as generated code: one odd modulus, as many pairs at once as there are lanes.
+"""Montgomery products modulo the square of a long odd number m, as generated code: as many at once as there are lanes.
 
-The integers are rows of digits, `digits` of them, least significant first; a block is `width` integers, digit by digit. The
-method is the operand scanning of Koc, Acar and Kaliski (Analyzing and Comparing Montgomery Multiplication Algorithms, IEEE
-Micro 1996) with carries put off to the end: a column is a 64-bit word and takes all products of its weight as they come.
+A number modulo m^2 is a *pair* (a, b) of integers that stands for a - b m. With R = 2^(bits digits), Montgomery's reduction of
+a c is s = (a c + t m) / R for the t whose digits it finds one after another. So modulo m^2
+
+    (a - b m) (c - d m) / R  =  s - m (a d + b c + t) / R,
+
+and a second reduction makes (a d + b c + t) / R an integer: five products of single length, where one integer of double length
+takes eight, and four for a square, where it takes six at best. The idea to work to the base of m is that of K. Takagi (Fast
+RSA-type cryptosystem modulo p^k q, CRYPTO '98, section 3), here with Montgomery's quotient t in place of a division.
+
+The integers are rows of digits, `digits` of them, least significant first; a block is `width` numbers, digit by digit, a before
+b. The method of a reduction is the operand scanning of Koc, Acar and Kaliski (Analyzing and Comparing Montgomery Multiplication
+Algorithms, IEEE Micro 1996) with carries put off to the end: a column is a 64-bit word and takes all products of its weight as
+they come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from llvmlite import ir
 
-from vsplit.kernels.digits import POSITIVE, Digits
+from vsplit.kernels.digits import Digits, Factors
 from vsplit.kernels.field import check
 from vsplit.kernels.lanes import WORD
 
+MOST_TERMS = 3
+"""Products that fall into each column for each digit: a d, b c and the multiple of m."""
+
+
+def pair_digits(digits: int) -> int:
+    """Digits of a pair."""
+    return 2 * digits
+
+
+def scratch_vectors(digits: int) -> int:
+    """Vectors of the scratch memory that `product` and `square` want."""
+    return 4 * digits
+
 
 def product(made: Digits, digits: int, places: Sequence[ir.Value]) -> None:
-    """Call: one block of products, (result, a, b, modulus, inverse, columns); the result may stand where a factor does."""
+    """Call: one block of products, (result, left, right, modulus, inverse, scratch); the result may replace a factor."""
 
     def body(arguments: list[ir.Value]) -> list[ir.Value]:
-        _emit_product(made, digits, arguments)
+        result, left, right, *rest = arguments
+        code = _Code(made, digits, *rest)
+        (a, b), (c, d) = code.halves(left), code.halves(right)
+        code.emit(result, [_Term(a, c)], [_Term(a, d), _Term(b, c)])
         return []
 
     made.lanes.subroutine("montgomery_product", places, [], body)
 
 
 def square(made: Digits, digits: int, places: Sequence[ir.Value]) -> None:
-    """Call: one block of squares, (result, a, modulus, inverse, columns); the result may stand where the factor does."""
+    """Call: one block of squares, (result, factor, modulus, inverse, scratch); the result may replace the factor."""
 
     def body(arguments: list[ir.Value]) -> list[ir.Value]:
-        _emit_square(made, digits, arguments)
+        result, factor, *rest = arguments
+        code = _Code(made, digits, *rest)
+        a, b = code.halves(factor)
+        code.emit(result, [_Term(a, a)], [_Term(a, b, twice=True)])
         return []
 
     made.lanes.subroutine("montgomery_square", places, [], body)
 
 
-def _emit_product(made: Digits, digits: int, places: Sequence[ir.Value]) -> None:
-    result, a, b_digits, modulus, inverse, columns = places
-    lanes, b = made.lanes, made.lanes.b
-    check(digits * 4 * 2**made.bits < POSITIVE, "a column of so many products")
-    width = lanes.width
-    for at in range(digits):
-        lanes.store(lanes.word(_carried(made) if at == 0 else 0), columns, at * width)
-    inverse_digit = lanes.splat_as(inverse, WORD(0), made.vector)
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """The product of two integers, or twice that product."""
 
-    def row(step: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-        window = lanes.address(columns, b.mul(step, WORD(width)))
-        factor = lanes.load(b_digits, b.mul(step, WORD(width)), made.vector)
-        zero = lanes.word(0)
-        low, high = made.add_product(lanes.load(window, 0), zero, lanes.load(a, 0, made.vector), factor)
-        quotient, above = _cancelled(made, b.add(low, lanes.splat(state[0])), high, modulus, inverse_digit)
-        for at in range(1, digits):
-            before = b.add(lanes.load(window, at * width), above)
-            low, high = made.add_product(before, zero, lanes.load(a, at * width, made.vector), factor)
-            low, above = made.add_product(low, high, lanes.splat_as(modulus, WORD(at), made.vector), quotient)
-            lanes.store(low, window, at * width)
-        lanes.store(above, window, digits * width)
-        return [b.sub(state[0], WORD(2 * _pair(made)))]
-
-    lanes.repeat(digits, [WORD(made.settled() - made.low_offset - _carried(made))], row)
-    _carry(made, digits, result, columns, rows=2)
+    left: ir.Value
+    right: ir.Value
+    twice: bool = False
 
 
-def _emit_square(made: Digits, digits: int, places: Sequence[ir.Value]) -> None:
-    """First the whole square, with each pair of different digits once; then the rows that reduce it."""
-    result, a, modulus, inverse, columns = places
-    lanes, b = made.lanes, made.lanes.b
-    width = lanes.width
-    for at in range(2 * digits):
-        lanes.store(lanes.word(0), columns, at * width)
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """The body of a subroutine."""
 
-    def digit(at: ir.Value) -> ir.Value:
-        return lanes.load(a, b.mul(at, WORD(width)), made.vector)
+    made: Digits
+    digits: int
+    modulus: ir.Value
+    inverse: ir.Value
+    scratch: ir.Value
 
-    def pairs(first: ir.Value, _state: list[ir.Value]) -> list[ir.Value]:
-        window = lanes.address(columns, b.mul(b.add(b.add(first, first), WORD(1)), WORD(width)))
-        factor = digit(first)
+    def halves(self, pair: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """Where the two integers of a pair stand."""
+        return pair, self._place(pair, self.digits)
 
-        def pair(at: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-            place = b.mul(at, WORD(width))
-            other = digit(b.add(b.add(first, at), WORD(1)))
-            low, high = made.add_product(b.add(lanes.load(window, place), state[0]), lanes.word(0), other, factor)
-            lanes.store(low, window, place)
-            return [high]
+    def emit(self, result: ir.Value, low: Sequence[_Term], high: Sequence[_Term]) -> None:
+        """Reduce `low`, then `high` plus the digits that the first reduction found; both to the pair `result`."""
+        made, lanes, width = self.made, self.made.lanes, self.made.lanes.width
+        check(self.digits * 2 * MOST_TERMS * 2**made.bits < made.most, "a column of so many products")
+        # The factors are wanted until the end, and may stand where the result goes: so the first integer waits.
+        columns, quotients, held = (self._place(self.scratch, at * self.digits) for at in (0, 2, 3))
+        for at in range(self.digits):
+            lanes.store(lanes.word(0), columns, at * width)
+        self._reduce(low, columns, held, start=0, quotients=quotients)
+        for at in range(self.digits):
+            lanes.store(made.as_low(lanes.load(quotients, at * width, made.vector)), columns, at * width)
+        self._reduce(high, columns, self._place(result, self.digits), start=made.low_offset, quotients=None)
+        for at in range(self.digits):
+            lanes.store(lanes.load(held, at * width), result, at * width)
 
-        count = b.sub(WORD(digits - 1), first)
-        (above,) = lanes.repeat(count, [lanes.word(0)], pair)
-        lanes.store(above, window, b.mul(count, WORD(width)))
-        return []
+    def _reduce(
+        self, terms: Sequence[_Term], columns: ir.Value, result: ir.Value, *, start: int, quotients: ir.Value | None
+    ) -> None:
+        """One reduction, of the terms and of what stands in the first `digits` columns, each `start` above its value.
 
-    lanes.repeat(digits - 1, [], pairs)
-    offsets = _square_offsets(made, digits)
+        The digit that cancels the lowest column of a row is found while the row before is under way, since the whole row
+        would wait for it otherwise. `quotients` is where these digits go, if they are wanted.
+        """
+        made, b, width = self.made, self.made.lanes.b, self.made.lanes.width
+        settled = made.settled() - start - made.low_offset
+        first = self._begin(terms, WORD(0), made.lanes.load(columns, 0), WORD(settled), quotients)
+        following = settled - _begun_offset(made) - _pair_offset(made)
 
-    def squares(at: ir.Value, _state: list[ir.Value]) -> list[ir.Value]:
-        both = []
-        for half in range(2):
-            column = b.add(b.add(at, at), WORD(half))
-            held = lanes.load(columns, b.mul(column, WORD(width)))
-            both.append(b.sub(b.add(held, held), lanes.splat_from(offsets, column)))
-        factor = digit(at)
-        low, high = made.add_product(both[0], both[1], factor, factor)
-        lanes.store(low, columns, b.mul(b.add(at, at), WORD(width)))
-        lanes.store(high, columns, b.mul(b.add(b.add(at, at), WORD(1)), WORD(width)))
-        return []
+        def row(step: ir.Value, state: list[ir.Value], *, last: bool) -> list[ir.Value]:
+            settle, above, *digits = state
+            window = made.lanes.address(columns, b.mul(step, WORD(width)))
+            begun: list[ir.Value] = []
+            for at in range(1, self.digits):
+                before = b.add(made.lanes.load(window, at * width), above)
+                low, above = made.add_products(before, self._factors(terms, at, digits))
+                if at == 1 and not last:
+                    begun = self._begin(terms, b.add(step, WORD(1)), low, settle, quotients)
+                else:
+                    made.lanes.store(low, window, at * width)
+            made.lanes.store(above, window, self.digits * width)
+            return [b.sub(settle, WORD(_pair_offset(made))), *begun]
 
-    lanes.repeat(digits, [], squares)
-    _emit_reduction(made, digits, [result, modulus, inverse, columns])
+        state = made.lanes.repeat(
+            self.digits - 1, [WORD(following), *first], lambda step, held: row(step, held, last=False)
+        )
+        row(WORD(self.digits - 1), state, last=True)
+        self._carry(columns, result)
+
+    def _begin(
+        self,
+        terms: Sequence[_Term],
+        step: ir.Value,
+        column: ir.Value,
+        settle: ir.Value,
+        quotients: ir.Value | None,
+    ) -> list[ir.Value]:
+        """Begin row `step`: what its lowest column carries to the next, its digits of the right factors, its quotient."""
+        made, lanes, b = self.made, self.made.lanes, self.made.lanes.b
+        place = b.mul(step, WORD(lanes.width))
+        digits = [lanes.load(term.right, place, made.vector) for term in terms]
+        digits = [made.doubled(one) if term.twice else one for term, one in zip(terms, digits, strict=True)]
+        low, high = made.add_products(column, self._factors(terms, 0, digits))
+        low = b.add(low, lanes.splat(settle))
+        quotient = made.quotient(low, lanes.splat_as(self.inverse, WORD(0), made.vector))
+        low, more = made.add_products(low, self._factors([], 0, [quotient]))
+        if quotients is not None:
+            lanes.store(quotient, quotients, place)
+        return [lanes.sum([high, more, b.lshr(low, lanes.word(made.bits))]), *digits, quotient]
+
+    def _factors(self, terms: Sequence[_Term], at: int, digits: Sequence[ir.Value]) -> list[Factors]:
+        """What falls into one column: digit `at` of each left factor and of the modulus, times `digits`, of which the last
+        is the quotient; without it, the terms alone."""
+        made, lanes = self.made, self.made.lanes
+        factors = [
+            Factors(lanes.load(term.left, at * lanes.width, made.vector), digit, term.twice)
+            for term, digit in zip(terms, digits, strict=False)
+        ]
+        quotient = digits[len(terms) :]
+        return factors + [Factors(lanes.splat_as(self.modulus, WORD(at), made.vector), one) for one in quotient]
+
+    def _carry(self, columns: ir.Value, result: ir.Value) -> None:
+        """The upper columns as digits to `result`. Column r has had r rows fewer than the first."""
+        made, lanes, b = self.made, self.made.lanes, self.made.lanes.b
+        over_offset = made.settled() >> made.bits
+        start = made.settled() - made.high_offset - (self.digits - 1) * _pair_offset(made)
+
+        def column(number: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
+            place = b.mul(number, WORD(lanes.width))
+            word = lanes.load(columns, b.add(place, WORD(self.digits * lanes.width)))
+            settled = lanes.sum([word, lanes.splat(state[0]), state[1]])
+            lanes.store(made.digit(settled), result, place)
+            over = b.sub(b.lshr(settled, lanes.word(made.bits)), lanes.word(over_offset))
+            return [b.add(state[0], WORD(_pair_offset(made))), over]
+
+        lanes.repeat(self.digits, [WORD(start), lanes.word(-_begun_offset(made))], column)
+
+    def _place(self, base: ir.Value, vectors: int) -> ir.Value:
+        return self.made.lanes.address(base, WORD(vectors * self.made.lanes.width))
 
 
-def _emit_reduction(made: Digits, digits: int, places: Sequence[ir.Value]) -> None:
-    """2 `digits` columns without offset, but for the lowest, which has that of a carry, reduced to `digits` digits."""
-    result, modulus, inverse, columns = places
-    lanes, b = made.lanes, made.lanes.b
-    width = lanes.width
-    inverse_digit = lanes.splat_as(inverse, WORD(0), made.vector)
-
-    def row(step: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-        window = lanes.address(columns, b.mul(step, WORD(width)))
-        zero = lanes.word(0)
-        lowest = b.add(lanes.load(window, 0), lanes.splat(state[0]))
-        quotient, above = _cancelled(made, lowest, zero, modulus, inverse_digit)
-        for at in range(1, digits):
-            before = b.add(lanes.load(window, at * width), above)
-            low, above = made.add_product(before, zero, lanes.splat_as(modulus, WORD(at), made.vector), quotient)
-            lanes.store(low, window, at * width)
-        lanes.store(b.add(lanes.load(window, digits * width), above), window, digits * width)
-        return [b.sub(state[0], WORD(_pair(made)))]
-
-    lanes.repeat(digits, [WORD(made.settled() - _carried(made))], row)
-    _carry(made, digits, result, columns, rows=1)
-
-
-def _cancelled(
-    made: Digits, lowest: ir.Value, high: ir.Value, modulus: ir.Value, inverse: ir.Value
-) -> tuple[ir.Value, ir.Value]:
-    """The digit that makes the settled column `lowest` a multiple of the radix, and what then goes to the next one."""
-    lanes, b = made.lanes, made.lanes.b
-    quotient = made.quotient(lowest, inverse)
-    lowest, high = made.add_product(lowest, high, lanes.splat_as(modulus, WORD(0), made.vector), quotient)
-    return quotient, b.add(high, b.lshr(lowest, lanes.word(made.bits)))
-
-
-def _square_offsets(made: Digits, digits: int) -> ir.GlobalVariable:
-    """For each column of a square what its products add beside their values; the lowest is to keep that of a carry."""
-    pairs = [len(range(max(0, column - digits + 1), (column + 1) // 2)) for column in range(2 * digits)]
-    offsets = [
-        2 * pairs[column] * made.low_offset
-        + 2 * (pairs[column - 1] if column else 0) * made.high_offset
-        + (made.high_offset if column % 2 else made.low_offset)
-        for column in range(2 * digits)
-    ]
-    offsets[0] -= _carried(made)
-    kind = ir.ArrayType(WORD, 2 * digits)
-    table = ir.GlobalVariable(made.lanes.b.module, kind, "square_offsets")
-    table.linkage, table.global_constant = "internal", True
-    table.initializer = ir.Constant(kind, [offset % 2**64 for offset in offsets])
-    return table
-
-
-def _pair(made: Digits) -> int:
-    """What both halves of a product add beside their values."""
+def _pair_offset(made: Digits) -> int:
+    """What a row adds to a column beside values: for the low half of its products, and the high half of those below."""
     return made.low_offset + made.high_offset
 
 
-def _carried(made: Digits) -> int:
-    """The offset that a carry out of a settled column brings: that of the low half of the quotient's product included."""
+def _begun_offset(made: Digits) -> int:
+    """What the begin of a row adds to the next column beyond the high half of one product: a second high half, and in the carry
+    the offset of the settled column with the low half of the quotient's product."""
     offset: int = (made.settled() + made.low_offset) % 2**64
-    return offset >> made.bits
-
-
-def _carry(made: Digits, digits: int, result: ir.Value, columns: ir.Value, *, rows: int) -> None:
-    """Emit: the upper columns as digits to `result`. Column r has had r rows fewer than the first; a row adds `rows`
-    products to a column."""
-    lanes, b = made.lanes, made.lanes.b
-    width = lanes.width
-    over_offset = made.settled() >> made.bits
-    start = made.settled() - rows * (made.high_offset + (digits - 1) * _pair(made))
-
-    def column(number: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-        place = b.mul(number, WORD(width))
-        word = lanes.load(columns, b.add(place, WORD(digits * width)))
-        settled = lanes.sum([word, lanes.splat(state[0]), state[1]])
-        lanes.store(made.digit(settled), result, place)
-        over = b.sub(b.lshr(settled, lanes.word(made.bits)), lanes.word(over_offset))
-        return [b.add(state[0], WORD(rows * _pair(made))), over]
-
-    lanes.repeat(digits, [WORD(start), lanes.word(-_carried(made))], column)
+    return made.high_offset + (offset >> made.bits)

@@ -1,4 +1,4 @@
-"""The operations that take the time: batches of multiplications and powers modulo one number.
+"""The operations that take the time: batches of multiplications and powers modulo the square of a number.
 
 Powers go to the Montgomery kernels of `vsplit.kernels`, which compute several at a time and have a portable twin; a single
 multiplication is done sooner by gmpy2 than it is brought there. Numbers are gmpy2's `mpz`; on the wire and between
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from gmpy2 import mpz
 
-from vsplit.kernels.montgomery import FixedBase, modulus
+from vsplit.kernels.montgomery import FixedBase, square_modulus
 from vsplit.protocol import Bytes
 
 
@@ -29,9 +29,12 @@ def multiply_mod(left: Sequence[mpz], right: Sequence[mpz], modulus: mpz) -> lis
     return [a * b % modulus for a, b in zip(left, right, strict=True)]
 
 
-def power_mod(bases: Sequence[mpz], secret_exponent: mpz, n: mpz) -> list[mpz]:
-    """bases[i]^secret_exponent modulo the odd n, in a time that does not depend on the exponent but for its length."""
-    return [mpz(power) for power in modulus(int(n)).power([int(base) for base in bases], int(secret_exponent))]
+def power_mod_square(bases: Sequence[mpz], secret_exponent: mpz, root: mpz) -> list[mpz]:
+    """bases[i]^secret_exponent modulo the square of the odd `root`; bases lie between 0 and this square.
+
+    The time does not depend on the exponent but for its length.
+    """
+    return [mpz(power) for power in square_modulus(int(root)).power(bases, int(secret_exponent))]
 
 
 def numbers(rows: Bytes) -> list[mpz]:

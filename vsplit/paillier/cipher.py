@@ -67,7 +67,7 @@ def decrypt(key: PrivateKey, ciphertexts: Bytes) -> Bytes:
 
 def _half(numbers: list[mpz], prime: mpz, h: mpz) -> list[mpz]:
     square = prime * prime
-    powers = arithmetic.power_mod([number % square for number in numbers], prime - 1, square)
+    powers = arithmetic.power_mod_square([number % square for number in numbers], prime - 1, prime)
     # A power is 1 modulo the prime (Fermat), so the division leaves nothing over.
     return [(power - 1) // prime * h % prime for power in powers]
 

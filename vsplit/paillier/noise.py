@@ -82,7 +82,7 @@ def noise_table(key: PublicKey) -> FixedBase:
     It is made once in a process; later calls return the same. Pickled, it is as small as the key.
     """
     n = mpz(key.n)
-    return fixed_base(int(n * n), int(powmod(hashed_base(key), n, n * n)), secret_bytes(key, "short"))
+    return fixed_base(int(n), int(powmod(hashed_base(key), n, n * n)), secret_bytes(key, "short"))
 
 
 def short_noise(table: FixedBase, secrets: Bytes) -> Bytes:
@@ -97,4 +97,4 @@ def full_noise(key: PublicKey, secrets: Bytes) -> Bytes:
     # A number that shares a factor with n, zero included, would factor n: as likely as guessing a prime of it.
     if any(gcd(number, n) != 1 for number in uniform):
         raise ValueError("drawn noise shares a factor with the modulus")
-    return arithmetic.rows(arithmetic.power_mod(uniform, n, n * n), 2 * key_bytes(key))
+    return arithmetic.rows(arithmetic.power_mod_square(uniform, n, n), 2 * key_bytes(key))

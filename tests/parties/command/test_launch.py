@@ -192,9 +192,14 @@ def interrupted(folder: Path, numbers):
 
     sender = threading.Thread(target=send)
     sender.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli.Screen, "show", show)
-        found = launch(folder)
+    # Under nohup a hang-up is ignored, by a launch as well; here it must not be, wherever the tests run.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cli.Screen, "show", show)
+            found = launch(folder)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     sender.join()
     return found
 

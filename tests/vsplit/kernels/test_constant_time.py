@@ -149,8 +149,8 @@ def test_no_secret_of_long_integers_reaches_a_jump_or_an_address(montgomery):
 
 def test_long_integers_take_one_jump_for_each_loop_over_a_public_count(montgomery):
     """Blocks of products, of powers and of chains; copies, and two gatherings; the table, windows, digits of a choice,
-    factors of a chain; rows and carries of a product; pairs, squares, rows and carries of a square."""
-    assert jumps(montgomery) == 3 + 3 + 2 + 1 + 1 + 1 + 1 + 2 + 5
+    factors of a chain; rows and carries of both reductions, of a product and of a square."""
+    assert jumps(montgomery) == 3 + 3 + 2 + 1 + 1 + 1 + 1 + 4 + 4
 
 
 def test_no_secret_reaches_a_jump_or_an_address(text):

@@ -28,7 +28,7 @@ def test_products_and_powers_are_pythons(bits: int, count: int, seed: int) -> No
     exponent = rng.getrandbits(bits) + 1
     a, b, m, e = [mpz(x) for x in left], [mpz(x) for x in right], mpz(modulus), mpz(exponent)
     assert arithmetic.multiply_mod(a, b, m) == [x * y % modulus for x, y in zip(left, right, strict=True)]
-    assert arithmetic.power_mod(a, e, m) == [pow(x, exponent, modulus) for x in left]
+    assert arithmetic.power_mod_square(a, e, m) == [pow(x, exponent, modulus**2) for x in left]
 
 
 @settings(max_examples=20, deadline=None)
@@ -37,7 +37,7 @@ def test_powers_of_a_fixed_base_are_pythons(exponents: list[int]) -> None:
     table = fixed_base(MODULUS, 3, 8)
     edges = [*exponents, 0, 1, 255, 256, 2**64 - 1]
     rows = np.array(edges, dtype="<u8").view(np.uint8).reshape(-1, 8)
-    assert arithmetic.fixed_base_power(table, rows) == [pow(3, e, MODULUS) for e in edges]
+    assert arithmetic.fixed_base_power(table, rows) == [pow(3, e, MODULUS**2) for e in edges]
     assert arithmetic.fixed_base_power(table, rows[:0]) == []
 
 
