@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.secure_sum_peers.embeddings import BITS, REACH, Measured, Values, worst_error
 from parties.pool import Pool
+from vsplit.learn.stock import pieces_of
 from vsplit.paillier.cipher import add, check_ciphertexts, decrypt, encrypt
 from vsplit.paillier.fixed_point import FixedPoint
 from vsplit.paillier.keys import generate
@@ -16,7 +17,6 @@ from vsplit.paillier.noise import Noise, draw_secrets, noise_table, short_noise
 from vsplit.paillier.packing import Packing
 from vsplit.protocol import Bytes
 
-PIECE = 8  # ciphertexts in a piece of work, as in a training
 FIXED = FixedPoint(REACH, BITS, parties=2)
 
 
@@ -54,7 +54,7 @@ class Key:
         total = add(key, hop, own)  # under the last party's noise, so it is randomised anew
         times.append(time.perf_counter())
         check_ciphertexts(key, total, rows, "the last party")
-        plaintexts = pool.run(decrypt, [(self.private, piece) for piece in _pieces(total)])
+        plaintexts = pool.run(decrypt, [(self.private, piece) for piece in pieces_of(total)])
         times.append(time.perf_counter())
         sums = self.packing.unpack(np.concatenate(plaintexts), count, "the last party")
         found = FIXED.decode(sums, (count,), "the last party")
@@ -64,8 +64,4 @@ class Key:
         return Measured(times[-1] - times[0], count, worst_error(found, left, right))
 
     def _secrets(self, rows: int) -> list[Bytes]:
-        return _pieces(draw_secrets(self._public, "short", rows, os.urandom))
-
-
-def _pieces(rows: Bytes) -> list[Bytes]:
-    return [rows[first : first + PIECE] for first in range(0, len(rows), PIECE)]
+        return pieces_of(draw_secrets(self._public, "short", rows, os.urandom))

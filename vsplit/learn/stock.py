@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 
@@ -13,15 +12,13 @@ from vsplit.paillier.keys import PublicKey, key_bytes
 from vsplit.paillier.noise import Kind, Noise, draw_secrets, full_noise, noise_table, short_noise
 from vsplit.protocol import Bytes, Collect, Role, Work
 
-PIECE = 20
-"""Most ciphertexts in a piece of work: some blocks of the kernels, tens of milliseconds."""
+PIECE = 8
+"""Ciphertexts in a piece of work: whole blocks of the kernels, and so few that all cores end at about the same time."""
 
 
 def pieces_of(rows: Bytes) -> list[Bytes]:
     """`rows`, uint8 [count, bytes], in pieces for the pool."""
-    count = -(-len(rows) // PIECE)
-    bounds = [len(rows) * number // count for number in range(count + 1)] if count else []
-    return [rows[first:end] for first, end in pairwise(bounds)]
+    return [rows[first : first + PIECE] for first in range(0, len(rows), PIECE)]
 
 
 class NoiseStock:
