@@ -1,10 +1,10 @@
 """Split training over mutual TLS beside the same network trained in one process on pooled data.
 
-    python benchmarks/train.py [--rounds 3] [--json FILE]
+    python benchmarks/train.py [--rounds 3] [--without-ledger] [--json FILE]
 
 100,000 rows with 20 + 20 features; bottoms 20-64-32, top 64-32-1; the same fused Adam on both sides; one thread per
-process; the two parties are processes of this machine, linked by TLS 1.3 on loopback. Pooled and joint training take
-turns, and each figure is the median over the rounds.
+process; the two parties are processes of this machine, linked by TLS 1.3 on loopback, and each has every message on record
+in its ledger before it leaves. Pooled and joint training take turns, and each figure is the median over the rounds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,7 +32,9 @@ from rich.table import Table
 from torch import nn
 
 from parties.driver import drive
-from parties.identity import PrivateIdentity
+from parties.identity import PrivateIdentity, PublicIdentity
+from parties.ledger.ledger import Ledger
+from parties.ledger.opening import About
 from parties.network.sockets import Address, Listener, dial
 from parties.pool import Pool
 from vsplit.learn.aggregation import join
@@ -45,6 +50,7 @@ FEATURES = 20
 NAMES = ("clinic", "lab")
 HELD_OUT = 2  # rows each for validation and test: the least that a split may have, since training is measured
 WAIT = 60.0
+WITHOUT_LEDGER = "VSPLIT_BENCHMARK_WITHOUT_LEDGER"  # in the environment, which the parties' processes inherit
 
 
 def data(name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -95,6 +101,22 @@ def pooled(batch: int, epochs: int) -> float:
     return epochs * len(split.train) / (time.perf_counter() - start)
 
 
+@contextmanager
+def recording(name: str, own: PrivateIdentity, other: PublicIdentity, session: bytes) -> Iterator[Ledger | None]:
+    """A ledger in a folder that goes afterwards, with a session and a key for its digests; None without ledgers."""
+    if WITHOUT_LEDGER in os.environ:
+        yield None
+        return
+    peer = next(one for one in NAMES if one != name)
+    identities = {name: own.public.line, peer: other.line}
+    about = About(name, "label" if name == "clinic" else "feature", "benchmark", bytes(32), identities, own.sign)
+    with tempfile.TemporaryDirectory(dir=".") as folder, Ledger.open(Path(folder) / "ledger", about) as ledger:
+        ledger.begin_session(session)
+        ledger.set_key(peer, bytes(32))
+        yield ledger
+        ledger.end_session("finished")
+
+
 def lab(identity: PrivateIdentity, clinic: Any, port: int, batch: int, epochs: int) -> None:
     """The feature party's process."""
     plan, split = agreed(batch, epochs)
@@ -105,8 +127,9 @@ def lab(identity: PrivateIdentity, clinic: Any, port: int, batch: int, epochs: i
     transport = dial(
         identity, "clinic", clinic, Address("127.0.0.1", port), wait=WAIT, waiting=lambda _names, _left: None
     )
-    drive(feature_role("clinic", state, store, split, plan), transport, Pool())
-    transport.finish()
+    with recording("lab", identity, clinic, transport.session) as ledger:
+        drive(feature_role("clinic", state, store, split, plan), transport, Pool(), ledger=ledger)
+        transport.finish()
 
 
 def clinic(pipe: Connection, batch: int, epochs: int) -> None:
@@ -125,13 +148,15 @@ def clinic(pipe: Connection, batch: int, epochs: int) -> None:
     pipe.send((listener.port, mine.public, key))
     transport = listener.gather(lambda _names, _left: None)
     ends: list[float] = []
-    drive(
-        label_role(["lab"], state, side, split, plan),
-        transport,
-        Pool(),
-        note=lambda _: ends.append(time.perf_counter()),
-    )
-    transport.finish()
+    with recording("clinic", mine, theirs.public, transport.session) as ledger:
+        drive(
+            label_role(["lab"], state, side, split, plan),
+            transport,
+            Pool(),
+            ledger=ledger,
+            note=lambda _: ends.append(time.perf_counter()),
+        )
+        transport.finish()
     pipe.send(epochs * len(split.train) / (ends[-1] - ends[0]))
 
 
@@ -162,8 +187,11 @@ def main() -> int:
     """Measure, print a table, and write the figures where --json says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--without-ledger", action="store_true", help="keep no record, to see what it costs")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.without_ledger:
+        os.environ[WITHOUT_LEDGER] = "1"
     torch.set_num_threads(1)
     figures: dict[str, float] = {}
     table = Table("batch", "pooled, samples/s", "joint, samples/s", "ratio", "ratios of the rounds")

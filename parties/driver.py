@@ -1,25 +1,66 @@
 """Runs any role over any transport.
 
-Every message that a party sends or receives passes `drive`: here it is encoded and decoded, and here it is counted.
+Every message that a party sends or receives passes `drive`: here it is encoded and decoded, here it is counted, and here
+it goes on the record.
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from parties.network import wire
 from parties.network.transport import Transport
 from parties.pool import Pool
-from vsplit.protocol import Collect, Effect, LocalError, Note, ProtocolError, Receive, Role, Send, Work
+from vsplit.protocol import (
+    Bytes,
+    Checkpoint,
+    Collect,
+    Effect,
+    LocalError,
+    Note,
+    ProtocolError,
+    Receive,
+    Role,
+    Send,
+    Work,
+)
 
 R = TypeVar("R")
 OUT_OF_MEMORY = (
     "The memory of this machine does not suffice for what the job asks of it: bring fewer records, or more memory."
 )
 Direction = Literal["sent", "received"]
+Cause = Literal["send", "receive", "pool"]
+"""What a role waits for: room in the queue to a party, a message of a party, or the results of its work."""
+Waited = Callable[[Cause, str, float], None]
+"""Is told of each wait: its cause, the other party ("" for the pool) and how long it took, in seconds."""
+
+UNREADABLE = "unreadable"
+"""The kind under which bytes go on the record that are no message of the awaited kind."""
+
+
+class Recorder(Protocol):
+    """Keeps a record of every message, such as `parties.ledger.ledger.Ledger`. What it raises ends the session."""
+
+    def sent(self, to: str, kind: str, parts: Sequence[memoryview]) -> None:
+        """This message, the wire bytes in `parts`, is about to leave. It leaves only once this has returned."""
+
+    def received(self, sender: str, kind: str, data: Bytes) -> None:
+        """This message, the wire bytes in `data`, has come. The role gets it only once this has returned."""
+
+
+class Unrecorded:
+    """For a role whose messages never leave this process, and for trying roles out."""
+
+    def sent(self, to: str, kind: str, parts: Sequence[memoryview]) -> None:
+        """Nothing is kept."""
+
+    def received(self, sender: str, kind: str, data: Bytes) -> None:
+        """Nothing is kept."""
 
 
 @dataclass(slots=True)
@@ -43,24 +84,42 @@ class Traffic:
         count.bytes += size
 
 
+@dataclass(frozen=True, slots=True)
+class _Hands:
+    """All by which the effects of one role are done."""
+
+    transport: Transport
+    pool: Pool
+    traffic: Traffic
+    ledger: Recorder
+    note: Callable[[Note], None]
+    checkpoint: Callable[[Checkpoint], None]
+    waited: Waited | None
+
+
 def drive(
     role: Role[R],
     transport: Transport,
     pool: Pool,
     *,
     traffic: Traffic | None = None,
+    ledger: Recorder | None = None,
     note: Callable[[Note], None] = lambda _note: None,
+    checkpoint: Callable[[Checkpoint], None] = lambda _checkpoint: None,
+    waited: Waited | None = None,
 ) -> R:
     """Run `role` to its end and return its result.
 
-    What an effect raises is raised inside the role, at its yield, so that the role can say whose fault it was.
+    What an effect raises is raised inside the role, at its yield, so that the role can say whose fault it was. `ledger`
+    has each message before it leaves and before the role has it; `checkpoint` returns when the state is kept.
     """
     traffic = Traffic() if traffic is None else traffic
+    hands = _Hands(transport, pool, traffic, ledger or Unrecorded(), note, checkpoint, waited)
     try:
         effect = next(role)
         while True:
             try:
-                answer = _perform(effect, transport, pool, traffic, note)
+                answer = _perform(effect, hands)
             except MemoryError:
                 effect = role.throw(LocalError(OUT_OF_MEMORY))
             except Exception as error:  # handed to the role, which raises it on unless it can say more
@@ -76,33 +135,52 @@ def drive(
         role.close()
 
 
-def _perform(
-    effect: Effect, transport: Transport, pool: Pool, traffic: Traffic, note: Callable[[Note], None]
-) -> object:
+def _perform(effect: Effect, hands: _Hands) -> object:
     match effect:
-        case Send(to, message):
-            parts = wire.encode(message)
-            transport.send(to, parts)
-            traffic.record("sent", to, type(message).__name__, wire.size_of(parts))
+        case Send():
+            _send(effect, hands)
         case Receive():
-            return _receive(effect, transport, traffic)
+            return _receive(effect, hands)
         case Work(function, pieces, later):
-            return pool.start(function, pieces) if later else pool.run(function, pieces)
+            if later:
+                return hands.pool.start(function, pieces)
+            return _timed(hands, "pool", "", lambda: hands.pool.run(function, pieces))
         case Collect(ticket):
-            return pool.collect(ticket)
+            return _timed(hands, "pool", "", lambda: hands.pool.collect(ticket))
         case Note():
-            note(effect)
+            hands.note(effect)
+        case Checkpoint():
+            hands.checkpoint(effect)
     return None
 
 
-def _receive(effect: Receive[Any], transport: Transport, traffic: Traffic) -> object:
-    data = transport.receive(effect.sender, effect.limit)
+def _send(effect: Send, hands: _Hands) -> None:
+    parts, kind = wire.encode(effect.message), type(effect.message).__name__
+    hands.ledger.sent(effect.to, kind, parts)
+    _timed(hands, "send", effect.to, lambda: hands.transport.send(effect.to, parts))
+    hands.traffic.record("sent", effect.to, kind, wire.size_of(parts))
+
+
+def _receive(effect: Receive[Any], hands: _Hands) -> object:
+    sender, kind = effect.sender, effect.kind.__name__
+    data = _timed(hands, "receive", sender, lambda: hands.transport.receive(sender, effect.limit))
     try:
         message = wire.decode(data, effect.kind)
     except wire.WireError as error:
+        hands.ledger.received(sender, UNREADABLE, data)
         raise ProtocolError(
-            effect.sender,
-            f"{effect.sender} sent {error}; its program is another version or does not follow the protocol.",
+            sender, f"{sender} sent {error}; its program is another version or does not follow the protocol."
         ) from None
-    traffic.record("received", effect.sender, effect.kind.__name__, len(data))
+    hands.ledger.received(sender, kind, data)
+    hands.traffic.record("received", sender, kind, len(data))
     return message
+
+
+def _timed(hands: _Hands, cause: Cause, peer: str, act: Callable[[], R]) -> R:
+    if hands.waited is None:
+        return act()
+    began = time.perf_counter()
+    try:
+        return act()
+    finally:
+        hands.waited(cause, peer, time.perf_counter() - began)

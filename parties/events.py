@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TextIO
 
 import msgspec
@@ -11,8 +12,13 @@ import msgspec
 from vsplit.protocol import Note
 
 READING, WAITING = "reading data", "waiting"
-BEFORE_MEETING = (READING, WAITING)
-"""The stages of a party that has met no other yet."""
+AWAY, BACK = "waiting for a link", "going on"
+"""The stages while a party that was met before is away, and when it is there again."""
+NOTE = "note"
+"""The stage of a sentence that is none: something that people should know."""
+
+BEFORE_MEETING = (READING, WAITING, NOTE)
+"""The stages of a party that may have met no other yet."""
 
 
 class Step(msgspec.Struct, tag="step", frozen=True):
@@ -67,3 +73,14 @@ def step_of(note: Note) -> Step:
 def waiting_step(names: Sequence[str], left: float) -> Step:
     """The countdown while other parties are not there."""
     return Step(WAITING, 0, 0, f"for {' and '.join(names)}, {left:.0f} s left")
+
+
+def away_step(peer: str, why: str, since: datetime, until: datetime, left: float) -> Step:
+    """The countdown while a party that was there is away; `why` goes on from "the link ...", times are local ones."""
+    style = "%H:%M:%S" if since.date() == until.date() else "%Y-%m-%d %H:%M"
+    return Step(AWAY, text=f"{peer} away since {since:{style}} (it {why}), until {until:{style}}, {left:.0f} s left")
+
+
+def back_step(peer: str) -> Step:
+    """A party that was away is there again."""
+    return Step(BACK, text=f"the link to {peer} is there again")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from parties.atomic import write_whole
+from parties.checkpoints import UNFINISHED
 from parties.config.party import Party
 from parties.config.reading import read_text
 from parties.config.urls import masked_copy
@@ -38,6 +41,8 @@ class RunFolder:
         self._held: list[_Held] = []
         self._written: list[Path] = []
         self._prove_writable()
+        with contextlib.suppress(OSError):  # found again, and said, when something is to be written
+            _bring_unfinished_back(path)
 
     def hold(self, name: str, data: bytes | str) -> None:
         """Keep a small file in memory; it is written first of all when the run has come to its end."""
@@ -60,25 +65,42 @@ class RunFolder:
             self._empty(made)
             raise
 
+    def finished_run(self) -> str:
+        """The name of the finished run that stands here, as its run.json has it; empty where none does."""
+        try:
+            content = msgspec.json.decode((self.path / FINISHED).read_bytes(), type=dict[str, Any])
+        except (OSError, msgspec.MsgspecError):
+            return ""
+        return str(content.get("run", ""))
+
     def write(self, name: str, data: bytes | str) -> Path:
         """Write the file `name`, whole or not at all, readable by this user alone. Raises ConfigError."""
         file = self.path / name
-        half = file.with_name(f".{name}.part")
         try:
-            half.unlink(missing_ok=True)
-            descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            self._written.append(half)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(_as_bytes(data))
-                stream.flush()
-                os.fsync(stream.fileno())
-            half.replace(file)
+            write_whole(file, [_as_bytes(data)])
             self._written.append(file)
         except OSError as error:
             raise ConfigError(
                 f"The file {file} cannot be written ({error.strerror}): free some space, or change `output` in the party file."
             ) from None
         return file
+
+    def link(self, file: Path, name: str) -> Path:
+        """Let `file` stand here as `name` as well; what is added to it in the one place is in the other. Raises ConfigError."""
+        own = self.path / name
+        try:
+            own.unlink(missing_ok=True)
+            try:
+                own.hardlink_to(file)
+            except OSError:  # a file system that has no such names
+                shutil.copyfile(file, own)
+                own.chmod(0o600)
+            self._written.append(own)
+        except OSError as error:
+            raise ConfigError(
+                f"The file {own} cannot be written ({error.strerror}): free some space, or change `output` in the party file."
+            ) from None
+        return own
 
     def write_json(self, name: str, content: object) -> Path:
         """Write plain data as indented JSON."""
@@ -113,6 +135,8 @@ class RunFolder:
                 self.moved = other
             missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.moved is not None:
+                _move_unfinished(self.moved, self.path)
         except OSError as error:
             raise self._unwritable(error.strerror) from None
         return missing
@@ -123,6 +147,8 @@ class RunFolder:
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another party of this machine may have its folder in the same place
+            if self.moved is not None:
+                _move_unfinished(self.path, self.moved)
             for folder in made:
                 folder.rmdir()
         if self.moved is not None:
@@ -161,3 +187,19 @@ def _unused(path: Path) -> Path:
     while (other := path.with_name(f"{path.name}-{number}")).exists():
         number += 1
     return other
+
+
+def _move_unfinished(source: Path, target: Path) -> None:
+    """What the run of this moment keeps is not the older run's, and stays where it was."""
+    if (source / UNFINISHED).exists():
+        (source / UNFINISHED).rename(target / UNFINISHED)
+
+
+def _bring_unfinished_back(path: Path) -> None:
+    """Where the program was killed while an older run was moved aside, what it kept went with the older run."""
+    older = _unused(path)
+    number = int(older.name.rpartition("-")[2]) - 1
+    last = path.with_name(f"{path.name}-{number}")
+    if number and not (path / UNFINISHED).exists() and not (path / FINISHED).exists() and (last / UNFINISHED).exists():
+        path.mkdir(mode=0o700, exist_ok=True)
+        _move_unfinished(last, path)

@@ -17,9 +17,9 @@ from parties.data.prepare import Preparation, Prepared
 from parties.home import Home, Rows
 from parties.shared import Run, Shared
 from vsplit.learn import runtime
-from vsplit.learn.batches import Split, split_by_date, split_by_seed
-from vsplit.learn.feature import FeatureState, feature_role, receive_split
-from vsplit.learn.label import LabelSide, LabelState, Predictions, label_role, send_split
+from vsplit.learn.batches import Split
+from vsplit.learn.feature import FeatureState, feature_role
+from vsplit.learn.label import Due, LabelSide, LabelState, Predictions, label_role, never
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, imported, tabular
 from vsplit.learn.plan import Plan, SecureSum
 from vsplit.learn.training import Target, build_optimizer, make_target
@@ -39,7 +39,9 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """One party's outcome. The label party has `target` and predictions; `inputs` is None without features.
+    """One party's part in a training, and at its end the outcome.
+
+    The label party has `target`, and predictions once all is done; `inputs` is None without features.
 
     `split` holds positions in the common order of rows, and `shared` the party's own rows in this order.
     """
@@ -100,19 +102,21 @@ def check_model(home: Home) -> None:
         _bottom(home, _shape(home, prepared, read))
 
 
-def train_feature(
-    home: Home, shared: Shared, seed: int | bytes, run: Run, seals: Mapping[str, Seal] | None = None
-) -> Trained:
-    """A feature party's training on the shared rows of its table; a secure sum needs `seals` to the other feature parties."""
-    job, settings = home.party.job, home.party.settings
+def prepare(home: Home, shared: Shared, seed: int | bytes) -> Trained:
+    """All that a training on the shared rows of this party's table begins with: nothing is trained yet.
+
+    Equal where `shared`, `seed` and the data are. Raises DataError where the rows cannot be split or learned from.
+    """
+    settings, job = home.party.settings, home.party.job
     runtime.configure(settings.threads, settings.device)
-    plan = plan_of(job, label_party_contributes=False)
-    groups = shared.groups
-    if job.split.by == "date":
-        records: Split = run(receive_split(job.label_party, _record_count(shared)))
-    else:
-        records = _split_by_seed(job, shared)
-    split = records if groups is None else groups.split_rows(records)
+    split = shared.split(job)
+    if home.party.role == "label":
+        plan = plan_of(job, home.contributes)
+        target = make_target(plan, home.label_values(shared.rows), split.train, settings.device)
+        inputs = _inputs(home, shared.rows, split) if home.contributes else None
+        runtime.seed(seed)
+        return Trained(plan, split, shared, inputs, _label_state(home, inputs, plan, target), target)
+    plan, groups = plan_of(job, label_party_contributes=False), shared.groups
     if groups is None:
         inputs = _inputs(home, shared.rows, split)
     else:
@@ -120,31 +124,39 @@ def train_feature(
         inputs = _inputs(home, shared.rows[groups.starts], split, groups.person)
     runtime.seed(seed)
     bottom = _bottom(home, inputs.shape)
-    state = FeatureState(bottom, build_optimizer(plan, bottom.parameters()))
+    return Trained(plan, split, shared, inputs, FeatureState(bottom, build_optimizer(plan, bottom.parameters())))
+
+
+def train(
+    home: Home, begun: Trained, run: Run, *, seals: Mapping[str, Seal] | None = None, due: Due = never
+) -> Trained:
+    """Train together with the others from where `begun` stands, and return the outcome.
+
+    A feature party needs `seals` to the other feature parties for a secure sum; the label party says with `due` after
+    which steps all keep their states.
+    """
+    job, me, plan, state, inputs = home.party.job, home.party.name, begun.plan, begun.state, begun.inputs
+    if isinstance(state, LabelState):
+        if begun.target is None:
+            raise ValueError("the label party has a target")
+        side = LabelSide(me, inputs.store if inputs else None, begun.target, home.party.settings.device)
+        taking = taking_for(plan, me, job.feature_parties, random_bytes=os.urandom)
+        joint: Predictions = run(label_role(job.feature_parties, state, side, begun.split, plan, taking, due))
+        return dataclasses.replace(begun, joint=joint)
+    if inputs is None:
+        raise ValueError("a feature party has features")
+    groups = begun.shared.groups
     giving = giving_for(
-        plan, home.party.name, job.label_party, job.feature_parties, seals=seals or {}, random_bytes=os.urandom
+        plan,
+        me,
+        job.label_party,
+        job.feature_parties,
+        seals=seals or {},
+        random_bytes=os.urandom,
+        shared=b"" if groups is None else groups.digest,
     )
-    run(feature_role(job.label_party, state, inputs.store, split, plan, giving))
-    return Trained(plan, split, shared, inputs, state)
-
-
-def train_label(home: Home, shared: Shared, seed: int | bytes, run: Run) -> Trained:
-    """The label party's training with all feature parties, on the shared rows of its table."""
-    job, settings = home.party.job, home.party.settings
-    runtime.configure(settings.threads, settings.device)
-    plan = plan_of(job, home.contributes)
-    records = _label_split(home, shared)
-    split = records if shared.groups is None else shared.groups.split_rows(records)
-    target = make_target(plan, home.label_values(shared.rows), split.train, settings.device)
-    if job.split.by == "date":
-        run(send_split(job.feature_parties, records, _record_count(shared)))
-    inputs = _inputs(home, shared.rows, split) if home.contributes else None
-    runtime.seed(seed)
-    state = _label_state(home, inputs, plan, target)
-    side = LabelSide(home.party.name, inputs.store if inputs else None, target, settings.device)
-    taking = taking_for(plan, home.party.name, job.feature_parties, random_bytes=os.urandom)
-    joint: Predictions = run(label_role(job.feature_parties, state, side, split, plan, taking))
-    return Trained(plan, split, shared, inputs, state, target, joint)
+    run(feature_role(job.label_party, state, inputs.store, begun.split, plan, giving))
+    return begun
 
 
 def train_alone(home: Home, trained: Trained, seed: int | bytes, run: Run) -> Predictions | None:
@@ -189,31 +201,6 @@ def _base_rate(values: npt.NDArray[Any], trained: Trained) -> Predictions:
         for part in (trained.split.validation, trained.split.test)
     ]
     return Predictions(*same)
-
-
-def _record_count(shared: Shared) -> int:
-    """How many records the alignment found: rows, or persons who have many rows each."""
-    return len(shared.rows) if shared.groups is None else len(shared.groups)
-
-
-def _label_split(home: Home, shared: Shared) -> Split:
-    """The split of the alignment's records, by the job's rule. With many rows for one person the latest date counts."""
-    job, groups = home.party.job, shared.groups
-    if job.split.by == "date" and home.table.date is not None:
-        dates = home.table.date.iloc[shared.rows].to_numpy("datetime64[us]").astype(np.int64)
-        if groups is None:
-            return split_by_date(dates, _fractions(job))
-        return split_by_date(groups.latest(dates), _fractions(job), groups.counts)
-    return _split_by_seed(job, shared)
-
-
-def _split_by_seed(job: Job, shared: Shared) -> Split:
-    counts = None if shared.groups is None else shared.groups.counts
-    return split_by_seed(_record_count(shared), _fractions(job), job.split.seed, counts)
-
-
-def _fractions(job: Job) -> tuple[float, float, float]:
-    return job.split.train, job.split.validation, job.split.test
 
 
 def _bottom(home: Home, shape: InputShape) -> Any:

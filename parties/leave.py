@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 
+from parties.committing import Resumed
 from parties.config.job import Job
 from parties.driver import Traffic
 from parties.events import Finished
@@ -17,9 +19,13 @@ from parties.greeting import Greeting
 from parties.home import Home
 from parties.judging import headlines, judge, predictions_file
 from parties.learning import Trained
+from parties.ledger.agreeing import IN_RUN_FOLDER
+from parties.ledger.heads import LedgerHead, LedgerSalt
+from parties.ledger.ledger import Closed
 from parties.parts import save_part
 from parties.report import content as shown
 from parties.report.page import render_report
+from parties.resuming import Beginning, Holding, Kept, KeptByAll
 from psi import Alignment, KeyShapes
 from psi.messages import (
     Agreement,
@@ -47,6 +53,12 @@ from vsplit.sealing import FreshKeys, KeyProofs, Sealed
 # Every kind of message that can cross, so that each has its line on what it reveals.
 KINDS: tuple[type[Message], ...] = (
     Greeting,
+    LedgerSalt,
+    LedgerHead,
+    Holding,
+    Beginning,
+    Kept,
+    KeptByAll,
     FreshKeys,
     KeyProofs,
     Sealed,
@@ -71,6 +83,7 @@ KINDS: tuple[type[Message], ...] = (
     Gradient,
     Verdict,
 )
+NO_MESSAGE = "nothing: bytes that were no message of the awaited kind ended the session"
 # What a report with many rows of one record says besides, among what is not protected.
 MANY_ROWS = (
     "Each feature party knows how many rows the label party has of each of the matched records. It is sent a gradient for "
@@ -80,17 +93,22 @@ MANY_ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the life of a party knows of its run: when, which session, what crossed, and how long each epoch took.
+    """What the life of a party knows of its run: when, its name, which session, what crossed, how long each epoch took.
 
-    `hints` say why so few records may have matched, where few did.
+    `hints` say why so few records may have matched, where few did; `resumed` where it went on after a stop; `said` is
+    what people were told meanwhile.
     """
 
     started: datetime
+    name: str
     session: str
     traffic: Traffic
     epoch_seconds: list[float]
     farewell: list[VsplitError]
     hints: Sequence[str] = ()
+    resumed: Sequence[Resumed] = ()
+    said: Sequence[str] = ()
+    ledger: Closed | None = None
 
 
 def feature(home: Home, folder: RunFolder, aligned: Alignment, trained: Trained, run: Run) -> Finished:
@@ -139,11 +157,13 @@ def _finish(
     lines: list[str],
 ) -> Finished:
     ended = datetime.now(UTC)
+    if run.ledger is not None:
+        folder.link(run.ledger.path, IN_RUN_FOLDER)
     content = _content(home, aligned, trained, run, judged, ended)
     page = folder.write("report.html", render_report(content))
     groups = trained.shared.groups
     of_them = "" if groups is None else f", with {groups.rows:,} rows at {home.party.job.label_party}"
-    lines = [f"{aligned.matched:,} records in common{of_them}.", *run.hints, *lines]
+    lines = [f"{aligned.matched:,} records in common{of_them}.", *run.hints, *run.said, *lines]
     if folder.moved is not None:
         lines.append(f"The earlier run was moved to {folder.moved}.")
     lines += [f"At the farewell: {error}" for error in run.farewell]
@@ -154,7 +174,9 @@ def _finish(
             "job": home.party.job.job,
             "party": home.party.name,
             "role": home.party.role,
+            "run": run.name,
             "session": run.session,
+            "resumed": [msgspec.to_builtins(one) for one in run.resumed],
             "started": content.started,
             "ended": content.ended,
             "versions": content.versions,
@@ -163,6 +185,7 @@ def _finish(
             "merged_keys": content.merged_keys,
             "training": asdict(content.training),
             "traffic": [asdict(crossing) for crossing in content.traffic],
+            "ledger": asdict(content.ledger) if content.ledger else None,
         },
     )
     return Finished(lines, str(page))
@@ -200,6 +223,7 @@ def _content(
         columns=_columns(home, trained),
         training=_training(job, trained, run),
         traffic=_crossings(run.traffic),
+        ledger=None if run.ledger is None else shown.LedgerEnd(lines=run.ledger.lines, head=run.ledger.head),
         versions={
             "vsplit": __version__,
             "torch": runtime.version(),
@@ -282,7 +306,12 @@ def _crossings(traffic: Traffic) -> list[shown.Crossing]:
     reveals = {kind.__name__: kind.reveals for kind in KINDS}
     return [
         shown.Crossing(
-            direction=direction, party=peer, kind=kind, messages=count.messages, size=count.bytes, reveals=reveals[kind]
+            direction=direction,
+            party=peer,
+            kind=kind,
+            messages=count.messages,
+            size=count.bytes,
+            reveals=reveals.get(kind, NO_MESSAGE),
         )
         for (direction, peer, kind), count in traffic.counts.items()
     ]

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from parties import leave
-from parties.aligning import align, limits_of
-from parties.config.job import Job
+from parties.aligning import limits_of
+from parties.checkpoints import UNFINISHED, Checkpoints, Held
+from parties.committing import Agreed, Resumed, Story
+from parties.common_order import order_secret
 from parties.config.party import Party
-from parties.driver import Traffic, drive
-from parties.events import READING, Finished, Show, Step, step_of
+from parties.driver import drive
+from parties.events import NOTE, READING, Event, Finished, Show, Step, step_of
+from parties.fingerprint import origin_of
 from parties.folder import RunFolder, check_output
-from parties.hints import find_causes
 from parties.home import Home, read_home
 from parties.identity import PrivateIdentity
-from parties.learning import Trained, check_model, private_seed, train_alone, train_feature, train_label
-from parties.meeting import connect, join, stop_word
+from parties.learning import Trained, check_model, train_alone
+from parties.ledger.agreeing import LEDGER, open_ledger, recorded_traffic
+from parties.ledger.ledger import Ledger
 from parties.network.memory import MemoryNetwork
-from parties.network.tls import TlsTransport
 from parties.pool import Pool, cores
-from parties.shared import share_rows
-from psi import Alignment, check_agreed, check_match
+from parties.together import trained_together
+from parties.watching import Watch, watching
 from vsplit.kernels import engine
 from vsplit.protocol import Note, Role, VsplitError
 
@@ -35,34 +36,88 @@ ALONE = "training alone"
 
 @dataclass(slots=True)
 class Life:
-    """What is known so far of one party's run."""
+    """What a party lives with, and what is known so far of its run."""
 
     party: Party
     identity: PrivateIdentity
-    show: Show
+    watch: Watch
+    home: Home
+    folder: RunFolder
+    kept: Checkpoints
+    ledger: Ledger
+    pool: Pool
     order_secret: bytes = field(repr=False)
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    traffic: Traffic = field(default_factory=Traffic)
-    epoch_ends: list[float] = field(default_factory=list)
-    training_began: float = 0.0
-    hints: list[str] = field(default_factory=list)
+    run: bytes = b""
+    session: str = ""
+    agreed: Agreed | None = None
+    story: Story = field(default_factory=lambda: Story(_now()))
+    farewell: list[VsplitError] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    continued: bool = False
+    """The ledger tells of earlier sessions."""
+    over: bool = False
+    """Every party has its outcome, so that nobody needs this one any more."""
+    epoch_began: float = 0.0
 
-    @property
-    def job(self) -> Job:
-        """The job, with every identity filled in."""
-        return self.party.job
+    def show(self, event: Event) -> None:
+        """Show it to all who look on."""
+        self.watch.show(event)
+
+    def say(self, sentence: str) -> None:
+        """Tell the people at home now, and again at the end."""
+        self.said.append(sentence)
+        self.show(Step(NOTE, text=sentence))
 
     def note(self, note: Note) -> None:
-        """Pass a role's note on, and keep the time at which each epoch ended."""
+        """Pass a role's note on, and keep the time that each epoch took."""
         if note.stage == "training":
-            self.epoch_ends.append(time.monotonic())
+            now = time.monotonic()
+            self.story.epoch_seconds.append(now - self.epoch_began)
+            self.epoch_began = now
         self.show(step_of(note))
 
+    def begin_training(self, epoch: int) -> None:
+        """A training begins, or goes on, with `epoch` epochs done."""
+        self.epoch_began = time.monotonic() - self.story.in_epoch
+        self.show(Step("training", epoch, self.party.job.train.epochs))
 
-def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
-    """Live one party's life; returns what to tell the people at home. Raises VsplitError."""
-    life = Life(party, identity, show, order_secret())
-    show(Step(READING))
+    def story_until_now(self) -> Story:
+        """The story, as it is to be kept now."""
+        self.story.in_epoch = time.monotonic() - self.epoch_began
+        return self.story
+
+    def went_on(self, step: int, changes: list[str]) -> None:
+        """The run goes on from `step` after a stop; `changes` may make a difference in the last bits of results."""
+        self.story.resumed.append(Resumed(_now(), step, changes))
+        self.say(f"The run goes on from step {step:,}." if step else "The run goes on from its alignment.")
+        if changes:
+            self.say(
+                f"Since then this changed, and results may differ in their last digits from those of a run without a stop: "
+                f"{'; '.join(changes)}."
+            )
+
+    def agreed_on(self) -> Agreed:
+        """The alignment and what goes with it; raises ValueError before there is one."""
+        if self.agreed is None:
+            raise ValueError("no alignment has been agreed on")
+        return self.agreed
+
+
+def live(party: Party, identity: PrivateIdentity, show: Show, *, restart: bool = False) -> Finished:
+    """Live one party's life; returns what to tell the people at home. Raises VsplitError.
+
+    Where a run was broken off the life goes on with it, unless `restart` is given: then what was kept of it is discarded,
+    once all parties begin afresh.
+    """
+    with watching(party, show) as watch:
+        finished = _live(party, identity, watch, restart)
+        watch.logbook.show(finished)
+        return finished
+
+
+def _live(party: Party, identity: PrivateIdentity, watch: Watch, restart: bool) -> Finished:
+    secret = order_secret(party)
+    watch.show(Step(READING))
     check_output(party)
     engine.check_demand()
     folder = RunFolder(party.output)
@@ -71,82 +126,69 @@ def live(party: Party, identity: PrivateIdentity, show: Show) -> Finished:
     limits_of(party, len(home.keys.keys)).check_own(len(home.keys.keys))
     # A wrong device, package or bottom model is found before the others are met and anything has left.
     check_model(home)
-    seed = private_seed(home)
-    with Pool(cores()) as pool:
-        transport = connect(party, identity, show)
-        try:
-            aligned, trained = _with_the_others(life, home, folder, seed, transport, pool)
-        except BaseException as error:
-            transport.stop(stop_word(error))
-            raise
-        farewell = transport.finish()
-        run = leave.Run(life.started, transport.session.hex(), life.traffic, _epoch_seconds(life), farewell, life.hints)
-        if party.role == "feature":
-            return leave.feature(home, folder, aligned, trained, run)
-        show(Step(ALONE))
-        alone, lacking = None, f"{party.name}'s model alone diverged in training, so there is nothing to compare with."
-        try:
-            alone = train_alone(home, trained, seed, lambda role: _drive_alone(life, role, pool))
-        except KeyboardInterrupt:  # the joint model is whole, and must not be lost for want of a comparison
-            lacking = f"The training of {party.name} alone was interrupted, so there is nothing to compare with."
-        show(Step("judging"))
-        return leave.label(home, folder, aligned, trained, run, alone=alone, lacking=lacking)
+    said: list[str] = []
+    continued = (party.output / UNFINISHED / LEDGER).exists()
+    with (
+        Checkpoints(party.output, origin_of(home), said.append) as kept,
+        open_ledger(kept.folder / LEDGER, party, identity) as ledger,
+        Pool(cores()) as pool,
+    ):
+        life = Life(party, identity, watch, home, folder, kept, ledger, pool, secret, said=said, continued=continued)
+        held = Held() if restart else kept.look(folder.finished_run())
+        if held.run and held.run.hex() == folder.finished_run():
+            if held.over:
+                _clear_up(kept, ledger)
+                return Finished([f"The run had come to its end already: {party.output} is whole."])
+            # This party lacks nothing and holds its part ready for the others, who may begin a new run all the same.
+            held = replace(held, agreed=False)
+        life.run = held.run
+        finished = _leave(life, trained_together(life, held))
+        if life.over or held.over:
+            _clear_up(kept, ledger)
+        return finished
 
 
-def _with_the_others(
-    life: Life, home: Home, folder: RunFolder, seed: int | bytes, transport: TlsTransport, pool: Pool
-) -> tuple[Alignment, Trained]:
-    def run(role: Role[R]) -> R:
-        return drive(role, transport, pool, traffic=life.traffic, note=life.note)
+def _clear_up(kept: Checkpoints, ledger: Ledger) -> None:
+    """Nobody needs what was kept any more. That it is so goes last, so that clearing up can be broken off as well."""
+    ledger.discard()
+    kept.discard()
 
-    def run_training(role: Role[R]) -> R:
-        life.show(Step("training", 0, life.job.train.epochs))
-        life.training_began = time.monotonic()
-        return run(role)
 
-    seals = join(life.party, life.identity, "run", transport.session, run)
-    if life.party.role == "label":
-        folder.hold("order.secret", life.order_secret)
-    aligned = align(home, seals, life.order_secret, run)
-    life.hints = find_causes(life.party, home.keys.keys, home.keys.report, aligned, run)
-    try:
-        check_match(aligned.matched, life.party.settings.accept.min_records or 1, _others(life), life.hints)
-        check_agreed(aligned)
-    except VsplitError:
-        # All parties find the same here, each by itself. So they take leave, and none is told that another one stopped.
-        transport.finish()
-        raise
-    life.show(Step("preparing the shared records", text=f"{aligned.matched:,} in common"))
-    shared = share_rows(home, aligned, life.order_secret, run)
+def _leave(life: Life, trained: Trained) -> Finished:
+    agreed, story, ledger = life.agreed_on(), life.story, life.ledger.close()
+    run = leave.Run(
+        datetime.fromisoformat(agreed.started),
+        life.run.hex(),
+        life.session,
+        recorded_traffic(life.ledger.path) if life.continued else life.watch.traffic,
+        story.epoch_seconds,
+        life.farewell,
+        agreed.hints,
+        story.resumed,
+        life.said,
+        ledger,
+    )
     if life.party.role == "feature":
-        return aligned, train_feature(home, shared, seed, run_training, seals)
-    return aligned, train_label(home, shared, seed, run_training)
+        return leave.feature(life.home, life.folder, agreed.aligned, trained, run)
+    life.show(Step(ALONE))
+    alone, lacking = None, f"{life.party.name}'s model alone diverged in training, so there is nothing to compare with."
+    try:
+        alone = train_alone(life.home, trained, agreed.seed, lambda role: _drive_alone(life, role))
+    except KeyboardInterrupt:  # the joint model is whole, and must not be lost for want of a comparison
+        lacking = f"The training of {life.party.name} alone was interrupted, so there is nothing to compare with."
+    life.show(Step("judging"))
+    return leave.label(life.home, life.folder, agreed.aligned, trained, run, alone=alone, lacking=lacking)
 
 
-def _others(life: Life) -> str:
-    *first, last = (name for name in life.job.parties if name != life.party.name)
-    return f"all others ({', '.join(first)} and {last})" if first else last
-
-
-def order_secret() -> bytes:
-    """32 fresh bytes from which the common order is drawn.
-
-    Never from the party's seed: a feature party sees its keys in this order, so it could try seeds until one sorts them
-    so, and then know the initial weights as well.
-    """
-    return os.urandom(32)
-
-
-def _drive_alone(life: Life, role: Role[R], pool: Pool) -> R:
+def _drive_alone(life: Life, role: Role[R]) -> R:
     """Run a role that speaks to nobody, on a network of one."""
     endpoint = MemoryNetwork([life.party.name]).endpoint(life.party.name)
 
     def note(note: Note) -> None:
         life.show(Step(ALONE, note.done, note.total, note.text))
 
-    return drive(role, endpoint, pool, note=note)
+    return drive(role, endpoint, life.pool, note=note)
 
 
-def _epoch_seconds(life: Life) -> list[float]:
-    starts = [life.training_began, *life.epoch_ends]
-    return [end - start for start, end in zip(starts, life.epoch_ends, strict=False)]
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

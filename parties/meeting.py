@@ -9,15 +9,16 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from parties.config.digests import Purpose, meeting_digests
 from parties.config.party import Party
-from parties.events import Show, waiting_step
+from parties.events import Event, away_step, back_step, waiting_step
 from parties.greeting import greet_features, greet_label
 from parties.identity import PrivateIdentity
 from parties.network.sockets import Address, Listener, dial
 from parties.network.tls import TlsTransport
+from parties.network.transport import Absence
 from parties.partners import count_meeting
 from vsplit.protocol import Role, VsplitError
 from vsplit.sealing import Credentials, Seal, introduce, meet
@@ -25,45 +26,102 @@ from vsplit.sealing import Credentials, Seal, introduce, meet
 Run = Callable[[Role[Any]], Any]
 
 
-def connect(party: Party, identity: PrivateIdentity, show: Show) -> TlsTransport:
-    """Listen for the feature parties, or dial the label party, with a countdown while somebody is missing."""
-    job, wait = party.job, party.settings.wait
+class Onlooker(Protocol):
+    """Who is told what happens to the links, beside the people at home; such as `parties.watching.Watch`."""
+
+    def show(self, event: Event) -> None:
+        """An event for the people at home."""
+
+    def lost(self, peer: str, why: str) -> None:
+        """A link broke, and is being made again."""
+
+    def back(self, peer: str) -> None:
+        """A link that was lost is there again."""
+
+    def resent(self, peer: str, messages: int, size: int) -> None:
+        """Messages of `size` bytes together go again over a link that was made again."""
+
+
+class _Links:
+    """Passes on what the transport tells, and shows who is away, since when and until when this party waits."""
+
+    def __init__(self, onlooker: Onlooker) -> None:
+        self._onlooker = onlooker
+
+    def lost(self, peer: str, why: str) -> None:
+        self._onlooker.lost(peer, why)
+
+    def away(self, absences: Sequence[Absence]) -> None:
+        for absence in absences:
+            since, until = (datetime.fromtimestamp(seconds) for seconds in (absence.since, absence.until))
+            self._onlooker.show(away_step(absence.peer, absence.why, since, until, absence.left))
+
+    def back(self, peer: str) -> None:
+        self._onlooker.back(peer)
+        self._onlooker.show(back_step(peer))
+
+    def resent(self, peer: str, first: int, last: int, size: int) -> None:
+        self._onlooker.resent(peer, last - first + 1, size)
+
+
+def connect(party: Party, identity: PrivateIdentity, onlooker: Onlooker) -> TlsTransport:
+    """Listen for the feature parties, or dial the label party, with a countdown while somebody is missing.
+
+    `onlooker` is told later, too, from another thread, whenever a link is lost and made again.
+    """
+    job, wait, links = party.job, party.settings.wait, _Links(onlooker)
 
     def waiting(names: Sequence[str], left: float) -> None:
-        show(waiting_step(names, left))
+        onlooker.show(waiting_step(names, left))
 
     if party.role == "label":
         listed = {name: job.identity_of(name) for name in job.feature_parties}
-        listener = Listener(identity, Address(*party.bind), listed, wait)
+        listener = Listener(identity, Address(*party.bind), listed, wait, links)
         try:
             return listener.gather(waiting)
         except BaseException:
             listener.close()
             raise
-    address = Address(*job.host_and_port)
-    return dial(identity, job.label_party, job.identity_of(job.label_party), address, wait=wait, waiting=waiting)
+    label, address = job.label_party, Address(*job.host_and_port)
+    return dial(identity, label, job.identity_of(label), address, wait=wait, waiting=waiting, observer=links)
 
 
 def join(party: Party, identity: PrivateIdentity, purpose: Purpose, session: bytes, run: Run) -> Mapping[str, Seal]:
     """Greet the others, count this meeting with each of them, and return the seals to other feature parties.
 
-    `session` is what the transport names the session. The label party, which only introduces feature parties to each
-    other, has no seals, and where there is one feature party there is nothing to seal. Raises MismatchError where
-    another party gives another command or has another job, RefusedError where there were too many meetings.
+    `session` is what the transport names the session. Raises what `greet` and `count_meeting` do.
     """
+    greet(party, purpose, run)
+    count_meeting(party, purpose, datetime.now(UTC))
+    return agree_on_seals(party, identity, purpose, session, run)
+
+
+def greet(party: Party, purpose: Purpose, run: Run) -> None:
+    """Greet the others. Raises MismatchError where another party gives another command or has another job."""
     job, digests = party.job, meeting_digests(party.job, purpose)
     if party.role == "label":
         run(greet_features(party.name, job.feature_parties, digests))
     else:
         run(greet_label(party.name, job.label_party, digests))
-    count_meeting(party, purpose, datetime.now(UTC))
+
+
+def agree_on_seals(
+    party: Party, identity: PrivateIdentity, purpose: Purpose, session: bytes, run: Run
+) -> Mapping[str, Seal]:
+    """The seals to other feature parties.
+
+    The label party, which only introduces feature parties to each other, has none, and where there is one feature party
+    there is nothing to seal.
+    """
+    job = party.job
     if len(job.feature_parties) == 1:
         return {}
     if party.role == "label":
         run(introduce(job.feature_parties))
         return {}
     identities = {name: job.identity_of(name).key for name in job.feature_parties}
-    mine = Credentials(party.name, identity.sign, identities, _one_digest(digests), session)
+    digest = _one_digest(meeting_digests(job, purpose))
+    mine = Credentials(party.name, identity.sign, identities, digest, session)
     seals: dict[str, Seal] = run(meet(job.label_party, mine, os.urandom))
     return seals
 

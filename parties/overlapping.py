@@ -13,11 +13,12 @@ from parties.aligning import count_common, limits_of
 from parties.config.party import Party
 from parties.data.table import read_key_columns
 from parties.driver import Traffic, drive
-from parties.events import READING, Show, Step, step_of
+from parties.events import READING, Finished, Show, Step, step_of
 from parties.hints import find_causes
 from parties.identity import PrivateIdentity
 from parties.meeting import connect, join, stop_word
 from parties.pool import Pool, cores
+from parties.watching import Watch, watching
 from psi import KeyReport, Keys, Overlap, read_keys
 from vsplit.kernels import engine
 from vsplit.protocol import Role, VsplitError
@@ -47,16 +48,29 @@ class Counted:
 
 def find_overlap(party: Party, identity: PrivateIdentity, show: Show) -> Counted:
     """Live one party's part of an overlap. Raises VsplitError."""
+    with watching(party, show) as watch:
+        counted = _find(party, identity, watch)
+        watch.logbook.show(Finished([]))
+        return counted
+
+
+def _find(party: Party, identity: PrivateIdentity, watch: Watch) -> Counted:
     engine.check_demand()
-    show(Step(READING))
+    watch.show(Step(READING))
     where, _, keys = read_own_keys(party)
     limits_of(party, len(keys.keys)).check_own(len(keys.keys))
-    traffic = Traffic()
     with Pool(cores()) as pool:
-        transport = connect(party, identity, show)
+        transport = connect(party, identity, watch)
 
         def run(role: Role[R]) -> R:
-            return drive(role, transport, pool, traffic=traffic, note=lambda note: show(step_of(note)))
+            return drive(
+                role,
+                transport,
+                pool,
+                traffic=watch.traffic,
+                note=lambda note: watch.show(step_of(note)),
+                waited=watch.waited,
+            )
 
         try:
             seals = join(party, identity, "overlap", transport.session, run)
@@ -65,7 +79,7 @@ def find_overlap(party: Party, identity: PrivateIdentity, show: Show) -> Counted
         except BaseException as error:
             transport.stop(stop_word(error))
             raise
-        return Counted(party, where, keys.report, found, causes, traffic, transport.finish())
+        return Counted(party, where, keys.report, found, causes, watch.traffic, transport.finish())
 
 
 def read_own_keys(party: Party) -> tuple[str, pd.DataFrame, Keys]:

@@ -23,7 +23,7 @@ from parties.config.party import load_party
 from parties.driver import drive
 from parties.greeting import greet_features, greet_label
 from parties.home import Home, read_home
-from parties.learning import train_feature, train_label
+from parties.learning import prepare, train
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool
 from parties.shared import share_rows
@@ -122,11 +122,11 @@ def speak(home: Home, run: Any) -> None:
     if home.party.role == "label":
         run(greet_features("clinic", ["lab"], digests))
         aligned = run(align_label("clinic", ["lab"], keys, order_secret=secret, **bounds))
-        train_label(home, share_rows(home, aligned, secret, run), 1, run)
+        train(home, prepare(home, share_rows(home, aligned, secret, run), 1), run)
     else:
         run(greet_label("lab", "clinic", digests))
         aligned = run(align_feature("lab", "clinic", ["lab"], keys, seals={}, **bounds))
-        train_feature(home, share_rows(home, aligned, secret, run), 1, run)
+        train(home, prepare(home, share_rows(home, aligned, secret, run), 1), run)
     assert aligned.matched == SHARED
 
 

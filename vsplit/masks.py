@@ -20,9 +20,10 @@ from vsplit.protocol import LocalError
 from vsplit.sealing import KEY, Seal
 
 Numbers = npt.NDArray[np.uint32]
+Place = tuple[int, int, int]
 
-_PAIR = b"vsplit-mask-v1 pair"
-_BATCH = b"vsplit-mask-v1 to the label party"
+_PAIR = b"vsplit-mask-v2 pair"
+_BATCH = b"vsplit-mask-v2 to the label party"
 # A ChaCha20 key serves one batch of one pair, so its nonce and counter can be the same for all.
 _NONCE = bytes(16)
 
@@ -46,24 +47,25 @@ class Masks:
         self._pairs = [
             (place < other, seals[name].export(_PAIR + attempt)) for other, name in enumerate(parties) if name != me
         ]
-        self._last: tuple[int, ...] = ()
+        self._last: Place | None = None
 
-    def take(self, place: tuple[int, int, int], count: int) -> Numbers:
+    def take(self, place: Place, count: int, context: bytes) -> Numbers:
         """This party's mask for the batch at `place`, uint32 [count]: the sum over all parties is zero modulo 2^32.
 
-        Places are compared as tuples and have to grow. Raises MaskReusedError for one that is not after the last.
+        It is, if all of them give the same `context`, 32 bytes. Places are compared as tuples and have to grow; raises
+        MaskReusedError for one that is not after the last.
         """
-        if place <= self._last:
+        if self._last is not None and place <= self._last:
             raise MaskReusedError(
                 f"A mask for the batch {place} was asked for after that of {self._last}: no mask serves twice, so this is "
                 "a fault of the program; please report it."
             )
         self._last = place
-        info = _BATCH + b"".join(number.to_bytes(8, "big") for number in place)
+        info = _BATCH + context + b"".join(number.to_bytes(8, "big") for number in place)
         total = np.zeros(count, np.uint32)
         for adds, secret in self._pairs:
             stream = _expanded(HKDFExpand(algorithm=SHA256(), length=KEY, info=info).derive(secret), count)
-            total = total + stream if adds else total - stream
+            (np.add if adds else np.subtract)(total, stream, out=total)
         return total
 
     def __reduce__(self) -> NoReturn:

@@ -7,6 +7,7 @@ A *role* is a generator that does no I/O. It yields effects and is handed their 
     Work      run a pure function on each of these arguments, on the pool       -> the results, in order
     Collect   the results of a Work that was started earlier with later=True    -> the results, in order
     Note      tell the people at home how far things are; it never leaves       -> None
+    Checkpoint  keep this state at home, so that a role can be made anew of it  -> None
 
 So a role reads from top to bottom like its section in SPEC.md, runs in a test without a network, and cannot tell
 over which transport it runs. `parties.driver` runs any role.
@@ -243,7 +244,18 @@ class Note:
     text: str = ""
 
 
-Effect = Send | Receive[Any] | Work | Collect | Note
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Keep `state`, in which `step` steps are done: a role made anew from it goes on here. It never leaves.
+
+    The role goes on once the state is kept; what the state is made of is between the role and whoever runs it.
+    """
+
+    step: int
+    state: object
+
+
+Effect = Send | Receive[Any] | Work | Collect | Note | Checkpoint
 Role = Generator[Effect, Any, R]
 
 

@@ -95,10 +95,13 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in the session a sealed message belongs; both ends know it, so it is bound and not sent."""
+    """Where in the session a sealed message belongs; both ends know it, so it is bound and not sent.
+
+    `context` stands for all that both ends must have in common besides, such as an attempt at a training.
+    """
 
     phase: str
-    attempt: int = 0
+    context: bytes = b""
     epoch: int = 0
     batch: int = 0
 
@@ -267,8 +270,10 @@ def _derived(shared: bytes, purpose: bytes) -> bytes:
 
 
 def _bound(way: bytes, place: Place, sequence: int) -> bytes:
-    numbers = (place.attempt, place.epoch, place.batch, sequence)
-    return way + _joined(place.phase.encode()) + b"".join(number.to_bytes(8, "big") for number in numbers)
+    numbers = (place.epoch, place.batch, sequence)
+    return (
+        way + _joined(place.phase.encode(), place.context) + b"".join(number.to_bytes(8, "big") for number in numbers)
+    )
 
 
 def _nonce(sequence: int) -> bytes:

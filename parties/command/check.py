@@ -13,11 +13,14 @@ from rich.table import Table
 from parties.command.identity import check_identity
 from parties.command.key_quality import counts_in_words, print_key_quality, print_no_values
 from parties.command.screen import say
+from parties.common_order import order_secret
 from parties.config.fields import AUTO
 from parties.config.job import Job
 from parties.config.party import Party, load_party, longest_list
 from parties.folder import RunFolder, check_output
 from parties.identity import PrivateIdentity
+from parties.logs import check_log
+from parties.metrics import check_metrics
 from parties.partners import DAYS, check_meetings, recent_meetings
 from psi import UnusableKeysError
 
@@ -36,6 +39,8 @@ def print_check(file: Path, console: Console) -> int:
     print_meetings(party, console)
     check_output(party)
     RunFolder(party.output)
+    _print_order(party, console)
+    print_watching(party, console)
     # What follows takes seconds to import; what is wrong with the files above shows at once.
     from parties.aligning import limits_of
     from parties.home import read_home
@@ -59,6 +64,13 @@ def print_check(file: Path, console: Console) -> int:
     return 0
 
 
+def _print_order(party: Party, console: Console) -> None:
+    """Print where the common order comes from, if not from chance. Raises ConfigError."""
+    if party.order is not None:
+        order_secret(party)
+        say(console, f"The common order of the records is that of an earlier run: {party.order}.")
+
+
 def print_identity(party: Party, job_in_words: str, console: Console) -> None:
     """Print who this party is in which job, that its key is the right one, and where it meets the others."""
     job = party.job
@@ -73,6 +85,21 @@ def print_identity(party: Party, job_in_words: str, console: Console) -> None:
         say(console, f"It listens on port {port} of {host}; the others dial {job.address}.")
     else:
         say(console, f"It dials {job.label_party} at {job.address} and opens no port.")
+
+
+def print_watching(party: Party, console: Console) -> None:
+    """Print where the log and the metrics will be, if anywhere. Raises ConfigError where one cannot be there."""
+    log = party.settings.log
+    if log is not None:
+        check_log(party)
+        where = party.log_file or "the error output"
+        say(console, f"Log: {where}, from level {log.level} on, as {'JSON' if log.format == 'json' else 'text'}.")
+    if party.metrics_address is not None:
+        check_metrics(party)
+        say(
+            console,
+            f"Metrics: http://{party.settings.metrics}/metrics, to whoever reaches this address while {party.name} is at work.",
+        )
 
 
 def print_kernels(console: Console) -> None:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from parties.command.check import print_bounds, print_identity, print_kernels, print_meetings, table_of_leaving
+from parties.command.check import (
+    print_bounds,
+    print_identity,
+    print_kernels,
+    print_meetings,
+    print_watching,
+    table_of_leaving,
+)
 from parties.command.key_quality import counts_in_words, print_key_quality, print_no_values
 from parties.command.screen import say
 from parties.config.party import load_party
@@ -23,6 +30,7 @@ def print_overlap_check(file: Path, console: Console) -> int:
     party = load_party(file, "overlap")
     print_identity(party, f"job {party.job.job}, in which an overlap reads nothing about learning", console)
     print_meetings(party, console)
+    print_watching(party, console)
     # What follows takes seconds to import; what is wrong with the files above shows at once.
     from parties.aligning import limits_of
     from parties.command.disclosure import leaves_in_overlap

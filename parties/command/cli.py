@@ -2,7 +2,8 @@
 
 Exit codes: 0 all went well; 1 an unforeseen error; 2 a config file, a key file or the command line is wrong; 3 this
 party's data cannot be used; 4 the job asks more than the party file allows; 5 another party misbehaved, stopped or runs
-another job; 6 another party is absent or the link to it is lost; 130 interrupted by Ctrl-C.
+another job; 6 another party is absent or the link to it is lost; 7 a ledger is broken, or two tell different stories; 130
+interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -31,13 +32,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 well; 1 unforeseen; 2 config, key or command line; 3 data; 4 refused by the party file; "
-    "5 another party; 6 link; 130 interrupted.",
+    "5 another party; 6 link; 7 a ledger is broken; 130 interrupted.",
 )
 identity_app = typer.Typer(help="Keys and identity lines.", no_args_is_help=True)
 app.add_typer(identity_app, name="identity")
+ledger_app = typer.Typer(help="The record of what left and what came.", no_args_is_help=True)
+app.add_typer(ledger_app, name="ledger")
 
 PartyArgument = Annotated[Path, typer.Argument(metavar="PARTY.yaml", help="The party file.")]
+LedgerArgument = Annotated[
+    Path, typer.Argument(metavar="LEDGER", help="A ledger, or the run folder in which it stands.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the outcome as one line of JSON.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
+RestartOption = Annotated[
+    bool, typer.Option("--restart", help="Begin afresh, and discard what an unfinished run has kept; at every party.")
+]
 EventsOption = Annotated[bool, typer.Option("--events", hidden=True)]
 INTERRUPTED = 130
 NO_CONFIG = {".key": "a key file", **dict.fromkeys((".csv", ".gz", ".parquet"), "a file of data")}
@@ -73,9 +83,11 @@ def demo(debug: DebugOption = False) -> None:
 
 
 @app.command()
-def run(party: PartyArgument, debug: DebugOption = False, events: EventsOption = False) -> None:
-    """Live one party's life: align, train, judge, and leave a run folder."""
-    _live_on_screen(party, lambda show: _live(party, show), Console(), debug=debug, events=events)
+def run(
+    party: PartyArgument, restart: RestartOption = False, debug: DebugOption = False, events: EventsOption = False
+) -> None:
+    """Live one party's life: align, train, judge, and leave a run folder. Goes on with a run that was broken off."""
+    _live_on_screen(party, lambda show: _live(party, show, restart), Console(), debug=debug, events=events)
 
 
 @app.command()
@@ -109,6 +121,7 @@ def launch(
     overlap: Annotated[
         bool, typer.Option("--overlap", help="Let each give `vsplit overlap` instead of `vsplit run`.")
     ] = False,
+    restart: RestartOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Run every party of a folder on this machine, one process each, on one screen."""
@@ -116,7 +129,11 @@ def launch(
     def command() -> int:
         from parties.command.launch import launch as launch_folder
 
-        return launch_folder(folder, console, purpose="overlap" if overlap else "run", debug=debug)
+        if overlap and restart:
+            raise ConfigError(
+                "An overlap keeps nothing that --restart could discard; leave one of the two options out."
+            )
+        return launch_folder(folder, console, purpose="overlap" if overlap else "run", restart=restart, debug=debug)
 
     console = Console()
     _guard(command, _printer(console), debug)
@@ -166,6 +183,43 @@ def identity_show(
     _guard(lambda: show_identity(key), _printer(Console()), debug)
 
 
+@ledger_app.command("show")
+def ledger_show(ledger: LedgerArgument, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """Sum up what left this organisation and what came, by kind and party, and what each kind reveals."""
+
+    def command() -> int:
+        from parties.command.ledger import print_ledger
+
+        return print_ledger(ledger, Console(), as_json=as_json)
+
+    _guard(command, _printer(Console(stderr=as_json)), debug)
+
+
+@ledger_app.command("verify")
+def ledger_verify(
+    ledger: LedgerArgument,
+    other: Annotated[
+        Path | None, typer.Argument(metavar="OTHER", help="The ledger of another party of the run.")
+    ] = None,
+    job: Annotated[
+        Path | None, typer.Option("--job", help="The job file, whose identities must be those signed by.")
+    ] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="The run may still go on, so that no end is due.")
+    ] = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Prove offline that a ledger is unbroken, and that two parties' ledgers tell the same story."""
+
+    def command() -> int:
+        from parties.command.ledger import print_verdict
+
+        return print_verdict(ledger, other, Console(), job=job, unfinished=unfinished, as_json=as_json)
+
+    _guard(command, _printer(Console(stderr=as_json)), debug)
+
+
 def _party_file(path: Path) -> Path:
     """The file that was given, where it may be a party file at all. Raises ConfigError."""
     wanted = "give your party file, the one that names the job and your data"
@@ -178,7 +232,7 @@ def _party_file(path: Path) -> Path:
     return path
 
 
-def _live(file: Path, show: Callable[[Event], None]) -> int:
+def _live(file: Path, show: Callable[[Event], None], restart: bool) -> int:
     from parties.command.identity import load_identity
     from parties.command.launch import launched
     from parties.config.party import load_party
@@ -190,7 +244,7 @@ def _live(file: Path, show: Callable[[Event], None]) -> int:
     # This takes seconds; what is wrong with the files above shows at once.
     from parties.life import live
 
-    show(live(party, identity, show))
+    show(live(party, identity, show, restart=restart))
     return 0
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from parties.config.digests import Purpose, meeting_digests
 from parties.greeting import Greeting
+from parties.ledger.heads import HASH, SALT, SIGNATURE, LedgerHead, LedgerSalt
+from parties.resuming import Beginning, Holding, Kept, KeptByAll
 from psi import KeyShapes, expected_row_counts, expected_traffic
 from psi.messages import ListSize, ListSizes, MaskedByAll, MaskedKeys, MatchCount
 from vsplit.paillier.fixed_point import FixedPoint
@@ -64,7 +66,7 @@ def what_leaves(home: Home, peer_records: int | None = None) -> list[Leaving]:
     job, me = home.party.job, home.party.name
     own = len(home.keys.keys)
     others = own if peer_records is None else peer_records
-    leaving = _of_meeting(home.party, own, others, "run")
+    leaving = _of_meeting(home.party, own, others, "run") + _of_beginning(home.party) + _of_ledger(home.party)
     fractions = job.split.train, job.split.validation, job.split.test
     matched = min(own, others)
     persons = matched if job.align.repeated == "many_to_one" else None
@@ -102,6 +104,35 @@ def _of_meeting(party: Party, own: int, others: int, purpose: Purpose) -> list[L
             Leaving(KeyShapes.__name__, to, 1, size, KeyShapes.reveals, only_if="few match") for to in receivers
         ]
     return leaving
+
+
+def _of_beginning(party: Party) -> list[Leaving]:
+    """From where all begin, and that each has its side of the alignment, and its outcome, on its disk."""
+    if party.role == "label":
+        kinds: tuple[tuple[type[Message], int], ...] = ((Beginning, 1), (KeptByAll, 2))
+        receivers: tuple[str, ...] = party.job.feature_parties
+    else:
+        kinds, receivers = ((Holding, 1), (Kept, 2)), (party.job.label_party,)
+    return [
+        Leaving(kind.__name__, to, count, 2 * FRAMING * count, kind.reveals)
+        for to in receivers
+        for kind, count in kinds
+    ]
+
+
+def _of_ledger(party: Party) -> list[Leaving]:
+    """The key for digests, and signatures: once all have the alignment, and once all have trained."""
+    receivers = party.job.feature_parties if party.role == "label" else (party.job.label_party,)
+    size = 3 * HASH + SIGNATURE + 4 * FRAMING
+    return [
+        row
+        for to in receivers
+        for row in (
+            Leaving(LedgerSalt.__name__, to, 1, SALT + FRAMING, LedgerSalt.reveals),
+            Leaving(LedgerHead.__name__, to, 2, 2 * size, LedgerHead.reveals),
+            Leaving(LedgerHead.__name__, to, 1, size, LedgerHead.reveals, only_if="step kept"),
+        )
+    ]
 
 
 def _together(leaving: list[Leaving]) -> list[Leaving]:

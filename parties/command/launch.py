@@ -34,17 +34,24 @@ class _Filled(msgspec.Struct):
 
 
 def launch(
-    folder: Path, console: Console, *, purpose: Purpose = "run", debug: bool = False, port: int | None = None
+    folder: Path,
+    console: Console,
+    *,
+    purpose: Purpose = "run",
+    restart: bool = False,
+    debug: bool = False,
+    port: int | None = None,
 ) -> int:
     """Let all parties of `folder` give the command `purpose`; returns 0, or the exit code of the party that was at fault.
 
-    Fills in identities that are `auto` and a port 0 (or takes `port`). Raises ConfigError.
+    Fills in identities that are `auto` and a port 0 (or takes `port`); `restart` is for a run alone. Raises ConfigError.
     """
     parties = find_parties(folder, purpose)
     with tempfile.TemporaryDirectory(prefix="vsplit-") as secret:
         _fill(Path(secret), parties, port)
         # With -P, a folder of the user's that happens to be called `parties` does not hide this program.
-        command = [sys.executable, "-P", "-m", "parties", purpose, "--events", *(["--debug"] if debug else [])]
+        options = ["--events", *(["--restart"] if restart else []), *(["--debug"] if debug else [])]
+        command = [sys.executable, "-P", "-m", "parties", purpose, *options]
         with Screen([party.name for party in parties], console) as screen:
             children = run_children(
                 {party.name: [*command, str(party.file)] for party in parties},

@@ -106,6 +106,14 @@ class EarlyStopping(Model):
     patience: Patience
 
 
+class KeepStates(Model):
+    """When all parties keep their states, to go on from there after a stop: every so many steps, every so many seconds,
+    whichever comes first; None: not by that."""
+
+    steps: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = 1000
+    seconds: Annotated[float, Field(ge=0.01, le=604_800)] | None = 30.0
+
+
 class Train(Model):
     """How the network is trained. `lr`, `weight_decay` and `momentum` are those of torch.optim."""
 
@@ -117,6 +125,7 @@ class Train(Model):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     class_weights: Literal["none", "balanced"] = "none"
     early_stopping: EarlyStopping | None = None
+    checkpoint: KeepStates = KeepStates()
     seed: Seed = 0
 
     @model_validator(mode="after")

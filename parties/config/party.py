@@ -23,7 +23,8 @@ class Party:
     """One party, ready to live: its settings, the job, and absolute paths.
 
     `identity` is None where the job says `auto` and the file names no key; `partners`, where runs with the others are
-    counted, is None where this party has no key that lasts. `source` is None where the data comes from a database.
+    counted, is None where this party has no key that lasts. `source` is None where the data comes from a database, `order`
+    where the common order is drawn afresh.
     """
 
     file: Path
@@ -33,6 +34,7 @@ class Party:
     identity: Path | None
     partners: Path | None
     source: Path | None
+    order: Path | None
     output: Path
 
     @property
@@ -54,6 +56,17 @@ class Party:
     def bind(self) -> tuple[str, int]:
         """(host, port) where the label party listens: `listen`, or else the job's address."""
         return split_address(self.settings.listen or self.job.address)
+
+    @property
+    def log_file(self) -> Path | None:
+        """Where the log goes; None: nowhere, or to the error output."""
+        log = self.settings.log
+        return None if log is None or log.file is None else _resolved(self.file, log.file)
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """(host, port) of the endpoint with figures for Prometheus; None: there is none."""
+        return None if self.settings.metrics is None else split_address(self.settings.metrics)
 
     @property
     def data_folder(self) -> Path:
@@ -93,6 +106,7 @@ def load_party(path: Path | str, purpose: Purpose = "run") -> Party:
         identity=identity,
         partners=_partners_file(file, settings.partners, identity),
         source=None if url else _resolved(file, settings.data.source),
+        order=None if settings.order is None else _resolved(file, settings.order),
         output=_resolved(file, settings.output),
     )
     if url:
@@ -172,6 +186,7 @@ def _check_role(party: Party) -> None:
     if party.role == "feature":
         for key, value in [
             ("listen", party.settings.listen),
+            ("order", party.settings.order),
             *((f"data.{one}", getattr(data, one)) for one in LABEL_KEYS),
         ]:
             if value is not None:

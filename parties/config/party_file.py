@@ -108,11 +108,21 @@ class Accept(Model):
         return self
 
 
+class Log(Model):
+    """A log of the party's life. `file` None: on the error output. A file is added to."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+    file: Text | None = None
+
+
 class PartyFile(Model):
     """The keys of a party file, paths as they are written.
 
-    `wait` is in seconds; `seed` None: drawn afresh. `partners` is where the runs with each other party are counted; None:
-    beside the key file.
+    `wait` is how many seconds another party may be missing, at the start or later on; `seed` None: drawn afresh. `partners`
+    is where the runs with each other party are counted; None: beside the key file. `order` is the order.secret of an
+    earlier run, for the label party; None: an order of its own. `metrics` is where a program that watches can fetch figures
+    while the party lives; None: nowhere.
     """
 
     job: Text
@@ -125,6 +135,9 @@ class PartyFile(Model):
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,3})?)$", description="cpu, cuda or cuda:N")] = "cpu"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     seed: Seed | None = None
+    order: Text | None = None
     accept: Accept = Accept()
     wait: Annotated[float, Field(ge=1, le=604_800)] = 30.0
+    log: Log | None = None
+    metrics: Address | None = None
     output: Text

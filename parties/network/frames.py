@@ -6,8 +6,10 @@ Every frame has the same 48-byte head, little endian:
 
 A message travels as one or more DATA frames of at most 256 KiB, one behind the other; `total` is the length of the
 whole message, `sequence` its number on this link, counted from 1. `acknowledged` is the last message that the sender
-of the frame has received. WELCOME opens a session, BEAT says that one is alive, STOP ends the session with one word
-that says why, DONE says that no message will follow.
+of the frame has received whole. JOIN is the first frame of a process that has just started, and WELCOME the answer,
+which names the session; RESUME is the first frame on a connection that takes the place of a lost one, and also the
+answer. BEAT says that one is alive, STOP ends the session with one word that says why. DONE says that no message will
+follow; it has a number of its own, so that it is acknowledged and sent again like a message.
 
 `FrameReader` is a machine without I/O: it says where the next bytes belong (`room`) and is told how many came
 (`filled`), so that a message is received straight into the memory in which its arrays will be used.
@@ -39,10 +41,14 @@ class Type(IntEnum):
     BEAT = 3
     STOP = 4
     DONE = 5
+    JOIN = 6
+    RESUME = 7
 
 
 _TYPES = {int(kind): kind for kind in Type}
-_BEFORE_WELCOME = (Type.WELCOME, Type.STOP)
+# The first frames of a connection, which never come later.
+_OPENING = (Type.WELCOME, Type.JOIN, Type.RESUME)
+_SCRATCH = 64 * 1024
 
 
 class FrameError(ValueError):
@@ -50,11 +56,20 @@ class FrameError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """The first frame on a connection, one way or the other: it has a head and, where it is a STOP, a word."""
+
+    type: Type
+    session: bytes
+    acknowledged: int
+    word: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """A frame other than DATA, with its short payload."""
 
     type: Type
-    session: bytes
     payload: bytes
 
 
@@ -66,31 +81,49 @@ class Arrived:
     data: Bytes
 
 
+def read_opening(head: bytes) -> tuple[Opening, int]:
+    """The first frame of a connection from its 48-byte head, and how many bytes of payload follow; raises FrameError."""
+    magic, kind, length, session, _, acknowledged, _ = HEAD.unpack(head)
+    if magic != MAGIC or (kind not in _OPENING and kind != Type.STOP):
+        raise FrameError("bytes that open no vsplit link")
+    if length > (MOST_CONTROL if kind == Type.STOP else 0):
+        raise FrameError("a control frame that is too long")
+    return Opening(Type(kind), session, acknowledged), length
+
+
 class FrameReader:
     """Turns the bytes of one link into control frames and whole messages.
 
     `most` bounds the length of a message. The memory of a message grows with what has come, never with what a head
-    claims alone: beyond 1 MiB the buffer doubles as it fills.
+    claims alone: beyond 1 MiB the buffer doubles as it fills. A message that came before, on a connection that was
+    lost, is read and dropped.
     """
 
-    def __init__(self, most: int) -> None:
-        self.session = NO_SESSION
-        self.acknowledged = 0
+    def __init__(self, session: bytes, most: int) -> None:
+        self.acknowledged = 0  # the highest that any frame has said
+        self.received = 0  # the last number that has come whole
+        self.dropped = 0  # bytes of messages that had come before
+        self._session = session
         self._most = most
         self._head = bytearray(HEAD.size)
         self._view = memoryview(self._head)
-        self._have = 0
+        self._scratch = memoryview(b"")
+        self.restart()
+
+    def restart(self) -> None:
+        """The connection is lost: what came in part is forgotten, and a frame begins where a new one begins."""
+        self._have = 0  # bytes of the head
         self._type: Type | None = None
         self._small = bytearray()
         self._left = 0  # bytes of the frame that are still to come
         self._sequence = 0
-        self._total = 0
-        self._message: Bytes | None = None
-        self._got = 0  # bytes of the message that have come
+        self._total = 0  # length of the message that is on its way; 0: none is
+        self._got = 0  # bytes of it that have come
+        self._message: Bytes | None = None  # None while a message is dropped
 
     @property
     def total(self) -> int:
-        """Length of the message that is on its way, in bytes; 0 when none is."""
+        """Length of the message that is on its way, in bytes; 0 when none is, or one that is dropped."""
         return self._total if self._message is not None else 0
 
     @property
@@ -118,40 +151,56 @@ class FrameReader:
             self._left -= count
             if self._type is Type.DATA:
                 self._got += count
+                if self._message is None:
+                    self.dropped += count
         if self._left == 0:
             yield from self._end_frame()
 
     def _begin_frame(self) -> None:
-        magic, kind, length, session, sequence, self.acknowledged, total = HEAD.unpack(self._head)
+        magic, kind, length, session, sequence, acknowledged, total = HEAD.unpack(self._head)
         frame = _TYPES.get(kind)
         if magic != MAGIC or frame is None:
             raise FrameError("bytes that are no vsplit frame")
-        if self.session not in (session, NO_SESSION):
+        if session != self._session:
             raise FrameError("a frame of another session")
-        if self.session == NO_SESSION and frame not in _BEFORE_WELCOME:
-            raise FrameError("a frame before its welcome")
-        if frame is not Type.DATA:
+        if frame in _OPENING:
+            raise FrameError("the opening of a link in the middle of it")
+        # A message that is sent again bears the number that was the last when it was first sent.
+        self.acknowledged = max(self.acknowledged, acknowledged)
+        if frame is Type.DATA:
+            self._begin_data(sequence, length, total)
+        else:
             if length > MOST_CONTROL:
                 raise FrameError("a control frame that is too long")
             self._small = bytearray(length)
-        elif self._message is None:
-            self._begin_message(sequence, total)
+        if frame is Type.DONE:
+            self._check_done(sequence)
+        self._type, self._left, self._frame_sequence = frame, length, sequence
+
+    def _begin_data(self, sequence: int, length: int, total: int) -> None:
+        if not self._total:
+            if not 0 < sequence <= self.received + 1:
+                raise FrameError("a message out of order")
+            if not 0 < total <= self._most:
+                raise FrameError(f"a message of {total:,} bytes where at most {self._most:,} are allowed")
+            self._sequence, self._total, self._got = sequence, total, 0
+            self._message = wire.buffer(min(total, 1 << 20)) if sequence > self.received else None
         elif (sequence, total) != (self._sequence, self._total):
             raise FrameError("a message inside another message")
-        if frame is Type.DATA and not 0 < length <= min(CHUNK, self._total - self._got):
+        if not 0 < length <= min(CHUNK, self._total - self._got):
             raise FrameError("a frame longer than its message")
-        self._type, self._left, self._frame_session = frame, length, session
 
-    def _begin_message(self, sequence: int, total: int) -> None:
-        if sequence != self._sequence + 1:
-            raise FrameError("a message out of order")
-        if not 0 < total <= self._most:
-            raise FrameError(f"a message of {total:,} bytes where at most {self._most:,} are allowed")
-        self._sequence, self._total, self._got = sequence, total, 0
-        self._message = wire.buffer(min(total, 1 << 20))
+    def _check_done(self, sequence: int) -> None:
+        if self._total:
+            raise FrameError("its last word inside a message")
+        if not 0 < sequence <= self.received + 1:
+            raise FrameError("its last word out of order")
 
     def _message_room(self) -> memoryview:
-        assert self._message is not None  # noqa: S101 - set by _begin_message before the type is DATA
+        if self._message is None:
+            if not self._scratch:
+                self._scratch = memoryview(bytearray(_SCRATCH))
+            return self._scratch[: self._left]
         if self._got == len(self._message):
             larger = wire.buffer(min(self._total, 2 * len(self._message)))
             larger[: self._got] = self._message
@@ -161,11 +210,17 @@ class FrameReader:
     def _end_frame(self) -> Iterator[Control | Arrived]:
         frame, self._type = self._type, None
         if frame is Type.DATA:
-            if self._got == self._total and self._message is not None:
-                message, self._message = self._message, None
-                yield Arrived(self._sequence, message)
+            if self._got == self._total:
+                message, self._message, self._total = self._message, None, 0
+                if message is not None:
+                    self.received = self._sequence
+                    yield Arrived(self._sequence, message)
+        elif frame is Type.DONE:
+            if self._frame_sequence > self.received:
+                self.received = self._frame_sequence
+                yield Control(frame, b"")
         elif frame is not None:
-            yield Control(frame, self._frame_session, bytes(self._small))
+            yield Control(frame, bytes(self._small))
 
 
 class FrameWriter:
@@ -194,7 +249,9 @@ class FrameWriter:
             yield b"".join(frame)
 
     def control(self, kind: Type, acknowledged: int, payload: bytes = b"") -> bytes:
-        """One control frame."""
+        """One control frame, without a number of its own; DONE has one."""
+        if kind is Type.DONE:
+            self.sequence += 1
         return self._head(kind, len(payload), acknowledged, 0) + payload
 
     def _head(self, kind: Type, length: int, acknowledged: int, total: int) -> bytes:

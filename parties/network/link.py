@@ -1,80 +1,104 @@
-"""One TLS link to one peer: frames in, frames out, both queues bounded, and a heartbeat. It never blocks.
+"""One link to one peer: frames in, frames out, both queues bounded, and a heartbeat. It never blocks.
 
-The transport calls `read`, `write` and `beat` whenever there is time; all of them return at once.
+A link outlives its connections. When one is lost, what the peer has not acknowledged is kept, and `connect` goes on with
+it over the next one. The transport calls `read`, `write` and `beat` whenever there is time; all of them return at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ssl
+import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from parties.network.frames import NO_SESSION, Arrived, Control, FrameError, FrameReader, FrameWriter, Type
-from parties.network.transport import MOST_MESSAGE, QUEUE, stop_sentence, too_long
-from vsplit.protocol import Bytes, MismatchError, PeerLost, ProtocolError, StoppedError, VsplitError
+from parties.network.frames import Arrived, Control, FrameError, FrameReader, FrameWriter, Type
+from parties.network.outbox import Outbox
+from parties.network.transport import MOST_MESSAGE, QUEUE, Observer, Observers, stop_sentence, too_long
+from vsplit.protocol import Bytes, ProtocolError, StoppedError, VsplitError
 
 # What a message that waits costs beside its bytes: without it, a flood of empty messages would fill the memory.
 _OVERHEAD = 512
-# So many control frames are read at a time: a peer that sends nothing else must not hold up the other links.
+# So many control frames are read at a time, and so many bytes of messages that came before: a peer that sends nothing
+# else must not hold up the other links.
 _MOST_CONTROLS = 256
-# Seconds between two signs of life. It does not follow from this party's wait, since the other side has a wait of its own.
+_MOST_DROPPED = 4 << 20
+# Seconds between two signs of life.
 BEAT = 0.25
+# A connection without a sign of life for this many seconds is dead. A long call that keeps Python's lock, or a machine that
+# swaps, can hold up the beats for a second or two; to be wrong costs one more handshake, since only the wait of the party
+# file gives a peer up.
+SILENT = 5.0
 _MOST_LEFTOVERS = 512  # reads, each of a TLS record, that empty a stream before it is closed
 
 
-class Link:
-    """The link to `peer` over `stream`, a non-blocking TLS stream after its handshake.
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """How a connection was lost (it goes on from "the link ..."), and when: by the transport's clock and by the epoch's."""
 
-    `wait` is how many seconds the peer may be silent; `now` is in seconds of a clock that never goes back.
-    `failure` is why the link is of no more use, once it is not.
+    how: str
+    since: float
+    at: float
+
+
+class Link:
+    """The link to `peer` in the session of 16 bytes, over `stream`, a non-blocking TLS stream on which it was opened.
+
+    `now` is in seconds of a clock that never goes back. `failure` is why the link is of no more use, once it is not;
+    `lost` is set while it has no connection.
     """
 
-    def __init__(self, peer: str, stream: ssl.SSLSocket, session: bytes, wait: float, now: float) -> None:
+    def __init__(
+        self, peer: str, stream: ssl.SSLSocket, session: bytes, now: float, observer: Observer | None = None
+    ) -> None:
         self.peer = peer
-        self.stream = stream
+        self.session = session
+        self.stream: ssl.SSLSocket | None = stream
+        self.descriptor = stream.fileno()  # of the stream; -1 where there is none
+        self.lost: Loss | None = None
         self.inbox: deque[Bytes] = deque()
         self.failure: VsplitError | None = None
         self.done = False  # the peer said that no more will come
-        self.closed = False  # and then it closed the link
+        self.saying_done = False  # this side has said so as well, or tries to
+        self.closed = False  # and no connection will be made again
         self.limit = 0  # what a role takes that waits right now
         self.pressed = False  # a role waits for room in the queue to the peer
-        self.broken = False  # the other side is gone, so no more will come than what is here
-        self.more = False  # `read` left off although there may be more
-        self._reader = FrameReader(MOST_MESSAGE)
-        self._reader.session = session
+        self.broken = False  # the other side has closed, so no more will come than what is here
+        self.more = True  # `read` left off although there may be more, or never was there
+        self.heard = now  # when the last sign of life came
+        self.connected = now  # when the connection was made
+        self.retries = 0  # how often it was made again
+        self._observer = observer or Observers()
+        self._reader = FrameReader(session, MOST_MESSAGE)
         self._writer = FrameWriter(session)
-        self._received = 0
-        self._controls = 0
-        self._last_words = False
+        self._outbox = Outbox()
         self._inbox_bytes = 0
-        self._outbox: deque[memoryview] = deque()
-        self._outbox_bytes = 0
-        self._wait = wait
-        self._heard = now
-        self._spoke = now
-
-    @property
-    def session(self) -> bytes:
-        """The session's 16 bytes; all zero until a feature party has been told."""
-        return self._reader.session
+        self._controls = 0
+        self._unsaid = 0  # bytes that came and that no frame of this side has acknowledged
+        self._last_words = False
+        self._spoke = self._deaf = now
 
     @property
     def wants_to_read(self) -> bool:
         """There is room for more that the role has not asked for, or the role waits."""
-        if self.failure is not None or self.closed:
+        if self.failure is not None or self.stream is None:
             return False
-        return self.broken or self._inbox_bytes + self._reader.pending < QUEUE or not self._enough
+        # A role that waits for room needs the acknowledgements, which may stand behind all that the peer may have sent.
+        most = 3 * QUEUE if self.pressed else QUEUE
+        enough = bool(self.inbox) or self.limit <= self._reader.pending
+        return self.broken or self._inbox_bytes + self._reader.pending < most or not enough
 
     @property
     def wants_to_write(self) -> bool:
         """Something is queued, and the other side may take it."""
-        return bool(self._outbox) and not self.closed and (self.failure is None or self._last_words)
+        takes = self.stream is not None and not self.broken and (self.failure is None or self._last_words)
+        return takes and not self._outbox.idle
 
     @property
     def full(self) -> bool:
         """The queue to the peer holds all that it may."""
-        return self._outbox_bytes >= QUEUE and not self.closed
+        return self._outbox.size >= QUEUE and not self._needs_no_more
 
     @property
     def unasked(self) -> bool:
@@ -82,27 +106,69 @@ class Link:
         return bool(self.inbox) or self._reader.total > 0
 
     @property
-    def _enough(self) -> bool:
-        return bool(self.inbox) or self.limit <= self._reader.pending
+    def finished(self) -> bool:
+        """Both sides have said that no more will come, and both know it."""
+        return self.closed or (self.done and self.saying_done and self._outbox.settled and not self.wants_to_write)
+
+    @property
+    def received(self) -> int:
+        """The number of the last message that has come whole."""
+        return self._reader.received
+
+    @property
+    def moved(self) -> int:
+        """How many messages have come, or are known to have arrived."""
+        return self._reader.received + self._outbox.acknowledged
+
+    @property
+    def _needs_no_more(self) -> bool:
+        return self.closed or (self.done and self.stream is None)
+
+    def connect(self, stream: ssl.SSLSocket, acknowledged: int, now: float, answer: bool) -> None:
+        """Go on over `stream`, on which the peer said that it has all messages up to `acknowledged`.
+
+        With `answer`, this side has yet to say the same.
+        """
+        self._drop()
+        self.stream, self.descriptor, self.lost = stream, stream.fileno(), None
+        self.heard = self.connected = self._spoke = now
+        self.more = True  # TLS may hold what came behind the first frame
+        self.retries += 1
+        try:
+            again = self._outbox.rewind(acknowledged)
+        except FrameError as error:
+            self.fail(ProtocolError(self.peer, f"{self.peer} sent {error}."))
+            return
+        if answer:
+            self.say(Type.RESUME)
+        self._observer.back(self.peer)
+        if again is not None:
+            self._observer.resent(self.peer, again.first, again.last, again.size)
+        self.write(now)
 
     def queue(self, parts: Sequence[memoryview]) -> None:
         """Queue one message. The transport asks `full` first."""
-        if self.closed:
+        if self._needs_no_more:
             return  # the peer said that it has all that it needs, and has gone
-        for frame in self._writer.message(parts, self._received):
-            self._put(frame)
+        self._outbox.put(self._writer.sequence + 1, self._writer.message(parts, self.received))
+        self._unsaid = 0
 
     def say(self, kind: Type, payload: bytes = b"") -> None:
         """Queue one control frame."""
-        self._put(self._writer.control(kind, self._received, payload))
+        self._outbox.control(self._writer.control(kind, self.received, payload))
+        self._unsaid = 0
+
+    def say_done(self) -> None:
+        """Queue the word that no message will follow; it is kept like a message until it is acknowledged."""
+        self.saying_done = True
+        frame = self._writer.control(Type.DONE, self.received)
+        self._outbox.put(self._writer.sequence, [frame], message=False)
 
     def stop(self, word: str) -> None:
         """Say why this side ends the session, ahead of all that has not begun to leave."""
         # Whoever broke the protocol is told so as well.
         self._last_words = isinstance(self.failure, ProtocolError)
-        while len(self._outbox) > 1:
-            self._outbox_bytes -= len(self._outbox.pop())
-        self.say(Type.STOP, word.encode("ascii"))
+        self._outbox.last_word(self._writer.control(Type.STOP, self.received, word.encode("ascii")))
 
     def take(self) -> Bytes | None:
         """The next message that has come, if any."""
@@ -120,87 +186,83 @@ class Link:
     def read(self, now: float) -> bool:
         """Read all that has come, as far as there is room; True if anything came."""
         came = self.more = False
-        self._controls = 0
+        self._controls, dropped = 0, self._reader.dropped
         try:
-            while self.wants_to_read:
+            while self.wants_to_read and self.stream is not None:
                 count = self.stream.recv_into(self._reader.room())
                 if count == 0:
-                    self._lose("was closed by the other side")
+                    self._lose("was closed by the other side", now)
                     return True
                 came = True
-                self._heard = now
+                self.heard = now
                 for event in self._reader.filled(count):
                     self._handle(event)
+                if self._reader.acknowledged > self._outbox.acknowledged:
+                    self._outbox.acknowledge(self._reader.acknowledged)
                 self._check_length()
                 if self.limit and self.inbox and not self.broken and not self.stream.pending():
                     return True  # the role has its message; TLS holds nothing back that the next poll would not see
-                if self._controls >= _MOST_CONTROLS:
+                if self._controls >= _MOST_CONTROLS or self._reader.dropped - dropped > _MOST_DROPPED:
                     self.more = True
                     return True
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return came
         except FrameError as error:
-            self._end(ProtocolError(self.peer, f"{self.peer} sent {error}."))
-        except ssl.SSLError as error:
-            self._refuse(error)
+            self.fail(ProtocolError(self.peer, f"{self.peer} sent {error}."))
+        except ssl.SSLError:
+            self._lose("broke in its encryption layer", now)
         except OSError as error:
-            self._lose(f"broke ({error.strerror or 'no reason given'})")
+            self._lose(f"broke ({error.strerror or 'no reason given'})", now)
         return True
 
     def write(self, now: float) -> bool:
         """Write what the stream takes now; True if it took anything."""
         wrote = False
         try:
-            while self.wants_to_write:
-                first = self._outbox[0]
-                count = self.stream.send(first)
+            while self.wants_to_write and self.stream is not None:
+                count = self.stream.send(self._outbox.next())
                 wrote = True
                 self._spoke = now
-                self._outbox_bytes -= count
-                if count == len(first):
-                    self._outbox.popleft()
-                else:
-                    self._outbox[0] = first[count:]
+                self._outbox.wrote(count)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return wrote
         except OSError:
             # What the peer said before the link broke counts for more than the break: look for it first.
-            self._outbox.clear()
-            self._outbox_bytes = 0
             self.broken = True
             self.read(now)
             if not self.more:
-                self._lose("broke while this party was sending")
+                self._lose("broke while this party was sending", now)
         return wrote
 
     def beat(self, now: float) -> None:
-        """Show that this side is alive, and see whether the other is."""
-        if self.failure is not None or self.closed:
+        """Show that this side is alive, acknowledge what has come, and see whether the other side is alive."""
+        if self.failure is not None or self.stream is None:
             return
-        if now - self._spoke > BEAT and not self._outbox:
+        # A peer whose queue fills up waits for an acknowledgement, and one that has said its last word for that.
+        due = self._unsaid >= QUEUE // 8 or (self._unsaid > 0 and self.done)
+        if due or (now - self._spoke > BEAT and self._outbox.idle):
             self.say(Type.BEAT)
             self.write(now)
         if not self.wants_to_read and not self.pressed:
-            self._heard = now  # this side does not listen, as its queue is full: it cannot call the other side silent
-        elif now - self._heard > self._wait:
-            self._lose(f"has been silent for {self._wait:g} s")
+            self._deaf = now  # this side does not listen, as its queue is full: it cannot call the other side silent
+        elif now - max(self.heard, self._deaf) > SILENT:
+            self._lose(f"was silent for {SILENT:g} s", now)
 
     def fail(self, error: VsplitError) -> None:
-        """The link is of no more use because of `error`."""
-        self._end(error)
+        """The link is of no more use because of `error`, unless it was of none before."""
+        self.failure = self.failure or error
 
     def close(self) -> None:
         """Close the stream. What came and nobody read is read first: it would turn the close into a reset, and a
         reset may overtake the last words of this side."""
+        self.closed = True
+        if self.stream is None:
+            return
         with contextlib.suppress(OSError):
             for _ in range(_MOST_LEFTOVERS):
                 if not self.stream.recv(1 << 14):
                     break
-        self.stream.close()
-
-    def _put(self, frame: bytes) -> None:
-        self._outbox.append(memoryview(frame))
-        self._outbox_bytes += len(frame)
+        self._drop()
 
     def _handle(self, event: Control | Arrived) -> None:
         if isinstance(event, Arrived):
@@ -208,48 +270,31 @@ class Link:
                 raise FrameError("a message after its last")
             self.inbox.append(event.data)
             self._inbox_bytes += len(event.data) + _OVERHEAD
-            self._received = event.sequence
+            self._unsaid += len(event.data) + _OVERHEAD
             return
         self._controls += 1
         if event.type is Type.STOP:
             word = event.payload.decode("ascii", "replace")
-            self._end(StoppedError(self.peer, stop_sentence(self.peer, word)))
+            self.fail(StoppedError(self.peer, stop_sentence(self.peer, word)))
         elif event.type is Type.DONE:
+            if self.done:
+                raise FrameError("its last word twice")
             self.done = True
-        elif event.type is Type.WELCOME:
-            if self.session != NO_SESSION or event.session == NO_SESSION:
-                raise FrameError("a second welcome")
-            self._reader.session = self._writer.session = event.session
+            self._unsaid += 1
 
     def _check_length(self) -> None:
         if self.limit and not self.inbox and self._reader.total > self.limit:
-            self._end(too_long(self.peer, self._reader.total, self.limit))
+            self.fail(too_long(self.peer, self._reader.total, self.limit))
 
-    def _refuse(self, error: ssl.SSLError) -> None:
-        # In TLS 1.3 a client that is refused learns of it only after its handshake, by an alert.
-        if self.session == NO_SESSION and error.reason and "ALERT" in error.reason:
-            self._end(
-                MismatchError(
-                    self.peer,
-                    f"{self.peer} does not accept this party's identity: send it the line of your key again and see "
-                    "that both sides use the same job file.",
-                )
-            )
-        else:
-            self._lose("broke in its encryption layer")
+    def _lose(self, how: str, now: float) -> None:
+        self._drop()
+        if self.lost is None and not self.closed:
+            self.lost = Loss(how, now, time.time())
+            if self.failure is None and not self.finished:
+                self._observer.lost(self.peer, how)
 
-    def _lose(self, how: str) -> None:
-        # Whoever has said that no more will come may go: this party has all that it was to have.
-        self.closed = True
-        if not self.done:
-            self._end(
-                PeerLost(
-                    self.peer,
-                    f"The link to {self.peer} {how}: its program was ended, its machine or the network failed. "
-                    "Start all parties again when it is back.",
-                )
-            )
-
-    def _end(self, error: VsplitError) -> None:
-        if self.failure is None:
-            self.failure = error
+    def _drop(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
+        self.stream, self.descriptor, self.broken, self.more = None, -1, False, False
+        self._reader.restart()

@@ -2,7 +2,8 @@
 
 Whoever calls `send` or `receive` moves the bytes itself, so that no message waits for another thread; while the party
 computes, a keeper thread that holds no protocol state writes what is left, reads what comes into bounded queues, and
-keeps the heartbeat.
+keeps the heartbeat. A link that is lost is made again by the `gate`, in whichever of the two threads has time, while
+the party goes on as far as its queues reach; a peer that does not come back within `wait` is given up.
 """
 
 from __future__ import annotations
@@ -10,51 +11,59 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from parties.network.frames import FrameWriter, Type
 from parties.network.link import Link
-from parties.network.transport import checked_length
+from parties.network.transport import Absence, Observer, Observers, checked_length, given_up
 from vsplit.protocol import Bytes, PeerLost, ProtocolError, VsplitError
 
 _STEP = 0.25  # seconds between two looks at the clock
 _KEEPER_PAUSE = 0.003  # leaves the lock to the party between two steps of the keeper
 _PATIENCE = 0.002  # how long a sender waits for a stream that takes no more
 _SPIN = 0.005  # how long a receiver looks for an answer before it sleeps
+_SERVE = 0.05  # seconds between two turns of a gate that does not ask for one
+_TELL = 1.0  # seconds between two calls of the observer about the same absence
+# How long a party that has all that it needs waits for a peer that has, too, and whose link was lost at the farewell.
+_LINGER = 2.0
 _GONE = select.POLLHUP | select.POLLERR
+_LEAVING = getattr(select, "POLLRDHUP", 0)  # Linux tells of a close although what came before it has not been read
 
 
-class Doorkeeper(Protocol):
-    """Whoever holds the open port, while the session goes on."""
+class Gate(Protocol):
+    """How a link that was lost is made again."""
 
-    def watch(self, poll: select.poll) -> None:
-        """Register all that may need `serve`."""
+    tried: str  # what went wrong in the last attempt, for the error about a peer that is given up; may be empty
 
-    def serve(self, descriptor: int) -> tuple[str, ssl.SSLSocket] | None:
-        """Go on with what is at `descriptor`; when a listed party has proved itself, its name and its stream."""
+    def fileno(self) -> int:
+        """A descriptor that can be read when `serve` has something to do."""
+
+    def serve(self, links: dict[str, Link], now: float) -> None:
+        """Go on with it, without blocking."""
 
     def close(self) -> None:
-        """Close the port."""
+        """No link will be made again."""
 
 
 class TlsTransport:
     """The transport of one party; `dial` and `Listener.gather` (both in `parties.network.sockets`) make it.
 
-    `links` are by the other party's name. `doorkeeper` refuses whoever comes later.
+    `links` are by the other party's name. `wait` is how many seconds a peer may be away; `observers` are those of the links.
     """
 
-    def __init__(self, links: Mapping[str, Link], wait: float, doorkeeper: Doorkeeper | None = None) -> None:
+    def __init__(self, links: Mapping[str, Link], wait: float, gate: Gate, observers: Observers) -> None:
         self._links = dict(links)
         self._wait = wait
-        self._doorkeeper = doorkeeper
+        self._gate = gate
+        self._observers = observers
+        self._told = 0.0  # when the observers were last told who is away
+        self._served = 0.0  # when the gate last had its turn
+        self._watch([])
         self._lock = threading.Lock()
         self._closing = False
         self._left_over = threading.Event()
-        self._by_descriptor = {link.stream.fileno(): link for link in self._links.values()}
         self._keeper = threading.Thread(target=self._keep, name="vsplit-keeper", daemon=True)
         self._keeper.start()
 
@@ -62,6 +71,16 @@ class TlsTransport:
     def session(self) -> bytes:
         """The 16 bytes that name this session."""
         return next(iter(self._links.values())).session
+
+    @property
+    def retries(self) -> Mapping[str, int]:
+        """How often the link to each peer was made again."""
+        return {name: link.retries for name, link in self._links.items()}
+
+    def add_observer(self, observer: Observer) -> None:
+        """From now on, tell `observer` too what happens to the links."""
+        with self._lock:
+            self._observers.all.append(observer)
 
     def send(self, to: str, parts: Sequence[memoryview]) -> None:
         link = self._links[to]
@@ -95,11 +114,11 @@ class TlsTransport:
     def finish(self) -> list[VsplitError]:
         with self._lock:
             for link in self._links.values():
-                link.say(Type.DONE)
+                link.say_done()
                 link.write(time.monotonic())
             self._refuse_unasked()
             until = time.monotonic() + self._wait
-            while any(link.failure is None and (link.wants_to_write or not link.done) for link in self._links.values()):
+            while any(link.failure is None and not link.finished for link in self._links.values()):
                 self._step(_STEP)
                 self._refuse_unasked()
                 self._leave_who_lingers(until)
@@ -116,12 +135,15 @@ class TlsTransport:
             # A peer that reads gets the word within this second; one that does not must not hold us up.
             until = time.monotonic() + 1.0
             while any(link.wants_to_write for link in self._links.values()) and (now := time.monotonic()) < until:
+                # Nothing is read any more, and no link is made again: a peer that has heard the word closes it.
                 for link in self._links.values():
                     link.write(now)
-                self._step(_STEP / 4)
+                time.sleep(_KEEPER_PAUSE)
             self._close()
 
     def _raise_failure(self) -> None:
+        if self._observers.failure is not None:
+            raise self._observers.failure
         failures = [link.failure for link in self._links.values() if link.failure is not None]
         if failures:
             # A peer that says why is more use to a person than a link that broke because of it.
@@ -146,7 +168,7 @@ class TlsTransport:
         for link in self._links.values():
             late = time.monotonic() - until
             # What it has not taken yet may be on a slow way; nine times the wait is enough for that.
-            if not link.done and late > (9 * self._wait if link.wants_to_write else 0):
+            if not link.finished and late > (9 * self._wait if link.wants_to_write or link.lost else 0):
                 link.fail(
                     PeerLost(
                         link.peer,
@@ -156,9 +178,12 @@ class TlsTransport:
 
     def _write_patiently(self, link: Link) -> None:
         """Write while the other side takes it: what is left over would wait until this party has time again."""
+        link.write(now := time.monotonic())
+        if not link.wants_to_write or link.stream is None:
+            return
         stream = select.poll()
         stream.register(link.stream, select.POLLOUT)
-        until = (now := time.monotonic()) + _PATIENCE
+        until = now + _PATIENCE
         end = now + _STEP  # a slow link must not keep the others from their heartbeat
         while link.wants_to_write and now < until:
             if link.write(now):
@@ -170,30 +195,64 @@ class TlsTransport:
     def _step(self, seconds: float, spin: float = 0.0) -> None:
         """Wait until something can move, at most `seconds`, and move it; look for it for `spin` seconds before sleeping.
         Called with the lock held."""
-        watched = select.poll()
-        for descriptor, link in self._by_descriptor.items():
-            watched.register(descriptor, _interest(link))
-            if link.more:
-                seconds = spin = 0.0
-        if self._doorkeeper:
-            self._doorkeeper.watch(watched)
-        ready = _poll(watched, seconds, spin)
+        watched = [
+            (link.descriptor, _interest(link), link)
+            for link in self._links.values()
+            if link.descriptor >= 0 and link.failure is None
+        ]
+        if watched != self._watched:
+            self._watch(watched)
+        if any(link.more for _, _, link in watched):
+            seconds = spin = 0.0
+        ready = _poll(self._poll, seconds, spin)
         now = time.monotonic()
+        serve = now - self._served >= _SERVE
         for descriptor, events in ready:
-            if descriptor in self._by_descriptor:
-                link = self._by_descriptor[descriptor]
-                if events & _GONE:
-                    link.broken = True  # otherwise a link that is not read now would be reported again and again
-                link.write(now)
-                link.read(now)
-            elif self._doorkeeper and (arrival := self._doorkeeper.serve(descriptor)):
-                turn_away(arrival[1])
+            moved = self._by_descriptor.get(descriptor)
+            if moved is None:
+                serve = True  # it is the gate's
+                continue
+            if events & (_GONE | _LEAVING):
+                moved.broken = True  # otherwise a link that is not read now would be reported again and again
+            moved.write(now)
+            moved.read(now)
+        if serve:
+            self._served = now
+            self._gate.serve(self._links, now)
         for link in self._links.values():
             if link.more:
                 link.read(now)  # what TLS holds already, no poll can see
             link.beat(now)
-            if link.closed or link.failure is not None:
-                self._by_descriptor = {d: other for d, other in self._by_descriptor.items() if other is not link}
+            if link.lost is not None:
+                self._miss(now)
+
+    def _watch(self, watched: list[tuple[int, int, Link]]) -> None:
+        """Poll for these from now on: descriptor, events, link."""
+        self._watched = watched
+        self._by_descriptor = {descriptor: link for descriptor, _, link in watched}
+        self._poll = select.poll()
+        self._poll.register(self._gate, select.POLLIN)
+        for descriptor, events, _ in watched:
+            self._poll.register(descriptor, events)
+
+    def _miss(self, now: float) -> None:
+        """Some links are lost: give up those that have been for too long, and tell the observer of the others."""
+        away = []
+        for link in self._links.values():
+            loss = link.lost
+            if loss is None or link.failure is not None or link.finished:
+                continue
+            left = loss.since + self._wait - now
+            if link.done:
+                # It has all that it needs. So it is let go, but for a word that it may still want to hear.
+                link.closed = link.saying_done and now - loss.since > min(_LINGER, self._wait)
+            elif left < 0:
+                link.fail(given_up(link.peer, loss.how, self._wait, self._gate.tried))
+            else:
+                away.append(Absence(link.peer, loss.how, loss.at, loss.at + self._wait, left))
+        if away and now - self._told >= _TELL:
+            self._told = now
+            self._observers.away(away)
 
     def _keep(self) -> None:
         while not self._closing:
@@ -216,11 +275,11 @@ class TlsTransport:
     def _close(self) -> None:
         self._closing = True
         self._left_over.set()
-        self._by_descriptor = {}
+        # A thread that outlives the program's end may be the one that frees a tensor then, on which torch aborts.
+        self._keeper.join()
         for link in self._links.values():
             link.close()
-        if self._doorkeeper:
-            self._doorkeeper.close()
+        self._gate.close()
 
 
 def _poll(watched: select.poll, seconds: float, spin: float) -> list[tuple[int, int]]:
@@ -235,11 +294,5 @@ def _poll(watched: select.poll, seconds: float, spin: float) -> list[tuple[int, 
 
 
 def _interest(link: Link) -> int:
-    return (select.POLLIN if link.wants_to_read else 0) | (select.POLLOUT if link.wants_to_write else 0)
-
-
-def turn_away(stream: ssl.SSLSocket) -> None:
-    """Tell a party that is connected already, in its second connection, and close that."""
-    with contextlib.suppress(OSError):
-        stream.send(FrameWriter().control(Type.STOP, 0, b"twice"))
-    stream.close()
+    write = select.POLLOUT if link.wants_to_write else 0
+    return write | (select.POLLIN if link.wants_to_read else _LEAVING)

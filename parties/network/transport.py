@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
-from vsplit.protocol import Bytes, ProtocolError, VsplitError
+from vsplit.protocol import Bytes, PeerLost, ProtocolError, StoppedError, VsplitError
 
 # What one link keeps of messages that its role has not asked for yet, in bytes, and what it keeps of messages that
-# the other side has not taken yet. Beyond it, the sender waits.
+# the other side has not acknowledged yet. Beyond it, the sender waits.
 QUEUE = 32 * 1024 * 1024
-
 
 # No single message may be longer, in bytes, whatever a role would take.
 MOST_MESSAGE = 1 << 30
@@ -43,6 +43,74 @@ class Transport(Protocol):
         """Something went wrong here: tell the others in one word, without waiting for them, and close."""
 
 
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A peer whose link is lost: why, since when and until when one waits for it, both in seconds of the epoch, and the
+    seconds that are left."""
+
+    peer: str
+    why: str
+    since: float
+    until: float
+    left: float
+
+
+class Observer(Protocol):
+    """Who is told what happens to the links. Calls come from the party's thread or from the one that keeps the links,
+    one at a time, and return at once. A VsplitError that one raises ends the session."""
+
+    def lost(self, peer: str, why: str) -> None:
+        """The link to `peer` is lost, and is being made again; `why` goes on from "the link ..."."""
+
+    def away(self, absences: Sequence[Absence]) -> None:
+        """These peers are away still: about once a second."""
+
+    def back(self, peer: str) -> None:
+        """The link to `peer` is there again."""
+
+    def resent(self, peer: str, first: int, last: int, size: int) -> None:
+        """Messages `first` to `last` of this session to `peer`, counted from 1, were on their way when the link was lost, and
+        go again: `size` bytes with their frames."""
+
+
+class Observers:
+    """Hands on to any number of observers, and keeps the first error of one in `failure`."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self.all = list(observers)
+        self.failure: VsplitError | None = None
+
+    def lost(self, peer: str, why: str) -> None:
+        self._tell(lambda observer: observer.lost(peer, why))
+
+    def away(self, absences: Sequence[Absence]) -> None:
+        self._tell(lambda observer: observer.away(absences))
+
+    def back(self, peer: str) -> None:
+        self._tell(lambda observer: observer.back(peer))
+
+    def resent(self, peer: str, first: int, last: int, size: int) -> None:
+        self._tell(lambda observer: observer.resent(peer, first, last, size))
+
+    def _tell(self, tell: Callable[[Observer], None]) -> None:
+        for observer in self.all:
+            try:
+                tell(observer)
+            except VsplitError as error:
+                self.failure = self.failure or error
+
+
+class StartedAgain(StoppedError):  # noqa: N818 - a state of the world, as the other errors about peers
+    """`peer` is another process than the one that the session began with, and knows nothing of it."""
+
+    word: ClassVar[str] = "again"
+
+    def __init__(self, peer: str) -> None:
+        super().__init__(
+            peer, f"{peer} was started again: start this party again too, and a run goes on from its last checkpoint."
+        )
+
+
 STOP_WORDS = {
     "config": "found its config wrong",
     "data": "cannot use its data as it is",
@@ -53,6 +121,7 @@ STOP_WORDS = {
     "stopped": "was told by another party to stop",
     "link": "lost its link to another party",
     "twice": "has a link to a party with this identity already (is this party started twice?)",
+    "again": "says that a party was started again",
     "interrupted": "was interrupted there",
     "error": "failed with an unforeseen error",
 }
@@ -63,6 +132,10 @@ def stop_sentence(peer: str, word: str) -> str:
     why = STOP_WORDS.get(word, "gave no known reason")
     if word == "twice":
         return f"{peer} stopped the session: it {why}. End one of the two."
+    if word == "again":
+        return (
+            f"{peer} stopped the session: it {why}. Start this party again too; a run goes on from its last checkpoint."
+        )
     return f"{peer} stopped the session: it {why}; its own screen says more. Ask there, then start all parties again."
 
 
@@ -76,3 +149,13 @@ def checked_length(peer: str, data: Bytes, limit: int) -> Bytes:
 def too_long(peer: str, size: int, limit: int) -> ProtocolError:
     """The error for a message of `size` bytes from `peer` where a role takes at most `limit`."""
     return ProtocolError(peer, f"{peer} sent a message of {size:,} bytes where at most {limit:,} are allowed.")
+
+
+def given_up(peer: str, how: str, wait: float, tried: str = "") -> PeerLost:
+    """The error for a peer whose link was lost, `how` goes on from "the link ...", and did not come back in `wait` seconds."""
+    last = f" ({tried})" if tried else ""
+    return PeerLost(
+        peer,
+        f"The link to {peer} {how}, and it did not come back within {wait:g} s{last}: its program was ended, its machine or "
+        "the network failed. Give the same command at all parties when it is back: a run goes on from its last checkpoint.",
+    )

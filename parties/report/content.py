@@ -94,6 +94,14 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEnd:
+    """The record of every message of the run: how many lines it has, and the hash of the last one, in 64 hex digits."""
+
+    lines: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
     """What this party's bottom model is fed: its columns' names, and how many inputs of each type they make."""
 
@@ -140,3 +148,4 @@ class ReportContent:
     key_columns: Sequence[ColumnReport] = ()
     merged_keys: int = 0
     hints: Sequence[str] = ()
+    ledger: LedgerEnd | None = None

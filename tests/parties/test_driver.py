@@ -8,12 +8,13 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import pytest
 
-from parties.driver import OUT_OF_MEMORY, Traffic, drive
+from parties.driver import OUT_OF_MEMORY, UNREADABLE, Traffic, drive
 from parties.network import wire
 from parties.pool import Pool
 from vsplit.protocol import (
     Array,
     Bytes,
+    Checkpoint,
     Collect,
     LocalError,
     Message,
@@ -178,6 +179,106 @@ def test_traffic_counts_messages_and_bytes_by_direction_party_and_kind() -> None
         ("sent", "bank", "Letter"): (1, sizes[2]),
         ("received", "lab", "Letter"): (1, wire.size_of(wire.encode(Letter(number=5)))),
     }
+
+
+class Diary:
+    """A recorder that writes down what it is told, and what the transport had sent by then."""
+
+    def __init__(self, tape: Tape, failing: bool = False) -> None:
+        self.tape = tape
+        self.failing = failing
+        self.told: list[tuple[str, str, str, bytes, int]] = []
+
+    def sent(self, to: str, kind: str, parts: Sequence[memoryview]) -> None:
+        self._tell("sent", to, kind, b"".join(parts))
+
+    def received(self, sender: str, kind: str, data: Bytes) -> None:
+        self._tell("received", sender, kind, data.tobytes())
+
+    def _tell(self, direction: str, peer: str, kind: str, raw: bytes) -> None:
+        if self.failing:
+            raise LocalError("The disk is full.")
+        self.told.append((direction, peer, kind, raw, len(self.tape.sent)))
+
+
+def test_a_message_is_on_record_before_it_leaves_and_before_the_role_has_it() -> None:
+    seen = []
+
+    def role() -> Role[None]:
+        yield Send("lab", Letter(number=1))
+        yield from receive("lab", Letter, 100)
+        seen.append(len(diary.told))
+        yield Send("bank", Letter(number=2))
+
+    tape = Tape(Letter(number=5))
+    diary = Diary(tape)
+    drive(role(), tape, Pool(), ledger=diary)
+    assert [(direction, peer, kind, sent) for direction, peer, kind, _, sent in diary.told] == [
+        ("sent", "lab", "Letter", 0),
+        ("received", "lab", "Letter", 1),
+        ("sent", "bank", "Letter", 1),
+    ]
+    assert [raw for direction, _, _, raw, _ in diary.told if direction == "sent"] == [raw for _, raw in tape.sent]
+    assert seen == [2]
+
+
+def test_nothing_leaves_that_cannot_be_recorded() -> None:
+    def role() -> Role[None]:
+        yield Send("lab", Letter(number=1))
+
+    tape = Tape()
+    with pytest.raises(LocalError, match="The disk is full"):
+        drive(role(), tape, Pool(), ledger=Diary(tape, failing=True))
+    assert tape.sent == []
+
+
+def test_bytes_that_are_no_message_are_on_record_as_such() -> None:
+    def role() -> Role[None]:
+        yield from receive("lab", Parcel, 100)
+
+    tape = Tape(Letter(number=1))
+    diary = Diary(tape)
+    with pytest.raises(ProtocolError):
+        drive(role(), tape, Pool(), ledger=diary)
+    assert [(direction, peer, kind) for direction, peer, kind, _, _ in diary.told] == [("received", "lab", UNREADABLE)]
+
+
+def test_each_wait_is_told_with_its_cause() -> None:
+    def role() -> Role[None]:
+        yield Send("lab", Letter(number=1))
+        yield from receive("bank", Letter, 100)
+        yield from work(divmod, [(7, 2)])
+        yield Collect((yield Work(divmod, [(9, 4)], later=True)))
+
+    waits: list[tuple[str, str]] = []
+
+    def waited(cause: str, peer: str, seconds: float) -> None:
+        assert seconds >= 0
+        waits.append((cause, peer))
+
+    drive(role(), Tape(Letter(number=5)), Pool(), waited=waited)
+    assert waits == [("send", "lab"), ("receive", "bank"), ("pool", ""), ("pool", "")]
+
+
+def test_a_wait_that_ends_in_an_error_is_told_as_well() -> None:
+    def role() -> Role[None]:
+        yield from receive("lab", Letter, 100)
+
+    waits: list[str] = []
+    with pytest.raises(PeerLost):
+        drive(role(), Tape(PeerLost("lab", "gone.")), Pool(), waited=lambda cause, _peer, _seconds: waits.append(cause))
+    assert waits == ["receive"]
+
+
+def test_a_state_is_kept_before_the_role_goes_on() -> None:
+    kept: list[Checkpoint] = []
+
+    def role() -> Role[int]:
+        yield Checkpoint(3, "state")
+        return len(kept)
+
+    assert drive(role(), Tape(), Pool(), checkpoint=kept.append) == 1
+    assert kept == [Checkpoint(3, "state")]
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])

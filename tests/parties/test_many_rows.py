@@ -17,16 +17,18 @@ import torch
 import yaml
 
 from parties import learning
+from parties import shared as shared_module
 from parties.command.disclosure import what_leaves
 from parties.config.party import load_party
 from parties.driver import Traffic, drive
 from parties.home import Home, most_rows, read_home
-from parties.learning import Trained, train_feature, train_label
+from parties.learning import Trained, prepare, train
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool
 from parties.shared import Shared, share_rows
 from psi import Alignment
 from psi.multiplicity import RowCounts
+from vsplit.learn.batches import to_parts
 from vsplit.protocol import DataError, ProtocolError
 
 PERSONS, ONLY = 150, 12
@@ -98,9 +100,7 @@ class Pair:
     def train(self, shared: dict[str, Shared]) -> dict[str, Trained]:
         seeds = {"clinic": 3, "lab": 4}
         return self.live(
-            lambda home, run: (train_label if home.party.role == "label" else train_feature)(
-                home, shared[home.party.name], seeds[home.party.name], run
-            )
+            lambda home, run: train(home, prepare(home, shared[home.party.name], seeds[home.party.name]), run)
         )
 
     def live(self, life: Any) -> dict[str, Any]:
@@ -200,14 +200,12 @@ def test_the_outcome_is_that_of_a_table_joined_beforehand_and_persons_stay_toget
     renamed = named.drop(columns="person")
     other = Pair(tmp_path / "joined", renamed, joined, by=by, align={"key": ["visit"], "repeated": "error"})
     place = dict(zip(other.lab.visit, range(len(other.lab)), strict=True))
+    parts_of_rows = to_parts(trained["lab"].split, len(person)) if by == "date" else None
     one_to_one = {
-        "clinic": Shared(shared["clinic"].rows),
-        "lab": Shared(np.array([place[row] for row in shared["clinic"].rows])),
+        "clinic": Shared(shared["clinic"].rows, parts=parts_of_rows),
+        "lab": Shared(np.array([place[row] for row in shared["clinic"].rows]), parts=parts_of_rows),
     }
-    monkeypatch.setattr(learning, "split_by_seed", lambda *_: trained["lab"].split)
-    monkeypatch.setattr(learning, "split_by_date", lambda *_: trained["lab"].split)
-    monkeypatch.setattr(learning, "receive_split", lambda *_: share_the_split(trained["lab"]))
-    monkeypatch.setattr(learning, "send_split", lambda *_: share_the_split(trained["lab"]))
+    monkeypatch.setattr(shared_module, "split_by_seed", lambda *_: trained["lab"].split)
     again = other.train(one_to_one)
     assert np.array_equal(trained["clinic"].joint.validation, again["clinic"].joint.validation)  # type: ignore[union-attr]
     assert np.array_equal(trained["clinic"].joint.test, again["clinic"].joint.test)  # type: ignore[union-attr]
@@ -217,11 +215,6 @@ def test_the_outcome_is_that_of_a_table_joined_beforehand_and_persons_stay_toget
         assert one.inputs.preparation == two.inputs.preparation  # persons count as often as they have visits
         for key, tensor in two.state.bottom.state_dict().items():
             assert torch.equal(one.state.bottom.state_dict()[key], tensor)  # type: ignore[union-attr]
-
-
-def share_the_split(trained: Trained) -> Any:
-    return trained.split
-    yield
 
 
 def test_only_the_numbers_cross_and_only_with_this_policy(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from vsplit.masks import MaskReusedError, Masks
 from vsplit.sealing import Seal
 
 NAMES = ["a", "b", "c", "d"]
+CONTEXT = bytes(range(32))
 ATTEMPT = bytes(32)
 
 
@@ -37,7 +38,7 @@ def masks(count: int = 4, attempt: bytes = ATTEMPT, session: bytes = b"") -> dic
 def test_the_masks_of_all_parties_cancel(parties: int, count: int, place: tuple[int, int, int], attempt: bytes) -> None:
     total = np.zeros(count, np.uint32)
     for one in masks(parties, attempt).values():
-        mask = one.take(place, count)
+        mask = one.take(place, count, CONTEXT)
         assert mask.dtype == np.uint32
         total += mask
     assert not total.any()
@@ -45,7 +46,7 @@ def test_the_masks_of_all_parties_cancel(parties: int, count: int, place: tuple[
 
 def test_masks_of_all_but_one_party_do_not_cancel() -> None:
     for missing in NAMES:
-        taken = [one.take((0, 0, 0), 200) for name, one in masks().items() if name != missing]
+        taken = [one.take((0, 0, 0), 200, CONTEXT) for name, one in masks().items() if name != missing]
         total = np.sum(taken, axis=0, dtype=np.uint32)
         assert np.count_nonzero(total == 0) < 5
         assert 0.4 < np.mean(total) / 2**32 < 0.6
@@ -55,7 +56,10 @@ def test_every_batch_and_attempt_has_masks_of_its_own() -> None:
     seen = []
     for attempt in (ATTEMPT, bytes([1] * 32)):
         one = masks(attempt=attempt)["a"]
-        seen += [one.take(place, 64) for place in [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (256, 0, 0)]]
+        seen += [
+            one.take(place, 64, CONTEXT)
+            for place in [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 0, 1), (256, 0, 0)]
+        ]
     for number, mask in enumerate(seen):
         for other in seen[:number]:
             assert np.mean(mask == other) < 0.1
@@ -63,11 +67,21 @@ def test_every_batch_and_attempt_has_masks_of_its_own() -> None:
 
 def test_no_mask_is_given_out_twice() -> None:
     one = masks()["a"]
-    one.take((2, 1, 5), 4)
+    one.take((2, 1, 5), 4, CONTEXT)
     for place in [(2, 1, 5), (2, 1, 4), (2, 0, 9), (1, 2, 9), (0, 0, 0)]:
         with pytest.raises(MaskReusedError, match="no mask serves twice"):
-            one.take(place, 4)
-    one.take((2, 1, 6), 4)
+            one.take(place, 4, CONTEXT)
+    one.take((2, 1, 6), 4, CONTEXT)
+
+
+def test_parties_with_another_context_have_masks_that_do_not_cancel() -> None:
+    """Be it in the last bit only."""
+    other = CONTEXT[:-1] + bytes([CONTEXT[-1] ^ 1])
+    total = sum(
+        made.take((0, 0, 0), 1000, other if name == "b" else CONTEXT).astype(np.uint64)
+        for name, made in masks().items()
+    )
+    assert np.mean(total % 2**32 == 0) < 0.01
 
 
 def test_masks_are_neither_copied_nor_pickled_nor_shown() -> None:
@@ -88,11 +102,11 @@ def test_a_mask_is_that_of_the_specification() -> None:
     def expand(key: bytes, info: bytes) -> bytes:
         return hmac.new(key, info + b"\x01", hashlib.sha256).digest()
 
-    pair = expand(b"ab".ljust(32, b"."), b"vsplit-mask-v1 pair" + ATTEMPT)
+    pair = expand(b"ab".ljust(32, b"."), b"vsplit-mask-v2 pair" + ATTEMPT)
     place = b"".join(number.to_bytes(8, "big") for number in (3, 1, 4))
-    key = expand(pair, b"vsplit-mask-v1 to the label party" + place)
+    key = expand(pair, b"vsplit-mask-v2 to the label party" + CONTEXT + place)
     stream = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update(bytes(40))
     expected = np.frombuffer(stream, "<u4")
     both = masks(2)
-    assert np.array_equal(both["a"].take((3, 1, 4), 10), expected)
-    assert np.array_equal(both["b"].take((3, 1, 4), 10), np.zeros(10, np.uint32) - expected)
+    assert np.array_equal(both["a"].take((3, 1, 4), 10, CONTEXT), expected)
+    assert np.array_equal(both["b"].take((3, 1, 4), 10, CONTEXT), np.zeros(10, np.uint32) - expected)

@@ -268,7 +268,8 @@ def test_a_message_with_another_number_written_on_it_cannot_be_opened(pair: tupl
     "other",
     [
         Place("another"),
-        Place("test", attempt=1),
+        Place("test", b"\0"),
+        Place("test", bytes(31) + b"\1"),
         Place("test", epoch=1),
         Place("test", batch=1),
     ],

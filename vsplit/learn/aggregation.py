@@ -18,7 +18,7 @@ from torch import Tensor
 from vsplit.learn.batches import most_in_batch
 from vsplit.learn.messages import HEAD, Embedding
 from vsplit.learn.plan import Aggregate, Plan
-from vsplit.protocol import Floats, ProtocolError, Role, receive, send
+from vsplit.protocol import Floats, Message, ProtocolError, Role, receive, send
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,15 @@ class Giving(ABC):
     """A feature party's side."""
 
     @abstractmethod
-    def begin(self) -> Role[None]:
-        """Agree on what this training needs, before its first batch."""
+    def begin(self, beginning: bytes) -> Role[None]:
+        """Agree on what this training needs, before its first batch.
+
+        `beginning` is a digest of where it begins, which must be the same at all feature parties.
+        """
+
+    @abstractmethod
+    def hear(self, message: Message) -> None:
+        """The label party has sent `message`, and owes the same to all feature parties."""
 
     @abstractmethod
     def give(self, batch: Batch, values: Floats) -> Role[int]:
@@ -78,9 +85,12 @@ class OpenGiving(Giving):
     def __init__(self, label_party: str) -> None:
         self._label_party = label_party
 
-    def begin(self) -> Role[None]:
+    def begin(self, beginning: bytes) -> Role[None]:
         """Nothing needs to be agreed on."""
         yield from ()
+
+    def hear(self, message: Message) -> None:
+        """Each feature party is told a gradient of its own."""
 
     def give(self, batch: Batch, values: Floats) -> Role[int]:
         """Send the embedding; nothing is ever clipped."""

@@ -13,12 +13,12 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from vsplit.learn.aggregation import Batch, Giving
-from vsplit.learn.attempt import RandomBytes, agree_as_feature, agree_as_label
+from vsplit.learn.aggregation import Batch
+from vsplit.learn.attempt import RandomBytes, agree_as_label
 from vsplit.learn.batches import most_in_batch
 from vsplit.learn.messages import HEAD
 from vsplit.learn.plan import Plan
-from vsplit.learn.secure_sum import SumTaking, fixed_point_of, place_of, secure_sum_of
+from vsplit.learn.secure_sum import SumGiving, SumTaking, fixed_point_of, place_of, secure_sum_of
 from vsplit.learn.stock import NoiseStock, pieces_of
 from vsplit.paillier.cipher import add, check_ciphertexts, decrypt, encrypt
 from vsplit.paillier.keys import PrivateKey, PublicKey, generate, public_bytes, read_public
@@ -95,19 +95,14 @@ def chain_of(plan: Plan, feature_parties: Sequence[str]) -> Chain:
 
 @dataclass(slots=True)
 class _Begun:
-    """What a feature party has agreed on for one attempt."""
+    """What a feature party has for one attempt."""
 
     key: PublicKey
-    attempt: int
     stock: NoiseStock = field(repr=False)
 
 
-class PaillierGiving(Giving):
-    """A feature party's side: one link of the chain.
-
-    `feature_parties` are all of them in the job's order, which is that of the chain, `me` among them; `seals` are those
-    to the others.
-    """
+class PaillierGiving(SumGiving):
+    """A feature party's side: one link of the chain, in the job's order. `seals` are those to the other feature parties."""
 
     def __init__(
         self,
@@ -117,27 +112,23 @@ class PaillierGiving(Giving):
         plan: Plan,
         seals: Mapping[str, Seal],
         random_bytes: RandomBytes,
+        shared: bytes = b"",
     ) -> None:
+        super().__init__(me, label_party, feature_parties, plan, random_bytes, shared)
         at = list(feature_parties).index(me)
-        self._me = me
-        self._label_party = label_party
-        self._feature_parties = feature_parties
-        self._random_bytes = random_bytes
         self._chain = chain_of(plan, feature_parties)
         self._before = seals[feature_parties[at - 1]] if at > 0 else None
         self._after = seals[feature_parties[at + 1]] if at + 1 < len(feature_parties) else None
-        self._begun: _Begun | None = None
+        self._here: _Begun | None = None
 
-    def begin(self) -> Role[None]:
+    def begin(self, beginning: bytes) -> Role[None]:
         """Take the label party's public key, agree on an attempt with it, and let the first noise be made."""
-        told = yield from receive(self._label_party, PaillierKey, self._chain.key_bits // 8 + HEAD)
-        key = read_public(told.modulus, self._chain.key_bits, self._label_party)
-        # Two parties that were told different keys make different attempts, so neither opens what the other seals.
-        attempt = yield from agree_as_feature(
-            self._me, self._label_party, self._feature_parties, self._random_bytes, about=told.modulus.tobytes()
-        )
-        stock = NoiseStock(key, self._chain.kind, self._chain.most_ciphertexts, self._random_bytes)
-        self._begun = _Begun(key, attempt.number, stock)
+        told = yield from receive(self.label_party, PaillierKey, self._chain.key_bits // 8 + HEAD)
+        key = read_public(told.modulus, self._chain.key_bits, self.label_party)
+        # Parties that were told different keys have different contexts, so none opens what the other seals.
+        yield from self.agree(beginning, told.modulus.tobytes())
+        stock = NoiseStock(key, self.label_party, self._chain.kind, self._chain.most_ciphertexts, self.random_bytes)
+        self._here = _Begun(key, stock)
         yield from stock.prepare()
 
     def give(self, batch: Batch, values: Floats) -> Role[int]:
@@ -145,28 +136,28 @@ class PaillierGiving(Giving):
 
         Raises ProtocolError for a hop that is not as the party before sealed it, or holds no ciphertexts.
         """
-        if self._begun is None:
+        if self._here is None:
             raise RuntimeError("a training begins before its first batch")
-        here, count = self._begun, self._chain.ciphertexts(batch)
-        quantised = self._chain.packing.fixed.encode(values, self._random_bytes)
+        here, count = self._here, self._chain.ciphertexts(batch)
+        quantised = self.fixed_point.encode(values, self.random_bytes)
         noise = yield from here.stock.take(count)
         total = encrypt(here.key, self._chain.packing.pack(quantised.units), noise.take())
         yield from here.stock.prepare()
-        place = _sealed_at(batch, here.attempt)
+        place = Place(f"paillier_sum, part {batch.part}", self.context, batch.epoch, batch.number)
         if self._before is not None:
             # The own noise is fresh, so it makes the sum a fresh ciphertext as well.
-            total = add(here.key, (yield from self._receive(self._before, place, count)), total)
+            total = add(here.key, (yield from self._receive(self._before, here.key, place, count)), total)
         if self._after is not None:
-            yield from send(self._label_party, self._after.seal(place, total))
+            yield from send(self.label_party, self._after.seal(place, total))
         else:
             yield from send(
-                self._label_party,
+                self.label_party,
                 EncryptedSum(epoch=batch.epoch, part=batch.part, number=batch.number, ciphertexts=total),
             )
         return quantised.clipped
 
-    def _receive(self, before: Seal, place: Place, count: int) -> Role[Bytes]:
-        hop = yield from receive(self._label_party, Sealed, self._chain.limit + TAG + HEAD)
+    def _receive(self, before: Seal, key: PublicKey, place: Place, count: int) -> Role[Bytes]:
+        hop = yield from receive(self.label_party, Sealed, self._chain.limit + TAG + HEAD)
         content = before.open(place, hop)
         size = self._chain.ciphertext_bytes
         if len(content) != count * size:
@@ -176,8 +167,7 @@ class PaillierGiving(Giving):
                 "program is another version, so ask there.",
             )
         ciphertexts = content.reshape(count, size)
-        if self._begun is not None:
-            check_ciphertexts(self._begun.key, ciphertexts, count, before.peer)
+        check_ciphertexts(key, ciphertexts, count, before.peer)
         return ciphertexts
 
 
@@ -195,7 +185,7 @@ class PaillierTaking(SumTaking):
         modulus = public_bytes(self._key.public_key)
         for party in self.feature_parties:
             yield from send(party, PaillierKey(modulus=modulus))
-        yield from agree_as_label(self.feature_parties, self.random_bytes, about=modulus.tobytes())
+        yield from agree_as_label(self.feature_parties, self.random_bytes)
 
     def take(self, batch: Batch) -> Role[list[Floats]]:
         """The sum of the embeddings of a batch, from the last party's total."""
@@ -214,7 +204,3 @@ class PaillierTaking(SumTaking):
         plaintexts = yield from work(decrypt, [(self._key, piece) for piece in pieces_of(message.ciphertexts)])
         totals = self._chain.packing.unpack(np.concatenate(plaintexts), batch.rows * self.plan.width, last)
         return [self.decoded(batch, totals, last)]
-
-
-def _sealed_at(batch: Batch, attempt: int) -> Place:
-    return Place(f"paillier_sum, part {batch.part}", attempt, batch.epoch, batch.number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -26,7 +27,7 @@ from vsplit.learn.messages import HEAD, Gradient, Parts, Verdict
 from vsplit.learn.models import Store
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Progress, diverged
-from vsplit.protocol import Floats, Note, ProtocolError, Role, receive
+from vsplit.protocol import Checkpoint, Floats, Note, ProtocolError, Role, receive
 
 
 @dataclass(slots=True)
@@ -77,20 +78,23 @@ def feature_role(
     """
     progress = state.progress
     way = OpenGiving(label_party) if giving is None else giving
-    yield from way.begin()
+    yield from way.begin(_beginning(state, split))
     while progress.epoch < plan.epochs and not progress.stopped:
         order = epoch_batches(split.train, plan.batch_size, plan.seed, progress.epoch)
-        yield from _train(label_party, way, state, store, order, plan)
+        # A state that was kept after the last batch of an epoch lacks nothing but the validation.
+        if progress.batch < len(order):
+            yield from _train(label_party, way, state, store, order, plan)
         yield from _embed(way, state, store, VALIDATION, batches(split.validation, plan.batch_size))
         verdict = yield from receive(label_party, Verdict, HEAD)
         if verdict.epoch != progress.epoch:
             raise ProtocolError(
                 label_party, f"{label_party} judged epoch {verdict.epoch} where {progress.epoch} was due."
             )
+        way.hear(verdict)
         if verdict.keep:
             progress.keep(bottom=state.bottom)
         progress.stopped = verdict.stop
-        progress.epoch += 1
+        progress.end_epoch()
         text = f"{state.clipped / state.given:.2%} of the embedding's values clipped" if state.clipped else ""
         yield Note("training", progress.epoch, plan.epochs, text)
     progress.restore(bottom=state.bottom)
@@ -99,13 +103,22 @@ def feature_role(
     return progress
 
 
+def _beginning(state: FeatureState, split: Split) -> bytes:
+    """A digest of where a training begins, in all that the label party has told of it: 32 bytes."""
+    progress = state.progress
+    place = (state.step, progress.epoch, progress.batch, progress.kept_epoch, progress.stopped)
+    parts = [repr(place).encode(), *(part.tobytes() for part in (split.train, split.validation, split.test))]
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
+
+
 def _train(
     label_party: str, way: Giving, state: FeatureState, store: Store, order: list[Rows], plan: Plan
 ) -> Role[None]:
     state.bottom.train()
     limit = most_in_batch(plan.batch_size) * plan.width * 4 + HEAD
-    inputs = store.take(order[0])
-    for number in range(len(order)):
+    progress = state.progress
+    inputs = store.take(order[progress.batch])
+    for number in range(progress.batch, len(order)):
         embedding = state.bottom(inputs)
         yield from _give(way, state, TRAIN, number, embedding.detach())
         if number + 1 < len(order):
@@ -117,10 +130,14 @@ def _train(
                 f"{label_party} sent a gradient of step {gradient.step} and shape {gradient.values.shape} where step "
                 f"{state.step} and {tuple(embedding.shape)} were due.",
             )
+        way.hear(gradient)
         torch.autograd.backward(embedding, torch.from_numpy(gradient.values).to(store.device))
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.step += 1
+        progress.batch = number + 1
+        if gradient.checkpoint:
+            yield Checkpoint(state.step, state)
 
 
 def _embed(way: Giving, state: FeatureState, store: Store, part: int, order: Iterable[Rows]) -> Role[None]:

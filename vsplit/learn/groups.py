@@ -7,6 +7,7 @@ person, all rows of the second, and so on. Every party knows the numbers and mak
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,6 +41,11 @@ class Groups:
     def rows(self) -> int:
         """How many rows they have together."""
         return len(self.person)
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes that stand for the numbers of rows: SHA-256."""
+        return hashlib.sha256(self.counts.astype("<i8").tobytes()).digest()
 
     def rows_of(self, persons: Rows) -> Rows:
         """The positions of all rows of these persons, int64, person after person in the order given."""

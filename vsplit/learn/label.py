@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,15 @@ from vsplit.learn.messages import Gradient, Parts, Verdict
 from vsplit.learn.models import Store
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Progress, Target, diverged
-from vsplit.protocol import Note, Role, Send
+from vsplit.protocol import Checkpoint, Note, Role, Send
+
+Due = Callable[[int], bool]
+"""Whether all parties are to keep their states once so many steps are done."""
+
+
+def never(_step: int) -> bool:
+    """Keep no state."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +37,10 @@ class Epoch:
 
 @dataclass(slots=True)
 class LabelState:
-    """All that the label party's training is made of; a role made from it goes on where it stands."""
+    """All that the label party's training is made of; a role made from it goes on where it stands.
+
+    `loss_sum` adds the losses of the epoch's training rows so far, float32 [], and `loss_rows` counts these rows.
+    """
 
     bottom: nn.Module | None
     top: nn.Module
@@ -37,6 +48,8 @@ class LabelState:
     progress: Progress = field(default_factory=Progress)
     history: list[Epoch] = field(default_factory=list)
     step: int = 0
+    loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
+    loss_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,10 +86,12 @@ def label_role(
     split: Split,
     plan: Plan,
     taking: Taking | None = None,
+    due: Due = never,
 ) -> Role[Predictions]:
     """Train with the feature parties, leave the kept weights in `state`, and predict.
 
-    `taking` is how embeddings arrive; None: as they are. Without feature parties it trains on this party's own features
+    `taking` is how embeddings arrive; None: as they are. `due` says, of the number of steps that are done, whether all
+    parties keep their states there. Without feature parties it trains on this party's own features
     alone, in the same way and on the same rows: that is the model which the joint one is compared with. See
     vsplit/SPEC.md, "Training".
 
@@ -90,14 +105,15 @@ def label_role(
     yield from way.begin()
     while progress.epoch < plan.epochs and not progress.stopped:
         order = epoch_batches(split.train, plan.batch_size, plan.seed, progress.epoch)
-        train_loss = yield from _train(way, state, side, order)
+        yield from _train(way, state, side, order, due)
+        train_loss = float(state.loss_sum) / state.loss_rows
         outputs = yield from _outputs(way, state, side, VALIDATION, batches(split.validation, plan.batch_size))
         validation_loss = _loss(side.target, outputs, split.validation)
         state.history.append(Epoch(train_loss, validation_loss))
         keep = _judge(state, plan, validation_loss)
         for party in feature_parties:
             yield Send(party, Verdict(epoch=progress.epoch, keep=keep, stop=progress.stopped))
-        progress.epoch += 1
+        progress.end_epoch()
         text = f"loss {train_loss:.4f}, validation {validation_loss:.4f}"
         yield Note("training", progress.epoch, plan.epochs, text)
     progress.restore(bottom=state.bottom, top=state.top)
@@ -123,32 +139,38 @@ def _judge(state: LabelState, plan: Plan, validation_loss: float) -> bool:
     return False
 
 
-def _train(way: Taking, state: LabelState, side: LabelSide, order: list[Rows]) -> Role[float]:
+def _train(way: Taking, state: LabelState, side: LabelSide, order: list[Rows], due: Due) -> Role[None]:
+    progress = state.progress
     state.top.train()
     if state.bottom is not None:
         state.bottom.train()
-    total, count = torch.zeros((), device=side.device), 0
-    for number, rows in enumerate(order):
+    if progress.batch == 0:
+        state.loss_sum, state.loss_rows = torch.zeros((), device=side.device), 0
+    for number in range(progress.batch, len(order)):
+        rows = order[number]
         # The own bottom runs while the others' embeddings travel.
         own = state.bottom(side.store.take(rows)) if state.bottom is not None and side.store is not None else None
-        arrived = yield from _take(way, side, Batch(state.step, state.progress.epoch, TRAIN, number, len(rows)))
+        arrived = yield from _take(way, side, Batch(state.step, progress.epoch, TRAIN, number, len(rows)))
         leaf = None if own is None else own.detach().requires_grad_()
         output = state.top(way.join([each.requires_grad_() for each in arrived], leaf))
         loss = side.target.loss(output, torch.from_numpy(rows).to(side.device))
         torch.autograd.backward(loss)
+        keep = due(state.step + 1)
         # The gradients leave before this party's own weights are updated, so that the others work meanwhile.
         for parties, each in zip(way.groups, arrived, strict=True):
-            gradient = _gradient(state.step, each)
+            gradient = _gradient(state.step, each, keep)
             for party in parties:
                 yield Send(party, gradient)
         if own is not None and leaf is not None:
             torch.autograd.backward(own, leaf.grad)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
-        total += loss.detach() * len(rows)
-        count += len(rows)
+        state.loss_sum += loss.detach() * len(rows)
+        state.loss_rows += len(rows)
         state.step += 1
-    return float(total) / count
+        progress.batch = number + 1
+        if keep:
+            yield Checkpoint(state.step, state)
 
 
 def _outputs(way: Taking, state: LabelState, side: LabelSide, part: int, order: Iterable[Rows]) -> Role[Tensor]:
@@ -173,11 +195,11 @@ def _take(way: Taking, side: LabelSide, batch: Batch) -> Role[list[Tensor]]:
     return [torch.from_numpy(values).to(side.device) for values in arrived]
 
 
-def _gradient(step: int, leaf: Tensor) -> Gradient:
+def _gradient(step: int, leaf: Tensor, checkpoint: bool) -> Gradient:
     if leaf.grad is None:
         raise RuntimeError("the loss does not depend on this embedding")
     try:
-        return Gradient(step=step, values=leaf.grad.cpu().numpy())
+        return Gradient(step=step, checkpoint=checkpoint, values=leaf.grad.cpu().numpy())
     except ValueError:
         raise diverged("the gradient of the loss") from None
 

@@ -7,12 +7,12 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from vsplit.learn.aggregation import Batch, Giving
-from vsplit.learn.attempt import RandomBytes, agree_as_feature, agree_as_label
+from vsplit.learn.aggregation import Batch
+from vsplit.learn.attempt import RandomBytes, agree_as_label
 from vsplit.learn.batches import most_in_batch
 from vsplit.learn.messages import HEAD
 from vsplit.learn.plan import Plan
-from vsplit.learn.secure_sum import SumTaking, fixed_point_of, place_of
+from vsplit.learn.secure_sum import SumGiving, SumTaking, place_of
 from vsplit.masks import Masks, Numbers
 from vsplit.protocol import Array, Floats, Message, ProtocolError, Role, receive, send
 from vsplit.sealing import Seal
@@ -32,11 +32,8 @@ class MaskedEmbedding(Message, frozen=True, kw_only=True, eq=False):
     values: Annotated[Numbers, Array("uint32", (None, None))]
 
 
-class MaskedGiving(Giving):
-    """A feature party's side.
-
-    `feature_parties` are all of them in the job's order, `me` among them; `seals` are those to the others.
-    """
+class MaskedGiving(SumGiving):
+    """A feature party's side. `seals` are those to the other feature parties."""
 
     def __init__(
         self,
@@ -46,28 +43,26 @@ class MaskedGiving(Giving):
         plan: Plan,
         seals: Mapping[str, Seal],
         random_bytes: RandomBytes,
+        shared: bytes = b"",
     ) -> None:
-        self._me = me
-        self._label_party = label_party
-        self._feature_parties = feature_parties
+        super().__init__(me, label_party, feature_parties, plan, random_bytes, shared)
         self._seals = seals
-        self._random_bytes = random_bytes
-        self._fixed_point = fixed_point_of(plan, feature_parties)
         self._masks: Masks | None = None
 
-    def begin(self) -> Role[None]:
+    def begin(self, beginning: bytes) -> Role[None]:
         """Agree on an attempt, so that every mask is fresh."""
-        attempt = yield from agree_as_feature(self._me, self._label_party, self._feature_parties, self._random_bytes)
-        self._masks = Masks(self._me, self._feature_parties, self._seals, attempt.name)
+        yield from self.agree(beginning)
+        self._masks = Masks(self.me, self.feature_parties, self._seals, self.context)
 
     def give(self, batch: Batch, values: Floats) -> Role[int]:
         """Send the embedding under its mask."""
         if self._masks is None:
             raise RuntimeError("a training begins before its first batch")
-        quantised = self._fixed_point.encode(values, self._random_bytes)
-        masked = quantised.units.astype(np.uint32) + self._masks.take(place_of(batch), values.size)
+        quantised = self.fixed_point.encode(values, self.random_bytes)
+        masked = quantised.units.astype(np.uint32)
+        masked += self._masks.take(place_of(batch), values.size, self.context)
         yield from send(
-            self._label_party,
+            self.label_party,
             MaskedEmbedding(
                 epoch=batch.epoch, part=batch.part, number=batch.number, values=masked.reshape(values.shape)
             ),

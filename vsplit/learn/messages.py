@@ -34,11 +34,15 @@ class Embedding(Message, frozen=True, kw_only=True, eq=False):
 
 
 class Gradient(Message, frozen=True, kw_only=True, eq=False):
-    """Label party to feature party: the gradient of the loss at that embedding, float32 [rows, width]."""
+    """Label party to feature party: the gradient of the loss at that embedding, float32 [rows, width].
+
+    With `checkpoint`, all parties keep their state once this step is applied.
+    """
 
     reveals: ClassVar[str] = "how the loss would change with the embedding; in most tasks this gives labels away"
 
     step: int
+    checkpoint: bool
     values: Annotated[Floats, Array("float32", (None, None))]
 
 

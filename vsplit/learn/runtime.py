@@ -48,3 +48,13 @@ def seed(private: int | bytes) -> None:
 def version() -> str:
     """The version of torch."""
     return str(torch.__version__)
+
+
+def instructions() -> str:
+    """The instructions of the processor that torch uses, on which the last bits of a result hang."""
+    return str(torch.backends.cpu.get_cpu_capability())
+
+
+def device_name(device: str) -> str:
+    """`device`, and what it is where it is no processor."""
+    return device if device == "cpu" else f"{device} ({torch.cuda.get_device_name(torch.device(device))})"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from vsplit.learn.aggregation import Batch, Taking
-from vsplit.learn.attempt import RandomBytes
+from vsplit.learn.aggregation import Batch, Giving, Taking
+from vsplit.learn.attempt import RandomBytes, Told, agree_as_feature
 from vsplit.learn.plan import Plan, SecureSum
 from vsplit.paillier.fixed_point import FixedPoint, Units
-from vsplit.protocol import Floats
+from vsplit.protocol import Floats, Message, Role
 
 
 def place_of(batch: Batch) -> tuple[int, int, int]:
@@ -29,6 +29,53 @@ def fixed_point_of(plan: Plan, feature_parties: Sequence[str]) -> FixedPoint:
     """How the feature parties write values as whole numbers. Raises ConfigError where there are fewer than two of them."""
     settings = secure_sum_of(plan)
     return FixedPoint(settings.range, settings.bits, len(feature_parties), settings.rounding == "stochastic")
+
+
+class SumGiving(Giving):
+    """A feature party's side where one sum of all feature parties' embeddings arrives.
+
+    `feature_parties` are all of them in the job's order, `me` among them. `shared` is a digest of what the label party
+    has told of the shared records before the training, and owes to all of them alike.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        label_party: str,
+        feature_parties: Sequence[str],
+        plan: Plan,
+        random_bytes: RandomBytes,
+        shared: bytes,
+    ) -> None:
+        self.me = me
+        self.label_party = label_party
+        self.feature_parties = tuple(feature_parties)
+        self.random_bytes = random_bytes
+        self.fixed_point = fixed_point_of(plan, feature_parties)
+        self._shared = shared
+        self._told: Told | None = None
+
+    def agree(self, beginning: bytes, *about: bytes) -> Role[None]:
+        """Agree with all others on an attempt. `about` is what else must be the same at all feature parties."""
+        about = (self._shared, beginning, *about)
+        self._told = yield from agree_as_feature(
+            self.me, self.label_party, self.feature_parties, self.random_bytes, about
+        )
+
+    def hear(self, message: Message) -> None:
+        """Bind all that follows to `message`."""
+        self._begun.hear(message)
+
+    @property
+    def context(self) -> bytes:
+        """32 bytes that are the same at all feature parties as long as the label party tells all the same."""
+        return self._begun.digest
+
+    @property
+    def _begun(self) -> Told:
+        if self._told is None:
+            raise RuntimeError("a training begins before its first batch")
+        return self._told
 
 
 class SumTaking(Taking):

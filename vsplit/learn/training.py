@@ -100,9 +100,13 @@ def make_target(plan: Plan, values: npt.NDArray[Any], train: npt.NDArray[np.int6
 
 @dataclass(slots=True)
 class Progress:
-    """Where a party stands: everything besides weights and optimiser that a role needs to go on from."""
+    """Where a party stands: everything besides weights and optimiser that a role needs to go on from.
+
+    `epoch` counts the epochs that are done, `batch` the training batches that are done in the one under way.
+    """
 
     epoch: int = 0
+    batch: int = 0
     kept_epoch: int | None = None
     stale: int = 0
     best_loss: float = float("inf")
@@ -113,6 +117,11 @@ class Progress:
         """Remember these modules' weights as the best so far."""
         self.kept_epoch = self.epoch
         self.kept = {name: deepcopy(module.state_dict()) for name, module in modules.items() if module is not None}
+
+    def end_epoch(self) -> None:
+        """The epoch has been judged, and the next one begins."""
+        self.epoch += 1
+        self.batch = 0
 
     def restore(self, **modules: nn.Module | None) -> None:
         """Put the best weights back."""

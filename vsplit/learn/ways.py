@@ -19,14 +19,18 @@ def giving_for(
     *,
     seals: Mapping[str, Seal],
     random_bytes: RandomBytes,
+    shared: bytes = b"",
 ) -> Giving:
-    """A feature party's side. `seals` are those to all other feature parties, for the plans that need them."""
+    """A feature party's side. `seals` are those to all other feature parties, for the plans that need them.
+
+    `shared` is a digest of what the label party has told of the shared records, and owes to all feature parties alike.
+    """
     if plan.aggregate == "masked_sum":
-        return MaskedGiving(me, label_party, feature_parties, plan, seals, random_bytes)
+        return MaskedGiving(me, label_party, feature_parties, plan, seals, random_bytes, shared)
     if plan.aggregate == "paillier_sum":
         from vsplit.learn.chain import PaillierGiving  # loads big-integer arithmetic, which other ways do not need
 
-        return PaillierGiving(me, label_party, feature_parties, plan, seals, random_bytes)
+        return PaillierGiving(me, label_party, feature_parties, plan, seals, random_bytes, shared)
     return OpenGiving(label_party)
 
 

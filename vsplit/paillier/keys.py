@@ -65,7 +65,9 @@ def read_public(raw: Bytes, bits: int, sender: str) -> PublicKey:
     """
     check_bits(bits)
     n = mpz.from_bytes(raw.tobytes(), "little")
-    if raw.shape != (bits // 8,) or n.bit_length() != bits:
+    if raw.shape != (bits // 8,):
+        raise _bad(sender, f"came as {len(raw):,} bytes where a key of {bits:,} bits has {bits // 8:,}")
+    if n.bit_length() != bits:
         raise _bad(sender, f"has {n.bit_length():,} bits where the job asks for {bits:,}")
     if n % 4 != 1:  # p and q are 3 modulo 4, so their product is 1.
         raise _bad(sender, "is not the product of two primes that are 3 modulo 4")

@@ -26,6 +26,10 @@ _SPARE = 16
 """Bytes by which hashed or drawn numbers are longer than n, so that n divides them evenly up to 2^-128."""
 
 
+class BadModulusError(ValueError):
+    """A number that was drawn or hashed shares a factor with the modulus: no modulus of two large primes lets that happen."""
+
+
 class ReusedNoiseError(LocalError):
     """Noise was about to hide a second plaintext, which would show the difference of the two."""
 
@@ -72,7 +76,7 @@ def hashed_base(key: PublicKey) -> mpz:
     n, size = mpz(key.n), key_bytes(key)
     x = mpz.from_bytes(expand_message_xmd(n.to_bytes(size, "big"), _TAG, size + _SPARE), "big") % n
     if gcd(x, n) != 1:
-        raise ValueError("the hash of n shares a factor with n, which no modulus of two large primes lets happen")
+        raise BadModulusError("the hash of the modulus shares a factor with it")
     return -x * x % n
 
 
@@ -96,5 +100,5 @@ def full_noise(key: PublicKey, secrets: Bytes) -> Bytes:
     uniform = [number % n for number in arithmetic.numbers(secrets)]
     # A number that shares a factor with n, zero included, would factor n: as likely as guessing a prime of it.
     if any(gcd(number, n) != 1 for number in uniform):
-        raise ValueError("drawn noise shares a factor with the modulus")
+        raise BadModulusError("drawn noise shares a factor with the modulus")
     return arithmetic.rows(arithmetic.power_mod_square(uniform, n, n), 2 * key_bytes(key))

@@ -40,6 +40,11 @@ def people() -> pd.DataFrame:
     return found
 
 
+def visits() -> pd.Series:
+    """The day of each person's visit, by key."""
+    return people().set_index("person").visit
+
+
 COLUMNS = {
     "clinic": ["person", "age", "sex", "outcome"],
     "lab": ["person", "tsh", "t3"],
@@ -103,6 +108,7 @@ class World:
             }
             for name in self.names
         }
+        self.visits = visits()
         self.files["clinic"]["data"] |= {"label": "outcome", "positive": "sick"}
 
     def write(self, without: Sequence[str] = ()) -> World:
@@ -129,7 +135,9 @@ class World:
         """The keys that all these parties (none: all parties) have in their tables."""
         return set.intersection(*(set(self.tables[name].person) for name in names or self.names))
 
-    def live(self, *names: str, show: Mapping[str, Callable[[Event], None]] | None = None) -> Lives:
+    def live(
+        self, *names: str, show: Mapping[str, Callable[[Event], None]] | None = None, restart: Sequence[str] = ()
+    ) -> Lives:
         """Live the lives of these parties (none: of all), each in a thread of its own, until all have ended."""
         lives = Lives()
 
@@ -141,7 +149,7 @@ class World:
                 (show or {}).get(name, lambda _event: None)(event)
 
             try:
-                lives.ends[name] = live(self.party(name), self.keys[name], note)
+                lives.ends[name] = live(self.party(name), self.keys[name], note, restart=name in restart)
             except (VsplitError, KeyboardInterrupt, Exception) as error:
                 lives.errors[name] = error
 

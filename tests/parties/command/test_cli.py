@@ -137,7 +137,7 @@ def test_every_failure_has_its_documented_exit_code(monkeypatch, tmp_path, error
 
 
 def test_a_run_tells_how_far_it_is_and_ends_with_its_report(monkeypatch, tmp_path) -> None:
-    def life(_file, show) -> int:
+    def life(_file, show, _restart) -> int:
         show(Step("training", 1, 2, "loss 0.5"))
         show(Step("training", 2, 2, "loss 0.25"))
         show(Finished(["test AUC together: 0.9 [0.8 to 1]"], "/runs/lab/report.html"))
@@ -151,7 +151,7 @@ def test_a_run_tells_how_far_it_is_and_ends_with_its_report(monkeypatch, tmp_pat
 
 
 def test_the_screen_shows_the_party_and_not_its_file(monkeypatch, world) -> None:
-    monkeypatch.setattr(cli, "_live", lambda _file, show: show(Finished(["all well"])) or 0)
+    monkeypatch.setattr(cli, "_live", lambda _file, show, _restart: show(Finished(["all well"])) or 0)
     (world.write().folder / "lab.yaml").rename(world.folder / "ours.yaml")
     result = vsplit("run", world.folder / "ours.yaml")
     assert result.exit_code == 0

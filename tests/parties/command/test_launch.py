@@ -121,6 +121,17 @@ def test_the_code_is_that_of_the_party_at_fault(stand_ins, clinic: int, lab: int
     assert "clinic: The clinic says." in words
 
 
+def test_restart_is_handed_on_to_every_party(stand_ins) -> None:
+    afresh = f'[[ " $* " == *" --restart "* ]] && {DONE}'
+    folder = stand_ins(clinic=afresh, lab=afresh)
+    assert launch(folder)[0].exit_code != 0
+    result, words = launch(folder, "--restart")
+    assert result.exit_code == 0, words
+    result, words = launch(folder, "--restart", "--overlap")
+    assert result.exit_code == 2
+    assert "An overlap keeps nothing that --restart could discard" in words
+
+
 def test_a_party_that_dies_without_a_word_is_heard(stand_ins) -> None:
     folder = stand_ins(
         clinic=f"{TRAINS}; {fails(5)}", lab="echo Traceback >&2; echo 'ImportError: no torch here' >&2; exit 7"

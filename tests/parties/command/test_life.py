@@ -18,7 +18,7 @@ from parties.events import Step
 from vsplit.protocol import DataError
 
 BOTH = {
-    "job.yaml", "party.yaml", "model.json", "bottom.safetensors", "report.html", "run.json",
+    "job.yaml", "party.yaml", "model.json", "bottom.safetensors", "report.html", "run.json", "ledger.jsonl",
 }  # fmt: skip
 LABEL_ONLY = {"order.secret", "metrics.json", "predictions.parquet", "top.safetensors"}
 
@@ -198,7 +198,7 @@ def test_images_through_a_bottom_model_of_the_users_own(world, monkeypatch):
 
 @pytest.mark.usefixtures("no_report", "one_builds_at_a_time")
 def test_the_same_private_seeds_and_order_give_the_same_run_again_and_the_older_one_stays(world, monkeypatch):
-    monkeypatch.setattr(life, "order_secret", lambda: bytes(32))
+    monkeypatch.setattr(life, "order_secret", lambda _party: bytes(32))
     world.files["clinic"]["seed"] = 1
     world.files["lab"]["seed"] = 2
     world.write().live().well()
@@ -216,6 +216,23 @@ def test_the_same_private_seeds_and_order_give_the_same_run_again_and_the_older_
     world.live().well()
     assert not predictions_of(world).person.equals(order.person)
     assert (world.folder / "runs/clinic-2/run.json").exists()
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_later_run_takes_the_order_of_an_earlier_one_and_so_its_split(world):
+    world.write().live().well()
+    first, secret = predictions_of(world), (world.run("clinic") / "order.secret").read_bytes()
+    # The earlier run moves aside only when this one has come to its end, so it may stand in the same folder.
+    world.files["clinic"]["order"] = "runs/clinic/order.secret"
+    world.write().live().well()
+    again = predictions_of(world)
+    assert again.person.equals(first.person)
+    assert again["split"].equals(first["split"])
+    assert (world.run("clinic") / "order.secret").read_bytes() == secret
+
+    world.files["clinic"]["order"] = "none.secret"
+    errors = world.write().live("clinic").errors
+    assert "the key order names the file" in str(errors["clinic"])
 
 
 @pytest.mark.usefixtures("no_report")

@@ -6,6 +6,7 @@ import re
 import socket
 import textwrap
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -37,7 +38,12 @@ def ends_badly(world, name: str, kind: type[VsplitError], *words: str) -> None:
 
 
 def nothing_is_left(world) -> None:
-    assert not (world.folder / "runs").exists()
+    """Of a life that ends before an alignment is agreed on, there is nothing that one could go on with.
+
+    What left before is on record all the same.
+    """
+    names = {file.name for file in (world.folder / "runs").rglob("*") if file.is_file()}
+    assert names in (set(), {"ledger", "lock"})
 
 
 def both_end(world, **expected: tuple[type[VsplitError], str]) -> None:
@@ -278,8 +284,12 @@ def test_a_party_that_is_started_twice(three) -> None:
     first = threading.Thread(target=lambda: everybody.update(all=three.live("clinic", "lab", show={"clinic": look})))
     first.start()
     assert lab_is_there.wait(30)
+    again = three.party("lab")
+    with pytest.raises(ConfigError, match=r"Another run is using .*runs/lab at this moment.*`?output"):
+        live(again, three.keys["lab"], lambda _event: None)
+    elsewhere = replace(again, output=three.folder / "elsewhere")
     with pytest.raises(StoppedError, match="is this party started twice"):
-        live(three.party("lab"), three.keys["lab"], lambda _event: None)
+        live(elsewhere, three.keys["lab"], lambda _event: None)
     three.live("gym").well()
     first.join(60)
     everybody["all"].well()
@@ -295,4 +305,7 @@ def test_training_that_diverges(world) -> None:
     assert kinds == {DataError, StoppedError}
     told = next(error for error in lives.errors.values() if isinstance(error, DataError))
     assert re.search("training has diverged.*lower `train.lr`", str(told))
-    nothing_is_left(world)
+    assert not list(world.folder.glob("runs/*/*.json"))
+    world.job["train"]["lr"] = 0.001
+    error = world.write().live("lab").errors["lab"]
+    assert re.search("the key train.lr of the job file is not as it was.*--restart at every party", str(error))

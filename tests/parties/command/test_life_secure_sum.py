@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from parties.command.cli import app
 from parties.command.disclosure import what_leaves
 from parties.home import read_home
-from psi import KeyShapes
 from vsplit.protocol import RefusedError
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -44,7 +43,7 @@ def test_what_leaves_is_what_was_promised(three, aggregate: str) -> None:
             (one["kind"], one["party"]): one for one in run_of(three, name)["traffic"] if one["direction"] == "sent"
         }
         leaving = what_leaves(read_home(three.party(name)))
-        promised = {(one.kind, one.to): one for one in leaving if one.kind != KeyShapes.__name__}
+        promised = {(one.kind, one.to): one for one in leaving if not one.only_if}
         assert sent.keys() == promised.keys()
         assert not {kind for kind, _ in sent} & NEVER[aggregate]
         for key, one in promised.items():
@@ -77,7 +76,7 @@ def test_what_is_left_at_home(three, aggregate: str) -> None:
     kinds = {file.name for name in three.names for file in three.run(name).iterdir()}
     assert kinds == {
         "job.yaml", "party.yaml", "model.json", "bottom.safetensors", "report.html", "run.json", "order.secret",
-        "metrics.json", "predictions.parquet", "top.safetensors",
+        "metrics.json", "predictions.parquet", "top.safetensors", "ledger.jsonl",
     }  # fmt: skip
 
 

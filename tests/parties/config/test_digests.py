@@ -44,7 +44,7 @@ def test_every_key_is_covered_once() -> None:
     assert {len(digest) for digest in found.values()} == {DIGEST_BYTES}
     assert list(found)[:5] == ["job", "task", "address", "parties", "parties.clinic.role"]
     assert {"align.key", "align.contract", "split.by", "model.top.hidden", "train.early_stopping"} <= set(found)
-    assert len(found) == 4 + 3 * 2 + 5 + 5 + 4 + 9
+    assert len(found) == 4 + 3 * 2 + 5 + 5 + 4 + 11
     assert first_difference(found, digests()) is None
 
 

@@ -154,7 +154,8 @@ def test_an_error_names_file_key_found_and_allowed(
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("listen", "0.0.0.0:1"), ("data.label", "a"), ("data.positive", 1), ("data.date", "a")]
+    ("key", "value"),
+    [("listen", "0.0.0.0:1"), ("order", "a"), ("data.label", "a"), ("data.positive", 1), ("data.date", "a")],
 )
 def test_a_feature_party_has_no_keys_of_the_label_party(tmp_path: Path, key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=rf"key {key} is given, but lab is a feature party; only clinic has it"):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,14 @@ from parties.network.certificates import client_context, server_context
 from parties.network.frames import HEAD, MAGIC, FrameWriter, Type
 from parties.network.sockets import Address, Listener, dial
 from parties.network.tls import TlsTransport
+from parties.network.transport import Absence
+
+# Test files do not import each other, and the proxy is of use outside of them too.
+_file = importlib.util.spec_from_file_location("vsplit_bad_proxy", Path(__file__).with_name("proxy.py"))
+assert _file is not None and _file.loader is not None
+_module = importlib.util.module_from_spec(_file)
+_file.loader.exec_module(_module)
+Proxy = _module.Proxy
 
 SAFETY = 20.0  # seconds after which something that should have ended counts as a hang
 
@@ -26,34 +36,45 @@ class Puppet:
     def __init__(self, stream: ssl.SSLSocket) -> None:
         self.stream = stream
         self.writer = FrameWriter()
+        self.heard = 0  # the number of the last message, or last word, that was heard whole
+        self._got = 0
         stream.settimeout(SAFETY)
 
     def hear(self) -> tuple[Type, bytes]:
         """The next frame that is no beat: its type and its payload. EOFError when the stream has ended."""
         while True:
-            _, kind, length, self.heard_session, *_ = HEAD.unpack(self._exactly(HEAD.size))
+            head = HEAD.unpack(self._exactly(HEAD.size))
+            _, kind, length, self.heard_session, sequence, self.acknowledged, total = head
             payload = self._exactly(length)
+            if kind == Type.DATA:
+                self._got = (self._got + length) % total
+            if kind in (Type.DATA, Type.DONE) and self._got == 0:
+                self.heard = sequence
             if kind != Type.BEAT:
                 return Type(kind), payload
 
     def take_welcome(self) -> Puppet:
-        """Hear the welcome, and go on in its session."""
+        """Say that this is a new process, hear the welcome, and go on in its session."""
+        self.say(Type.JOIN)
         assert self.hear()[0] is Type.WELCOME
         self.writer.session = self.heard_session
         return self
 
     def say(self, kind: Type, payload: bytes = b"") -> None:
-        """Send one control frame."""
-        self.stream.sendall(self.writer.control(kind, 0, payload))
+        """Send one control frame, which acknowledges all that was heard."""
+        self.stream.sendall(self.writer.control(kind, self.heard, payload))
 
     def message(self, data: bytes) -> None:
         """Send one whole message."""
         for frame in self.writer.message([memoryview(data)], 0):
             self.stream.sendall(frame)
 
-    def raw_head(self, kind: int, length: int, sequence: int, total: int, session: bytes | None = None) -> None:
+    def raw_head(
+        self, kind: int, length: int, sequence: int, total: int, session: bytes | None = None, acknowledged: int = 0
+    ) -> None:
         """Send a head with any claims."""
-        self.stream.sendall(HEAD.pack(MAGIC, kind, length, session or self.writer.session, sequence, 0, total))
+        session = session or self.writer.session
+        self.stream.sendall(HEAD.pack(MAGIC, kind, length, session, sequence, acknowledged, total))
 
     def reset(self) -> None:
         """Close as a machine does whose program was killed with bytes unread."""
@@ -70,6 +91,29 @@ class Puppet:
         return data
 
 
+class Seen:
+    """An observer that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.losses: list[tuple[str, str]] = []
+        self.absences: list[Absence] = []
+        self.returns: list[str] = []
+        self.again: list[tuple[str, int, int]] = []
+
+    def lost(self, peer: str, why: str) -> None:
+        self.losses.append((peer, why))
+
+    def away(self, absences: Sequence[Absence]) -> None:
+        self.absences.extend(absences)
+
+    def back(self, peer: str) -> None:
+        self.returns.append(peer)
+
+    def resent(self, peer: str, first: int, last: int, size: int) -> None:
+        assert size > 0
+        self.again.append((peer, first, last))
+
+
 class Star:
     """The clinic, which is the label party, and any feature parties, each with a key; all on loopback."""
 
@@ -78,6 +122,7 @@ class Star:
         self._threads = stack.enter_context(ThreadPoolExecutor(8))
         self.keys = {name: PrivateIdentity.generate() for name in ("clinic", "lab", "bank", "stranger")}
         self.told: list[tuple[tuple[str, ...], float]] = []  # every call of `waiting`
+        self.seen = {name: Seen() for name in self.keys}  # what the observer of each party has heard
 
     def waiting(self, names: Sequence[str], left: float) -> None:
         self.told.append((tuple(names), left))
@@ -89,7 +134,7 @@ class Star:
     def listen(self, *features: str, wait: float = 10.0, port: int = 0, host: str = "127.0.0.1") -> Listener:
         """The clinic's port, which awaits these feature parties."""
         identities = {name: self.keys[name].public for name in features or ("lab",)}
-        listener = Listener(self.keys["clinic"], Address(host, port), identities, wait)
+        listener = Listener(self.keys["clinic"], Address(host, port), identities, wait, self.seen["clinic"])
         self._stack.callback(listener.close)
         return listener
 
@@ -112,9 +157,18 @@ class Star:
             Address(host, port),
             wait=wait,
             waiting=self.waiting,
+            observer=self.seen[name],
         )
         self._stack.callback(transport.stop, "interrupted")
         return transport
+
+    def clinic_and_labs(self, proxy: Callable[[int], Any], *names: str, wait: float = 30.0) -> tuple[Any, ...]:
+        """The clinic's transport, those of these feature parties, and the proxy between them."""
+        listener = self.listen(*names, wait=wait)
+        between = proxy(listener.port)
+        gathering = self.gather(listener)
+        others = [self.dial(name, between.port, wait) for name in names]
+        return gathering.result(SAFETY), *others, between
 
     def connect(self, port: int) -> socket.socket:
         """A bare connection, without TLS."""
@@ -168,9 +222,23 @@ class Star:
         port, take = self.serve()
         dialling = self.later(self.dial, "lab", port, wait)
         puppet = take()
+        assert puppet.hear()[0] is Type.JOIN
         puppet.writer.session = b"a session of 16."
         puppet.say(Type.WELCOME)
         return dialling.result(SAFETY), puppet
+
+
+@pytest.fixture
+def proxies() -> Iterator[Callable[[int], Any]]:
+    """Makes proxies in front of a port, and closes them at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def make(to: int) -> Any:
+            proxy = Proxy(to)
+            stack.callback(proxy.close)
+            return proxy
+
+        yield make
 
 
 @pytest.fixture

@@ -12,16 +12,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parties.network import frames
-from parties.network.frames import CHUNK, HEAD, MAGIC, Arrived, Control, FrameError, FrameReader, FrameWriter, Type
+from parties.network.frames import (
+    CHUNK,
+    HEAD,
+    MAGIC,
+    Arrived,
+    Control,
+    FrameError,
+    FrameReader,
+    FrameWriter,
+    Opening,
+    Type,
+    read_opening,
+)
 
 SESSION = b"0123456789abcdef"
 MOST = 1 << 30
 
 
 def reader() -> FrameReader:
-    made = FrameReader(MOST)
-    made.session = SESSION
-    return made
+    return FrameReader(SESSION, MOST)
 
 
 def feed(machine: FrameReader, data: bytes, cuts: Iterable[int] = ()) -> list[Control | Arrived]:
@@ -40,10 +50,7 @@ def feed(machine: FrameReader, data: bytes, cuts: Iterable[int] = ()) -> list[Co
 
 
 def shown(events: list[Control | Arrived]) -> list[object]:
-    return [
-        (event.sequence, event.data.tobytes()) if isinstance(event, Arrived) else (event.type, event.payload)
-        for event in events
-    ]
+    return [event.data.tobytes() if isinstance(event, Arrived) else (event.type, event.payload) for event in events]
 
 
 def head(kind: int = Type.DATA, length: int = 10, sequence: int = 1, total: int = 10, **other: object) -> bytes:
@@ -52,8 +59,7 @@ def head(kind: int = Type.DATA, length: int = 10, sequence: int = 1, total: int 
 
 
 items = st.lists(
-    st.binary(min_size=1, max_size=300)
-    | st.tuples(st.sampled_from([Type.BEAT, Type.STOP, Type.DONE]), st.binary(max_size=64)),
+    st.binary(min_size=1, max_size=300) | st.tuples(st.sampled_from([Type.BEAT, Type.STOP]), st.binary(max_size=64)),
     min_size=1,
     max_size=8,
 )
@@ -76,7 +82,7 @@ def test_every_cut_of_the_stream_gives_the_same_messages(
                 places = sorted({0, len(item), *(split for split in splits if split < len(item))})
                 parts = [memoryview(item)[a:b] for a, b in itertools.pairwise(places)]
                 stream += b"".join(writer.message(parts, 0))
-                expected.append((writer.sequence, item))
+                expected.append(item)
         assert shown(feed(reader(), stream)) == expected
         assert shown(feed(reader(), stream, cuts)) == expected
         assert shown(feed(reader(), stream, [1])) == expected
@@ -114,7 +120,11 @@ WRONG = {
     "no session": (head(session=bytes(16)), "another session"),
     "sequence zero": (head(sequence=0), "out of order"),
     "a sequence that was skipped": (head(sequence=2), "out of order"),
-    "a sequence that repeats": (head() + bytes(10) + head(), "out of order"),
+    "a last word without a number": (head(kind=Type.DONE, length=0, sequence=0), "last word out of order"),
+    "a last word after a gap": (head(kind=Type.DONE, length=0, sequence=2), "last word out of order"),
+    "a last word inside a message": (head(length=5) + bytes(5) + head(kind=Type.DONE, length=0), "inside a message"),
+    "a welcome": (head(kind=Type.WELCOME, length=0), "opening of a link"),
+    "a second resumption": (head(kind=Type.RESUME, length=0), "opening of a link"),
     "a frame longer than its message": (head(length=11), "longer than its message"),
     "a second frame longer than what is left": (head(length=8) + bytes(8) + head(length=3), "longer than its message"),
     "a frame longer than any": (head(length=CHUNK + 1, total=CHUNK + 1), "longer than its message"),
@@ -135,12 +145,62 @@ def test_what_breaks_the_rules_is_refused(data: bytes, sentence: str) -> None:
         feed(reader(), data)
 
 
-@pytest.mark.parametrize("kind", [Type.DATA, Type.BEAT, Type.DONE])
-def test_before_the_welcome_nothing_counts_but_a_welcome_or_a_stop(kind: Type) -> None:
-    with pytest.raises(FrameError, match="before its welcome"):
-        feed(FrameReader(MOST), head(kind=kind, total=10))
-    for allowed in (Type.WELCOME, Type.STOP):
-        assert len(feed(FrameReader(MOST), head(kind=allowed, length=0))) == 1
+def test_what_came_before_is_dropped_without_a_word_and_without_memory() -> None:
+    writer = FrameWriter(SESSION)
+    first, last = b"".join(writer.message([memoryview(bytes(3 << 20))], 0)), writer.control(Type.DONE, 0)
+    machine = reader()
+    assert [type(event) for event in feed(machine, first + last)] == [Arrived, Control]
+    assert machine.received == 2
+    tracemalloc.start()
+    try:
+        for _ in range(5):
+            assert feed(machine, first) == []
+        assert feed(machine, last) == []
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert (machine.received, machine.dropped, machine.total) == (2, 5 * (3 << 20), 0)
+
+
+def test_a_message_that_was_cut_off_begins_anew_on_the_next_connection() -> None:
+    frame = head(length=10) + b"0123456789"
+    for cut in range(len(frame)):
+        machine = reader()
+        assert feed(machine, frame[:cut]) == []
+        machine.restart()
+        assert (machine.pending, machine.received) == (0, 0)
+        assert shown(feed(machine, frame)) == [b"0123456789"]
+        assert machine.received == 1
+
+
+def test_an_older_acknowledgement_takes_nothing_back() -> None:
+    machine = reader()
+    for acknowledged in (3, 1):
+        feed(machine, HEAD.pack(MAGIC, Type.BEAT, 0, SESSION, 0, acknowledged, 0))
+    assert machine.acknowledged == 3
+
+
+OPENINGS = {
+    "wrong magic": (head(magic=0x5654, kind=Type.JOIN, length=0), "open no vsplit link"),
+    "a message": (head(), "open no vsplit link"),
+    "a beat": (head(kind=Type.BEAT, length=0), "open no vsplit link"),
+    "a last word": (head(kind=Type.DONE, length=0), "open no vsplit link"),
+    "a long welcome": (head(kind=Type.WELCOME, length=1), "too long"),
+    "a long join": (head(kind=Type.JOIN, length=2**32 - 1), "too long"),
+    "a long word": (head(kind=Type.STOP, length=65), "too long"),
+}
+
+
+@pytest.mark.parametrize(("data", "sentence"), OPENINGS.values(), ids=OPENINGS.keys())
+def test_what_opens_no_link_is_refused(data: bytes, sentence: str) -> None:
+    with pytest.raises(FrameError, match=sentence):
+        read_opening(data)
+
+
+def test_the_first_frame_says_session_and_place() -> None:
+    assert read_opening(head(kind=Type.STOP, length=4)) == (Opening(Type.STOP, SESSION, 0), 4)
+    resume = HEAD.pack(MAGIC, Type.RESUME, 0, SESSION, 9, 7, 0)
+    assert read_opening(resume) == (Opening(Type.RESUME, SESSION, 7), 0)
 
 
 @given(st.binary(min_size=1, max_size=200))

@@ -9,11 +9,10 @@ import pytest
 
 from parties.network import link as link_module
 from parties.network.frames import HEAD, MAGIC, FrameWriter, Type
-from parties.network.link import Link
-from vsplit.protocol import MismatchError, PeerLost, ProtocolError, StoppedError
+from parties.network.link import SILENT, Link
+from vsplit.protocol import ProtocolError, StoppedError
 
 SESSION = b"0123456789abcdef"
-WAIT = 20.0
 QUEUE = 10_000
 
 
@@ -55,6 +54,9 @@ class Stream:
     def pending(self) -> int:
         return 0
 
+    def fileno(self) -> int:
+        return 7
+
     def close(self) -> None:
         self.closed = True
 
@@ -62,25 +64,31 @@ class Stream:
 class Ends:
     """A link, its stream, and a writer for the other side."""
 
-    def __init__(self, session: bytes = SESSION) -> None:
+    def __init__(self) -> None:
         self.stream = Stream()
-        self.link = Link("lab", self.stream, session, WAIT, 0.0)  # type: ignore[arg-type]
+        self.link = Link("lab", self.stream, SESSION, 0.0)  # type: ignore[arg-type]
         self.writer = FrameWriter(SESSION)
 
     def comes(self, *sizes: int) -> None:
         for size in sizes:
             self.stream.coming += b"".join(self.writer.message([memoryview(bytes(size))], 0))
 
-    def comes_control(self, kind: Type, payload: bytes = b"") -> None:
-        self.stream.coming += self.writer.control(kind, 0, payload)
+    def comes_control(self, kind: Type, payload: bytes = b"", acknowledged: int = 0) -> None:
+        self.stream.coming += self.writer.control(kind, acknowledged, payload)
 
-    def types_written(self) -> list[Type]:
+    def heads_written(self) -> list[tuple[int, ...]]:
         found, rest = [], bytes(self.stream.written)
         while rest:
-            _, kind, length, *_ = HEAD.unpack(rest[: HEAD.size])
-            found.append(Type(kind))
-            rest = rest[HEAD.size + length :]
+            found.append(HEAD.unpack(rest[: HEAD.size]))
+            rest = rest[HEAD.size + found[-1][2] :]
         return found
+
+    def types_written(self) -> list[Type]:
+        return [Type(head[1]) for head in self.heads_written()]
+
+    def acknowledged(self) -> list[int]:
+        """What each frame that was written acknowledges."""
+        return [head[5] for head in self.heads_written()]
 
 
 @pytest.fixture
@@ -89,26 +97,26 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
     return Ends()
 
 
-@pytest.mark.parametrize("wait", [1.0, 604_800.0])
-def test_a_link_says_that_it_is_alive_often_enough_for_the_shortest_wait_of_another(wait: float) -> None:
-    stream = Stream()
-    link = Link("lab", stream, SESSION, wait, 0.0)  # type: ignore[arg-type]
+def test_a_link_says_four_times_a_second_that_it_is_alive(ends: Ends) -> None:
     beats = []
     for tick in range(100):
-        before = len(stream.written)
-        link.beat(tick / 100)
-        if len(stream.written) > before:
+        before = len(ends.stream.written)
+        ends.link.beat(tick / 100)
+        if len(ends.stream.written) > before:
             beats.append(tick)
     assert len(beats) == 3
-    assert link.failure is None
-
-
-def test_a_silent_peer_is_lost_after_the_wait_and_not_before(ends: Ends) -> None:
-    ends.link.beat(WAIT)
     assert ends.link.failure is None
-    ends.link.beat(WAIT + 0.1)
-    assert isinstance(ends.link.failure, PeerLost)
-    assert "silent for 20 s" in str(ends.link.failure)
+
+
+def test_a_silent_link_is_lost_and_not_before_its_time(ends: Ends) -> None:
+    ends.link.beat(SILENT)
+    assert ends.link.lost is None
+    ends.link.beat(SILENT + 0.1)
+    assert ends.link.lost is not None
+    assert (ends.link.lost.how, ends.link.lost.since) == ("was silent for 5 s", SILENT + 0.1)
+    assert ends.stream.closed
+    assert ends.link.failure is None  # whether the peer is given up is the transport's to say
+    assert not ends.link.wants_to_read and not ends.link.wants_to_write
 
 
 def test_a_party_whose_queue_is_full_and_that_computes_for_long_does_not_call_its_peer_silent(ends: Ends) -> None:
@@ -117,55 +125,68 @@ def test_a_party_whose_queue_is_full_and_that_computes_for_long_does_not_call_it
     assert not ends.link.wants_to_read
     for now in range(2, 200, 2):
         ends.link.beat(float(now))
-    assert ends.link.failure is None
+    assert ends.link.lost is None
     assert ends.link.take() is not None
-    assert ends.link.wants_to_read  # now it listens again, and the wait begins
+    assert ends.link.wants_to_read  # now it listens again, and silence counts
     ends.link.beat(199.0)
-    assert ends.link.failure is None
-    ends.link.beat(199.0 + WAIT)
-    assert isinstance(ends.link.failure, PeerLost)
+    assert ends.link.lost is None
+    ends.link.beat(199.0 + SILENT)
+    assert ends.link.lost is not None
 
 
-def test_two_parties_that_both_wait_for_room_do_not_wait_for_ever(ends: Ends) -> None:
-    ends.comes(QUEUE)
+def test_a_party_that_waits_for_room_reads_on_to_find_the_acknowledgement(ends: Ends) -> None:
+    ends.link.queue([memoryview(bytes(QUEUE))])
+    ends.link.write(1.0)
+    assert ends.link.full
+    ends.comes(QUEUE, QUEUE)
+    ends.comes_control(Type.BEAT, acknowledged=1)
     ends.link.read(1.0)
+    assert ends.link.full and not ends.link.wants_to_read
     ends.link.pressed = True
-    ends.link.beat(2.0)
-    assert ends.link.failure is None
-    ends.link.beat(2.0 + WAIT)
-    assert isinstance(ends.link.failure, PeerLost)
+    ends.link.read(2.0)
+    assert not ends.link.full
+    ends.comes(QUEUE, QUEUE, QUEUE)
+    ends.link.read(3.0)
+    assert not ends.link.wants_to_read  # not for ever
 
 
 def test_a_peer_that_is_done_still_hears_that_this_party_is_alive(ends: Ends) -> None:
     ends.comes_control(Type.DONE)
     ends.link.read(1.0)
     assert ends.link.done
+    ends.link.beat(1.0)  # and at once that its last word has come
     ends.link.beat(10.0)
-    assert ends.types_written() == [Type.BEAT]
+    assert ends.types_written() == [Type.BEAT, Type.BEAT]
 
 
 @pytest.mark.parametrize("end", ["closed", ConnectionResetError(104, "reset"), ssl.SSLError(1, "bad record")])
-def test_a_peer_that_is_done_may_go(ends: Ends, end: OSError | str) -> None:
+def test_a_peer_that_goes_without_a_word_is_lost_and_one_that_is_done_as_well(ends: Ends, end: OSError | str) -> None:
     ends.comes(5)
     ends.comes_control(Type.DONE)
     ends.stream.end = end
     ends.link.read(1.0)
     ends.link.read(1.0)
-    assert ends.link.closed
+    assert ends.link.lost is not None
     assert ends.link.failure is None
     assert ends.link.take() is not None
+    assert not ends.link.finished  # this side has not said its last word
 
 
-def test_a_peer_that_is_done_and_falls_silent_is_waited_for_no_longer(ends: Ends) -> None:
-    ends.comes_control(Type.DONE)
-    ends.link.read(1.0)
-    ends.stream.room = 0
+def test_the_farewell_is_over_when_both_know_that_the_other_is_done(ends: Ends) -> None:
     ends.link.queue([memoryview(b"x")])
-    assert ends.link.wants_to_write
-    ends.link.beat(2.0 + WAIT)
-    assert ends.link.closed
-    assert not ends.link.wants_to_write
-    assert ends.link.failure is None
+    ends.link.say_done()
+    ends.link.write(1.0)
+    ends.comes_control(Type.DONE, acknowledged=1)
+    ends.link.read(1.0)
+    assert ends.link.done and not ends.link.finished
+    ends.comes_control(Type.BEAT, acknowledged=2)
+    ends.link.read(1.0)
+    ends.link.beat(1.0)
+    assert ends.link.finished
+    assert ends.types_written() == [Type.DATA, Type.DONE, Type.BEAT]
+    ends.stream.end = "closed"
+    ends.link.read(2.0)
+    assert ends.link.finished
 
 
 def test_what_is_sent_to_a_peer_that_is_done_and_gone_fills_no_queue(ends: Ends) -> None:
@@ -177,24 +198,50 @@ def test_what_is_sent_to_a_peer_that_is_done_and_gone_fills_no_queue(ends: Ends)
         assert not ends.link.full
 
 
-@pytest.mark.parametrize("end", ["closed", ConnectionResetError(104, "reset"), ssl.SSLError(1, "bad record")])
-def test_a_peer_that_goes_without_a_word_is_lost(ends: Ends, end: OSError | str) -> None:
-    ends.stream.end = end
-    ends.link.read(1.0)
-    assert isinstance(ends.link.failure, PeerLost)
-    assert ends.link.failure.peer == "lab"
+def test_a_sender_waits_for_what_is_not_acknowledged_although_it_was_written(ends: Ends) -> None:
+    for number in range(1, 4):
+        ends.link.queue([memoryview(bytes(QUEUE))])
+        ends.link.write(1.0)
+        assert ends.link.full and not ends.link.wants_to_write
+        ends.comes_control(Type.BEAT, acknowledged=number)
+        ends.link.read(1.0)
+        assert not ends.link.full
 
 
-def test_an_alert_in_the_middle_of_a_session_does_not_blame_the_identity(ends: Ends) -> None:
-    alert = ssl.SSLError(1, "alert")
-    alert.reason = "SSLV3_ALERT_BAD_RECORD_MAC"
-    ends.stream.end = alert
+def test_many_small_messages_fill_the_queue_as_well(ends: Ends) -> None:
+    sent = 0
+    while not ends.link.full:
+        ends.link.queue([memoryview(b"x")])
+        sent += 1
+    assert sent <= QUEUE // 500
+
+
+def test_a_receiver_acknowledges_much_at_once_and_little_with_its_beat(ends: Ends) -> None:
+    ends.comes(10)
+    ends.link.read(0.1)
+    ends.link.beat(0.1)
+    assert ends.acknowledged() == []
+    ends.comes(QUEUE // 8)
+    ends.link.read(0.1)
+    ends.link.beat(0.1)
+    assert ends.acknowledged() == [2]
+    ends.link.take()
+    ends.comes(10)
+    ends.link.read(0.2)
+    ends.link.beat(0.2)
+    ends.link.beat(0.5)
+    assert ends.acknowledged() == [2, 3]
+
+
+@pytest.mark.parametrize("number", [2, 2**64 - 1])
+def test_an_acknowledgement_of_what_was_never_written_is_refused(ends: Ends, number: int) -> None:
+    ends.link.queue([memoryview(b"one")])
+    ends.link.write(1.0)
+    ends.link.queue([memoryview(b"two")])
+    ends.comes_control(Type.BEAT, acknowledged=number)
     ends.link.read(1.0)
-    assert isinstance(ends.link.failure, PeerLost)
-    before = Ends(bytes(16))
-    before.stream.end = alert
-    before.link.read(1.0)
-    assert isinstance(before.link.failure, MismatchError)
+    assert isinstance(ends.link.failure, ProtocolError)
+    assert "what it was never sent" in str(ends.link.failure)
 
 
 def test_what_a_peer_said_before_the_link_broke_counts_for_more_than_the_break(ends: Ends) -> None:

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
 from parties.identity import PrivateIdentity
-from parties.network import sockets
+from parties.network import dialling, door, sockets
 from parties.network.certificates import client_context, server_context, shown_identity
+from parties.network.door import MOST_STRANGERS
 from parties.network.frames import Type
-from parties.network.sockets import MOST_STRANGERS
-from vsplit.protocol import ConfigError, MismatchError, PeerAbsent, PeerLost, ProtocolError, StoppedError
+from vsplit.protocol import ConfigError, MismatchError, PeerAbsent, ProtocolError, StoppedError
 
 SAFETY = 20.0
 ONE = [memoryview(b"one")]
@@ -65,7 +65,7 @@ def test_a_stranger_is_refused_by_the_label_party_and_told_so(star: Any) -> None
         star.dial("stranger", listener.port)
     assert caught.value.peer == "clinic"
     goes_on(star, listener, gathering)
-    assert listener.refused == 1
+    assert listener.refused >= 1  # it may have to come twice to hear it
 
 
 def test_a_label_party_with_another_key_is_refused_by_the_feature_party(star: Any) -> None:
@@ -161,7 +161,7 @@ def test_half_open_handshakes_block_nobody_and_too_many_end_the_oldest(star: Any
 
 
 def test_a_handshake_that_takes_too_long_is_ended(star: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "HANDSHAKE_SECONDS", 0.0)
+    monkeypatch.setattr(door, "HANDSHAKE_SECONDS", 0.0)
     listener = star.listen("lab")
     star.gather(listener)
     assert star.connect(listener.port).recv(1) == b""
@@ -295,7 +295,7 @@ def test_a_forwarder_whose_program_has_yet_to_start_is_tried_again(star: Any) ->
 
 
 def test_a_server_that_says_nothing(star: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr(dialling, "HANDSHAKE_SECONDS", 0.2)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(MismatchError, match="is not clinic with vsplit: it says nothing"),
@@ -313,24 +313,40 @@ def test_a_server_that_speaks_another_protocol(star: Any) -> None:
             assert "does not speak TLS 1.3" in str(dialling.exception())
 
 
-@pytest.mark.parametrize("how", ["silence", "end", "message", "no session"])
+@pytest.mark.parametrize("how", ["silence", "message", "no session"])
 def test_a_label_party_that_does_not_welcome(star: Any, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if how == "silence":
-        monkeypatch.setattr(sockets, "HANDSHAKE_SECONDS", 1.0)
+        monkeypatch.setattr(dialling, "HANDSHAKE_SECONDS", 0.5)
     port, take = star.serve()
-    dialling = star.later(star.dial, "lab", port)
+    dialling_in = star.later(star.dial, "lab", port, 1.0)
     puppet = take()
-    if how == "end":
-        puppet.stream.close()
-    elif how == "message":
+    assert puppet.hear()[0] is Type.JOIN
+    if how == "message":
         puppet.message(b"one")
     elif how == "no session":
         puppet.say(Type.WELCOME)
-    error = dialling.exception(SAFETY)
-    expected = {"silence": (PeerLost, "said nothing"), "end": (PeerLost, "closed by the other side")}
-    kind, sentence = expected.get(how, (ProtocolError, "welcome"))
+    else:
+        star.later(take)  # it comes again
+    error = dialling_in.exception(SAFETY)
+    expected = {
+        "silence": (PeerAbsent, "said nothing"),
+        "message": (ProtocolError, "bytes that open no vsplit link"),
+        "no session": (ProtocolError, "answered as the protocol does not allow"),
+    }
+    kind, sentence = expected[how]
     assert isinstance(error, kind)
     assert sentence in str(error)
+
+
+def test_a_label_party_that_hangs_up_before_its_welcome_is_dialled_again(star: Any) -> None:
+    port, take = star.serve()
+    dialling_in = star.later(star.dial, "lab", port)
+    take().stream.close()
+    puppet = take()
+    assert puppet.hear()[0] is Type.JOIN
+    puppet.writer.session = b"a session of 16."
+    puppet.say(Type.WELCOME)
+    assert dialling_in.result(SAFETY).session == b"a session of 16."
 
 
 def test_the_port_may_have_an_address_of_ipv6(star: Any) -> None:

@@ -18,14 +18,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from parties.driver import drive
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool
-from vsplit.learn.batches import split_by_seed
+from vsplit.learn.batches import Split, split_by_seed
+from vsplit.learn.checkpoint import to_bytes
 from vsplit.learn.feature import FeatureState, feature_role
-from vsplit.learn.label import LabelSide, LabelState, label_role
+from vsplit.learn.label import Due, LabelSide, LabelState, label_role, never
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
 from vsplit.learn.plan import Plan, SecureSum
 from vsplit.learn.training import build_optimizer, make_target
 from vsplit.learn.ways import giving_for, taking_for
-from vsplit.protocol import Note, Role, Send
+from vsplit.protocol import Checkpoint, Note, Role, Send
 from vsplit.sealing import Credentials, Seal, introduce, meet
 
 Sent = list[tuple[str, str, bytes]]
@@ -39,6 +40,7 @@ class Stage:
         self.results: dict[str, Any] = {}
         self.sent: Sent = []
         self.notes: list[tuple[str, Note]] = []
+        self.kept: dict[int, dict[str, bytes]] = {}  # by step and party, what each would write down there
 
     def play(self, roles: dict[str, Role[Any]]) -> dict[str, Any]:
         """Run all roles and return their results; raises the first failure."""
@@ -48,6 +50,11 @@ class Stage:
                 raise result
         return self.results
 
+    def keep(self, name: str, checkpoint: Checkpoint) -> None:
+        """Keep a state as bytes."""
+        assert isinstance(checkpoint.state, LabelState | FeatureState)
+        self.kept.setdefault(checkpoint.step, {})[name] = to_bytes(checkpoint.state)
+
     def play_on(self, roles: dict[str, Role[Any]]) -> None:
         """Run all roles, whatever becomes of them."""
         network = MemoryNetwork(list(roles))
@@ -56,7 +63,11 @@ class Stage:
             transport = self._recorder(network.endpoint(name), lambda to, data: self.sent.append((name, to, data)))
             try:
                 self.results[name] = drive(
-                    roles[name], transport, Pool(), note=lambda note: self.notes.append((name, note))
+                    roles[name],
+                    transport,
+                    Pool(),
+                    note=lambda note: self.notes.append((name, note)),
+                    checkpoint=lambda checkpoint: self.keep(name, checkpoint),
                 )
                 transport.finish()
             except Exception as error:
@@ -129,6 +140,7 @@ class Federation:
         *,
         data: int = 5,
         bank_has_features: bool = True,
+        due: Due = never,
         **changes: Any,
     ) -> None:
         settings = SecureSum(**changes.pop("secure_sum", {}))
@@ -137,10 +149,13 @@ class Federation:
             "secure_sum": None if aggregate in ("concat", "sum") else settings,
         }  # fmt: skip
         self.parties = feature_parties
+        self.due = due
         contributors = (*([LABEL_PARTY] if bank_has_features else []), *feature_parties)
         self.plan = Plan(aggregate=aggregate, contributors=contributors, **(values | changes))
         rng = np.random.default_rng(data)
         self.split = split_by_seed(ROWS, (0.6, 0.2, 0.2), 0)
+        self.told_split: dict[str, Split] = {}  # by party, where the bank tells one of them another split
+        self.told_counts: dict[str, bytes] = {}  # likewise, a digest of the numbers of rows
         tables = {name: rng.standard_normal((ROWS, 3)).astype(np.float32) for name in self.plan.contributors}
         labels = (sum(table[:, 0] for table in tables.values()) > 0).astype(np.float32)
         torch.manual_seed(7)
@@ -189,16 +204,21 @@ class Federation:
     def _label(self) -> Role[Any]:
         yield from self.introduce()
         taking = taking_for(self.plan, LABEL_PARTY, self.parties, random_bytes=entropy("bank"))
-        return (yield from label_role(self.parties, self.label, self.side, self.split, self.plan, taking))
+        return (yield from label_role(self.parties, self.label, self.side, self.split, self.plan, taking, self.due))
 
     def _feature(self, name: str) -> Role[Any]:
         seals = yield from self.meet(name)
         giving = giving_for(
-            self.plan, name, LABEL_PARTY, self.parties, seals=seals, random_bytes=entropy(f"{name} {id(self)}")
+            self.plan,
+            name,
+            LABEL_PARTY,
+            self.parties,
+            seals=seals,
+            random_bytes=entropy(f"{name} {id(self)}"),
+            shared=self.told_counts.get(name, b""),
         )
-        return (
-            yield from feature_role(LABEL_PARTY, self.states[name], self.stores[name], self.split, self.plan, giving)
-        )
+        split = self.told_split.get(name, self.split)
+        return (yield from feature_role(LABEL_PARTY, self.states[name], self.stores[name], split, self.plan, giving))
 
 
 def entropy(seed: str) -> Callable[[int], bytes]:

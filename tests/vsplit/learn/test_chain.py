@@ -93,7 +93,7 @@ def transcript(made: Any, stage: Any, values: dict[str, Any], *, sealed: bool) -
         else:
             seals = {other: OpenSeal(other) for other in parties}
         giving = PaillierGiving(name, "bank", parties, plan, seals, random.SystemRandom().randbytes)
-        yield from giving.begin()
+        yield from giving.begin(b"")
         yield from giving.give(BATCH, values[name])
 
     def label() -> Role[Any]:
@@ -272,7 +272,7 @@ def link(made: Any, name: str, batches: int, rows: int = BATCH.rows) -> Role[Non
     """A feature party that gives so many batches and waits for nothing in return."""
     seals = yield from made.meet(name)
     giving = PaillierGiving(name, "bank", made.parties, made.plan, seals, random.Random(name).randbytes)
-    yield from giving.begin()
+    yield from giving.begin(b"")
     for number in range(batches):
         batch = Batch(step=0, epoch=0, part=0, number=number, rows=rows)
         yield from giving.give(batch, np.zeros((rows, made.plan.width), np.float32))

@@ -188,7 +188,7 @@ def test_a_wrong_embedding_is_refused_by_name(stage: Any, message: Message) -> N
 def test_a_gradient_of_another_shape_is_refused_by_name(stage: Any, shape: tuple[int, int]) -> None:
     def lying_clinic() -> Role[None]:
         yield from receive("lab", Embedding, 10_000)
-        yield Send("lab", Gradient(step=0, values=np.zeros(shape, np.float32)))
+        yield Send("lab", Gradient(step=0, checkpoint=False, values=np.zeros(shape, np.float32)))
         yield from receive("lab", Embedding, 10_000)
 
     pair = Pair(plan_of())
@@ -204,7 +204,7 @@ def test_a_verdict_on_another_epoch_is_refused(stage: Any) -> None:
 
     def lying_clinic() -> Role[None]:
         got = yield from receive("lab", Embedding, 100_000)
-        yield Send("lab", Gradient(step=0, values=np.zeros_like(got.values)))
+        yield Send("lab", Gradient(step=0, checkpoint=False, values=np.zeros_like(got.values)))
         yield from receive("lab", Embedding, 100_000)
         yield Send("lab", Verdict(epoch=5, keep=False, stop=False))
         yield from receive("lab", Embedding, 100_000)

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from vsplit.learn import chain
+from vsplit.learn.messages import Gradient, Verdict
 from vsplit.learn.secure_sum import fixed_point_of
 from vsplit.learn.ways import taking_for
 from vsplit.paillier.keys import PrivateKey, generate
-from vsplit.protocol import ConfigError
+from vsplit.protocol import ConfigError, Message, ProtocolError, VsplitError
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "masked_sum": {"bits": 24, "range": 4.0},
@@ -94,6 +95,79 @@ def test_a_training_that_is_taken_up_again_goes_on_where_it_stood(
     for name, tensor in straight.weights().items():
         assert torch.equal(tensor, again[name]), name
     assert [state.given for state in broken.states.values()] > [state.given for state in straight.states.values()]
+
+
+def another_split(made: Any) -> None:
+    """As large as the others', with two records in each other's place."""
+    train = made.split.train.copy()
+    train[[0, 1]] = train[[1, 0]]
+    made.told_split["pays"] = replace(made.split, train=train)
+
+
+def another_count(made: Any) -> None:
+    """Another number of rows for some record."""
+    made.told_counts["pays"] = b"other"
+
+
+def another_step(made: Any) -> None:
+    """A later begin."""
+    made.states["pays"].progress.kept_epoch = 0
+
+
+@both
+@pytest.mark.parametrize("tell", [another_split, another_count, another_step])
+def test_a_label_party_that_tells_one_party_another_beginning_gets_no_sum(
+    federation: Any, stage: Any, aggregate: str, tell: Callable[[Any], None]
+) -> None:
+    """Sums of embeddings of different records, of the label party's choice, would give single embeddings away."""
+    made = federation(aggregate, secure_sum=SETTINGS[aggregate])
+    tell(made)
+    stage.play_on(made.roles())
+    assert named_before_a_step(stage, made, 0)
+
+
+def larger_gradient(message: Message) -> Message:
+    if isinstance(message, Gradient) and message.step == 2:
+        return Gradient(step=2, checkpoint=False, values=message.values * 2)
+    return message
+
+
+def zero_gradient(message: Message) -> Message:
+    if isinstance(message, Gradient) and message.step == 2:
+        return Gradient(step=2, checkpoint=False, values=0 * message.values)
+    return message
+
+
+def checkpoint_for_one(message: Message) -> Message:
+    if isinstance(message, Gradient) and message.step == 2:
+        return Gradient(step=2, checkpoint=True, values=message.values)
+    return message
+
+
+def another_verdict(message: Message) -> Message:
+    if isinstance(message, Verdict):
+        return Verdict(epoch=message.epoch, keep=not message.keep, stop=message.stop)
+    return message
+
+
+@both
+@pytest.mark.parametrize(
+    ("change", "step"), [(larger_gradient, 3), (zero_gradient, 3), (checkpoint_for_one, 3), (another_verdict, 4)]
+)
+def test_a_label_party_that_tells_one_party_something_else_gets_no_further_sum(
+    federation: Any, stage: Any, aggregate: str, change: Callable[[Message], Message], step: int
+) -> None:
+    """With a gradient for one party alone it could bring that party's embedding to where it knows it."""
+    made = federation(aggregate, secure_sum=SETTINGS[aggregate], batch_size=16)
+    stage.play_on(made.roles(lambda _sender, to, message: change(message) if to == "pays" else message))
+    assert named_before_a_step(stage, made, step)
+
+
+def named_before_a_step(stage: Any, made: Any, step: int) -> bool:
+    """Whether all ended by an error, one of them about what was sent, before the bank had done more steps than these."""
+    assert all(isinstance(result, VsplitError) for result in stage.results.values())
+    assert any(isinstance(result, ProtocolError) for result in stage.results.values())
+    return bool(made.label.step <= step)
 
 
 @both

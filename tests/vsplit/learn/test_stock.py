@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import random
 from collections.abc import Callable
 from functools import cache
@@ -15,10 +17,11 @@ from parties.driver import drive
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool
 from vsplit.learn.stock import PIECE, NoiseStock, pieces_of
+from vsplit.paillier import noise
 from vsplit.paillier.cipher import decrypt
-from vsplit.paillier.keys import PrivateKey, generate
+from vsplit.paillier.keys import PrivateKey, PublicKey, generate
 from vsplit.paillier.noise import secret_bytes
-from vsplit.protocol import Collect, Role, Work
+from vsplit.protocol import Collect, ProtocolError, Role, Work
 
 
 @cache
@@ -33,7 +36,7 @@ def run(role: Role[Any]) -> Any:
 @pytest.mark.parametrize("kind", ["short", "full"])
 @pytest.mark.parametrize("ahead", [0, 3, 40])
 def test_noise_is_never_given_out_twice(kind: Any, ahead: int) -> None:
-    stock = NoiseStock(private_key().public_key, kind, ahead, os.urandom)
+    stock = NoiseStock(private_key().public_key, "bank", kind, ahead, os.urandom)
 
     def party() -> Role[list[Any]]:
         taken = []
@@ -58,7 +61,7 @@ def test_entropy_is_drawn_once_for_each_ciphertext() -> None:
         return os.urandom(count)
 
     key = private_key().public_key
-    stock = NoiseStock(key, "short", 5, entropy)
+    stock = NoiseStock(key, "bank", "short", 5, entropy)
 
     def party() -> Role[None]:
         yield from stock.prepare()
@@ -71,14 +74,48 @@ def test_entropy_is_drawn_once_for_each_ciphertext() -> None:
 
 def test_noise_is_made_while_the_party_waits() -> None:
     """To prepare is to start work and not to wait for it; to take what is there is no work at all."""
-    stock = NoiseStock(private_key().public_key, "short", 4, os.urandom)
+    stock = NoiseStock(private_key().public_key, "bank", "short", 4, os.urandom)
     (started,) = stock.prepare()
     assert isinstance(started, Work) and started.later
-    stock = NoiseStock(private_key().public_key, "short", 4, os.urandom)
+    stock = NoiseStock(private_key().public_key, "bank", "short", 4, os.urandom)
     run(stock.prepare())
     effects = answered(stock.take(4), lambda _effect: [np.zeros((4, 512), np.uint8)])
     assert [type(effect) for effect in effects] == [Collect]
     assert answered(stock.take(0), lambda _effect: None) == []
+
+
+def test_what_was_taken_is_no_longer_in_the_stock() -> None:
+    stock = NoiseStock(private_key().public_key, "bank", "short", 8, os.urandom)
+
+    def party() -> Role[Any]:
+        yield from stock.prepare()
+        return (yield from stock.take(3)).take()
+
+    taken = run(party())
+    kept = stock._rows if stock._rows.base is None else stock._rows.base
+    assert not {row.tobytes() for row in taken} & {row.tobytes() for row in kept}
+    assert taken.base is None
+    for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="neither copied nor pickled"):
+            attempt(stock)
+    assert repr(stock) == "<NoiseStock of 5 ciphertexts>"
+
+
+@pytest.mark.parametrize(("kind", "made_of"), [("short", "hash"), ("full", "noise")])
+def test_a_modulus_that_is_none_is_found_by_name(kind: Any, made_of: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product of many small primes passes for a key until a number shares one of them."""
+    key = PublicKey(private_key().public_key.n * 3**2)
+    if made_of == "hash":
+        monkeypatch.setattr(noise, "expand_message_xmd", lambda *_: (3).to_bytes(300, "big"))
+    stock = NoiseStock(key, "bank", kind, 60, os.urandom)
+
+    def party() -> Role[Any]:
+        yield from stock.prepare()
+        return (yield from stock.take(60))
+
+    with pytest.raises(ProtocolError, match="key of bank is not the product of two large primes") as caught:
+        run(party())
+    assert caught.value.peer == "bank"
 
 
 def answered(role: Role[Any], answer: Callable[[Any], Any]) -> list[Any]:

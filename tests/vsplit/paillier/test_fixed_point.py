@@ -45,6 +45,32 @@ def test_the_sum_is_within_the_bound(
     assert sum(each.clipped for each in made) == int((np.abs(values.astype(np.float64)) > reach).sum())
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    reach=reaches,
+    bits=st.integers(4, 24),
+    stochastic=st.booleans(),
+    seed=st.integers(0, 2**32),
+    spread=st.sampled_from([0.3, 1 - 1e-7, 1.0, 1 + 1e-7, 3.0]),
+)
+def test_units_and_their_sums_are_exactly_what_the_formulas_say(
+    reach: float, bits: int, stochastic: bool, seed: int, spread: float
+) -> None:
+    """Written down plainly, without the ways around that make it fast."""
+    fixed = FixedPoint(reach, bits, 2, stochastic)
+    rng = np.random.default_rng(seed)
+    values = (rng.choice([-1.0, 1.0, 0.5, -0.1], 40) * reach * spread).astype(np.float32)
+    exact = values.astype(np.float64) * (fixed.top / reach)
+    draws = np.frombuffer(random.Random(seed).randbytes(160), "<u4") * 2.0**-32
+    whole = np.floor(exact + draws) if stochastic else np.rint(exact)
+    units = np.clip(whole, -fixed.top, fixed.top).astype(np.int64) + fixed.top
+    made = fixed.encode(values, random.Random(seed).randbytes)
+    assert np.array_equal(made.units, units) and made.units.dtype == np.int64
+    assert made.clipped == np.count_nonzero(np.abs(values.astype(np.float64)) > reach)
+    again = ((units + units - 2 * fixed.top).astype(np.float64) * (reach / fixed.top)).astype(np.float32)
+    assert np.array_equal(fixed.decode(units + units, (40,), "lab"), again)
+
+
 def test_the_bound_is_reached_nearly_so_it_is_not_an_idle_one() -> None:
     fixed = FixedPoint(8.0, 16, 2)
     half = np.full(7, fixed.step * 0.499, dtype=np.float32)

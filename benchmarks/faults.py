@@ -1,0 +1,59 @@
+"""What a run survives: parties that are killed, and whatever else can be done to it.
+
+    python benchmarks/faults.py [--only kills] [--runs 100] [--seed 0] [--json FILE]
+
+Every part has its own module beside this one, and its own figures; see benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Python puts this folder first, where a file psi.py would hide the package psi. The folder above goes before it.
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.faults_kills import measure_kills
+
+Figures = dict[str, int | float]
+Part = Callable[[int, random.Random, Console], Figures]
+
+# Each takes the number of its runs, what it draws from, and where it tells how far it is.
+PARTS: dict[str, Part] = {"kills": measure_kills}
+
+
+def main() -> int:
+    """Run the parts that are asked for; 1 if anything was lost, hung or failed without a name."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--only", action="append", choices=sorted(PARTS), help="a part; may be given several times")
+    arguments.add_argument("--runs", type=int, default=100, help="runs of each part")
+    arguments.add_argument("--seed", type=int, default=0, help="of what is done when and to whom")
+    arguments.add_argument("--json", type=Path, help="a file for the figures; - for standard output")
+    given = arguments.parse_args()
+    console = Console(stderr=True)
+    figures: Figures = {}
+    for name in given.only or PARTS:
+        figures |= PARTS[name](given.runs, random.Random(f"{name} {given.seed}"), console)
+    table = Table("figure", "value")
+    for key, value in figures.items():
+        table.add_row(key, f"{value:,}")
+    console.print(table)
+    if given.json is not None:
+        text = json.dumps(figures)
+        print(text) if str(given.json) == "-" else given.json.write_text(text + "\n", encoding="utf-8")
+    equal = all(figures[key] == figures[key.removesuffix("_equal")] for key in figures if key.endswith("_equal"))
+    return 0 if equal and not figures.get("hangs") and not figures.get("unnamed_errors") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

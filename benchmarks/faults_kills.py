@@ -1,0 +1,126 @@
+"""Runs of which a random party, or all, are killed at a random moment, and that are begun again with the same command.
+
+Each ends as a run with the same alignment that was left in peace: weights, predictions and losses, bit for bit.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.faults_lives import (
+    AGGREGATES,
+    NAMES,
+    Lives,
+    alignments,
+    copy_alignments,
+    make_folder,
+    outcome,
+    run_in_peace,
+    warm_up,
+    watching,
+)
+from parties.checkpoints import UNFINISHED
+
+MOST_SECONDS = 120.0
+MOST_STARTS = 12
+FIRST_GUESS = 3.0
+"""How long a run may last, in seconds, before one has been seen."""
+ALL_OF_THEM = 0.25
+"""How often all parties are killed, and not one of them."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One run: when somebody is killed, in seconds from the begin, and who (empty: all)."""
+
+    folder: Path
+    moment: float
+    victims: tuple[str, ...]
+    stage: str = "nowhere"
+    aligned: str = ""
+    starts: int = 0
+    seconds: float = 0.0
+    trouble: str = ""
+    faults: list[str] = field(default_factory=list)
+
+
+def measure_kills(runs: int, draw: random.Random, console: Console) -> dict[str, int | float]:
+    """Kill so many runs; `kills_equal` of them end with what a run in peace ends with."""
+    warm_up()
+    equal, hangs, stages, starts = 0, 0, Counter[str](), 0
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        lasts = dict.fromkeys(AGGREGATES, FIRST_GUESS)
+        for number in range(runs):
+            aggregate = list(AGGREGATES)[number % len(AGGREGATES)]
+            victims = NAMES if draw.random() < ALL_OF_THEM else (draw.choice(NAMES),)
+            place = make_folder(Path(folder) / f"{number}", aggregate)
+            run = follow(Run(place, draw.uniform(0.0, lasts[aggregate]), victims))
+            same = False
+            if not run.trouble:
+                peaceful, lasts[aggregate] = run_in_peace(place, place / "peace")
+                same = outcome(place) == peaceful
+            equal += same
+            hangs += run.trouble == "it did not end"
+            starts += run.starts
+            stages[run.stage] += 1
+            who = "all" if len(victims) > 1 else victims[0]
+            verdict = "equal" if same else f"NOT EQUAL {run.trouble}"
+            console.print(
+                f"{number + 1:4}/{runs} {aggregate:13} {who:7} killed after {run.moment:5.2f} s, {run.stage:10} {verdict}"
+            )
+            for sentence in run.faults:
+                console.print(sentence, markup=False)
+    for stage, count in sorted(stages.items()):
+        console.print(f"killed {stage}: {count}")
+    return {"kills": runs, "kills_equal": equal, "hangs": hangs, "starts_per_run": round(starts / max(runs, 1), 2)}
+
+
+def follow(run: Run) -> Run:
+    """Let all parties live, kill who is to be killed, and begin again whoever failed, until all have ended well."""
+    lives, struck = Lives(run.folder), False
+    try:
+        for name in NAMES:
+            lives.start(name)
+        for passed in watching(MOST_SECONDS):
+            run.seconds = passed
+            lives.look()
+            _copy_what_was_agreed(run)
+            if not struck and (passed >= run.moment or not lives.children):
+                struck, run.stage = True, _stage(run.folder)
+                for name in run.victims:
+                    lives.kill(name)
+            for name, code in list(lives.ended.items()):
+                if code != 0 and lives.starts[name] < MOST_STARTS:
+                    lives.start(name)
+            if not lives.children:
+                break
+        run.starts = sum(lives.starts.values())
+        if lives.children:
+            run.trouble = "it did not end"
+        elif any(lives.ended[name] != 0 for name in NAMES):
+            run.trouble = f"it failed: {lives.ended}"
+        if run.trouble:
+            run.faults = [f"--- {name}\n{lives.log(name)[-3000:]}" for name in NAMES]
+    finally:
+        lives.stop()
+    return run
+
+
+def _copy_what_was_agreed(run: Run) -> None:
+    found = alignments(run.folder)
+    if found is not None and found[0] != run.aligned and copy_alignments(found[1], run.folder / "peace"):
+        run.aligned = found[0]
+
+
+def _stage(folder: Path) -> str:
+    """How far the parties have come, by what they have on their disks."""
+    held = {file.name.partition("-")[0] for name in NAMES for file in (folder / "runs" / name / UNFINISHED).glob("*")}
+    held |= {"over" for name in NAMES if (folder / "runs" / name / "run.json").exists()}
+    order = (("over", "at the end"), ("final", "at the end"), ("step", "in training"), ("alignment", "aligned"))
+    return next((stage for word, stage in order if word in held), "before an alignment")

@@ -1,0 +1,264 @@
+"""Small sessions of every role that speaks: the same each time, in one thread, with all that crosses kept."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from benchmarks.mutations.mutate import received
+from parties.greeting import greet_features, greet_label
+from parties.network import wire
+from psi import (
+    Limits,
+    align_feature,
+    align_label,
+    exchange_shapes_feature,
+    exchange_shapes_label,
+    key_shapes,
+    learn_row_counts,
+    overlap_feature,
+    overlap_label,
+    tell_row_counts,
+)
+from psi.keys import KeyList
+from vsplit.learn.batches import split_by_seed
+from vsplit.learn.feature import FeatureState, feature_role, receive_split
+from vsplit.learn.label import LabelSide, LabelState, label_role, send_split
+from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
+from vsplit.learn.plan import Aggregate, Plan, SecureSum
+from vsplit.learn.training import build_optimizer, make_target
+from vsplit.learn.ways import giving_for, taking_for
+from vsplit.paillier.keys import PrivateKey, generate
+from vsplit.protocol import Checkpoint, Collect, Message, Note, Receive, Role, Send, Work
+from vsplit.sealing import Credentials, Seal, introduce, meet
+
+LABEL = "clinic"
+ROWS, WIDTH = 40, 3
+
+Begin = Callable[[], Role[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A session: `parties` has what begins each party's role anew, with the same entropy each time."""
+
+    name: str
+    parties: Mapping[str, Begin]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What one receive of a role was answered with in the undisturbed session."""
+
+    sender: str
+    kind: type[Message]
+    limit: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class Recording:
+    """What crossed: for each party its arrivals in order."""
+
+    arrivals: dict[str, list[Arrival]] = field(default_factory=lambda: defaultdict(list))
+
+
+def record(parties: Mapping[str, Begin]) -> Recording:
+    """Run all roles to their end, in turn, in one thread."""
+    recording, roles = Recording(), {name: begin() for name, begin in parties.items()}
+    queues: dict[tuple[str, str], deque[bytes]] = defaultdict(deque)
+    waiting: dict[str, Any] = {name: next(role) for name, role in roles.items()}
+    while waiting:
+        moved = [_advance(name, roles[name], waiting, queues, recording) for name in list(waiting)]
+        if not any(moved):
+            raise RuntimeError(f"all of {sorted(waiting)} wait for each other")
+    return recording
+
+
+def _advance(
+    name: str, role: Role[Any], waiting: dict[str, Any], queues: Mapping[Any, deque[bytes]], recording: Recording
+) -> bool:
+    """Run a role as far as it goes; whether it moved at all."""
+    moved = False
+    while True:
+        effect = waiting[name]
+        if isinstance(effect, Receive):
+            if not queues[effect.sender, name]:
+                return moved
+            data = queues[effect.sender, name].popleft()
+            recording.arrivals[name].append(Arrival(effect.sender, effect.kind, effect.limit, data))
+            answer = wire.decode(received(data), effect.kind)
+        elif isinstance(effect, Send):
+            queues[name, effect.to].append(b"".join(wire.encode(effect.message)))
+            answer = None
+        else:
+            answer = at_home(effect)
+        moved = True
+        try:
+            waiting[name] = role.send(answer)
+        except StopIteration:
+            del waiting[name]
+            return moved
+
+
+def at_home(effect: Any) -> Any:
+    """The answer to an effect that concerns nobody else."""
+    match effect:
+        case Work(function, pieces, later):
+            return effect if later else [function(*piece) for piece in pieces]
+        case Collect(ticket):
+            if isinstance(ticket, Work):
+                return [ticket.function(*piece) for piece in ticket.pieces]
+        case Note() | Checkpoint():
+            return None
+    raise TypeError(f"{type(effect).__name__} is no effect that this knows")
+
+
+def scenes() -> list[Scene]:
+    """All sessions."""
+    digests = {"command": b"0" * 16, "job": b"1" * 16}
+    both = [KeyList.of([b"own %d" % n for n in range(9)]), KeyList.of([b"own %d" % n for n in range(4, 13)])]
+    shapes = key_shapes(KeyList.of([b"person-%d" % n for n in range(500)]), 1)
+    counts = np.arange(1, 9, dtype=np.int64)
+    split = split_by_seed(ROWS, (0.6, 0.2, 0.2), 0)
+    ways: tuple[Aggregate, ...] = ("concat", "masked_sum", "paillier_sum")
+    return [
+        Scene(
+            "greeting",
+            {
+                LABEL: partial(greet_features, LABEL, ["lab"], digests),
+                "lab": partial(greet_label, "lab", LABEL, digests),
+            },
+        ),
+        Scene("seals", _meeting()),
+        Scene("alignment", _align(both)),
+        Scene("alignment of three", _align([*both, both[1]])),
+        Scene("overlap of three", _overlap([*both, both[1]])),
+        Scene(
+            "shapes of keys",
+            {
+                LABEL: partial(exchange_shapes_label, {"lab": 500}, shapes),
+                "lab": partial(exchange_shapes_feature, LABEL, 500, shapes),
+            },
+        ),
+        Scene(
+            "row counts",
+            {
+                LABEL: partial(tell_row_counts, ["lab"], counts),
+                "lab": partial(learn_row_counts, LABEL, len(counts), 100),
+            },
+        ),
+        Scene(
+            "split by date",
+            {LABEL: partial(send_split, ["lab"], split, ROWS), "lab": partial(receive_split, LABEL, ROWS)},
+        ),
+        *(
+            Scene(f"training by {way}", {name: partial(_training, way, name) for name in (LABEL, *_LABS)})
+            for way in ways
+        ),
+    ]
+
+
+_LABS = ["lab0", "lab1"]
+_LIMITS = Limits(min_list=1, max_list=1000, min_records=1)
+
+
+def _entropy(seed: str) -> Callable[[int], bytes]:
+    return random.Random(seed).randbytes
+
+
+def _meet(name: str) -> Role[dict[str, Seal]]:
+    signers = {one: Ed25519PrivateKey.from_private_bytes(random.Random(one).randbytes(32)) for one in _LABS}
+    identities = {one: signer.public_key().public_bytes_raw() for one, signer in signers.items()}
+    return meet(LABEL, Credentials(name, signers[name].sign, identities, b"job", b"session"), _entropy(name))
+
+
+def _meeting() -> dict[str, Begin]:
+    return {LABEL: partial(introduce, _LABS), **{name: partial(_meet, name) for name in _LABS}}
+
+
+@cache
+def _met() -> Recording:
+    return record(_meeting())
+
+
+def _seals(name: str) -> dict[str, Seal]:
+    """The seals of a session in which nothing went wrong."""
+    role, arrivals = _meet(name), iter(_met().arrivals[name])
+    answer: Any = None
+    try:
+        while True:
+            effect = role.send(answer)
+            answer = None
+            if isinstance(effect, Receive):
+                arrival = next(arrivals)
+                answer = wire.decode(received(arrival.data), arrival.kind)
+    except StopIteration as end:
+        seals: dict[str, Seal] = end.value
+        return seals
+
+
+def _align(lists: list[KeyList]) -> dict[str, Begin]:
+    labs = _LABS[: len(lists) - 1]
+
+    def begin(name: str, keys: KeyList) -> Role[Any]:
+        entropy = _entropy(f"psi {name}")
+        if name == LABEL:
+            return align_label(LABEL, labs, keys, order_secret=bytes(32), random_bytes=entropy, limits=_LIMITS)
+        seals = _seals(name) if len(labs) > 1 else {}
+        return align_feature(name, LABEL, labs, keys, seals=seals, random_bytes=entropy, limits=_LIMITS)
+
+    return {name: partial(begin, name, keys) for name, keys in zip((LABEL, *labs), lists, strict=True)}
+
+
+def _overlap(lists: list[KeyList]) -> dict[str, Begin]:
+    def begin(name: str, keys: KeyList) -> Role[Any]:
+        entropy = _entropy(f"psi {name}")
+        if name == LABEL:
+            return overlap_label(LABEL, _LABS, keys, random_bytes=entropy, limits=_LIMITS)
+        return overlap_feature(name, LABEL, _LABS, keys, seals=_seals(name), random_bytes=entropy, limits=_LIMITS)
+
+    return {name: partial(begin, name, keys) for name, keys in zip((LABEL, *_LABS), lists, strict=True)}
+
+
+def key_at_hand(bits: int, _random_bytes: object) -> PrivateKey:
+    """In place of `vsplit.learn.chain.generate`: a key takes a second to make, and every session may have the same here."""
+    return _key(bits)
+
+
+@cache
+def _key(bits: int) -> PrivateKey:
+    return generate(bits, _entropy("key"))
+
+
+def _training(way: Aggregate, me: str) -> Role[Any]:
+    secure = SecureSum(key_bits=2048, noise="short") if way == "paillier_sum" else SecureSum()
+    plan = Plan(
+        task="binary", contributors=(LABEL, *_LABS), aggregate=way, secure_sum=None if way == "concat" else secure,
+        width=WIDTH, top_hidden=(4,), epochs=1, batch_size=16, lr=0.01, patience=2,
+    )  # fmt: skip
+    split = split_by_seed(ROWS, (0.6, 0.2, 0.2), 0)
+    rng = np.random.default_rng(3)
+    tables = {name: rng.standard_normal((ROWS, 2)).astype(np.float32) for name in plan.contributors}
+    torch.manual_seed(plan.contributors.index(me))
+    bottom, entropy = build_bottom(tabular([3]), InputShape(2), WIDTH), _entropy(f"training {me}")
+    if me != LABEL:
+        seals = {} if way == "concat" else _seals(me)
+        giving = giving_for(plan, me, LABEL, _LABS, seals=seals, random_bytes=entropy)
+        held = FeatureState(bottom, build_optimizer(plan, bottom.parameters()))
+        return feature_role(LABEL, held, Store(tables[me]), split, plan, giving)
+    top = build_top(plan, 1)
+    state = LabelState(bottom, top, build_optimizer(plan, [*bottom.parameters(), *top.parameters()]))
+    signal: npt.NDArray[np.float32] = np.sum([table[:, 0] for table in tables.values()], 0)
+    side = LabelSide(LABEL, Store(tables[me]), make_target(plan, (signal > 0).astype(np.float32), split.train))
+    taking = taking_for(plan, LABEL, _LABS, random_bytes=entropy)
+    return label_role(_LABS, state, side, split, plan, taking, lambda step: step == 1)

@@ -1,0 +1,47 @@
+"""Files that are whole or absent, whatever ends the program or the machine meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def write_whole(file: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write `parts` one after another into `file`, readable by this user alone, in place of what stood there.
+
+    When this returns the file is on the disk; before, the old one is untouched. Raises OSError, and leaves no half file.
+    """
+    half = file.with_name(f".{file.name}.part")
+    try:
+        half.unlink(missing_ok=True)
+        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            for part in parts:
+                stream.write(part)
+            stream.flush()
+            os.fsync(stream.fileno())
+        half.replace(file)
+    except BaseException:
+        with contextlib.suppress(OSError):  # what went wrong first is what counts
+            half.unlink(missing_ok=True)
+        raise
+    sync_folder(file.parent)
+
+
+def rename(file: Path, name: str) -> None:
+    """Give `file` another name in its folder, in place of what had it. Raises OSError."""
+    file.replace(file.with_name(name))
+    sync_folder(file.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """See that the names in `folder` are on the disk, where the system can be asked to. Raises OSError."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,238 @@
+"""What two parties do together for their ledgers: agree on a key for digests, and sign for each other what is on record.
+
+SPEC.md, section 8. Roles without I/O: entropy is passed in, and so is what the own ledger holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import numpy as np
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from parties.ledger.record import MOST, Standing
+from vsplit.protocol import Array, Bytes, Message, ProtocolError, Role, Send, receive
+
+SALT, HASH, SIGNATURE = 32, 32, 64
+"""Bytes of a party's half of a key, of a hash, and of a signature."""
+
+_KEY = b"vsplit-ledger-v1 key"
+_HEAD = b"vsplit-ledger-head-v1"
+_END = b"vsplit-ledger-end-v1"
+_LIMIT = 1024
+RandomBytes = Callable[[int], bytes]
+Sign = Callable[[bytes], bytes]
+"""An Ed25519 signature, 64 bytes, with this party's private key."""
+
+
+class LedgerSalt(Message, frozen=True, kw_only=True, eq=False):
+    """Both ways, once a session: one half of the key under which the two parties digest their messages."""
+
+    reveals: ClassVar[str] = (
+        "nothing: random bytes, by which both ledgers have the same digests and nobody can test guesses"
+    )
+
+    half: Annotated[Bytes, Array("uint8", (SALT,))]
+
+
+class LedgerHead(Message, frozen=True, kw_only=True, eq=False):
+    """Both ways, at each checkpoint and at the end: how far the sender's ledger is, signed; see `record.Standing`."""
+
+    reveals: ClassVar[str] = (
+        "how many lines the ledger of its sender has, and fingerprints of it that tell nothing else; it is signed, so that "
+        "neither side can change its ledger later"
+    )
+
+    lines: int
+    head: Annotated[Bytes, Array("uint8", (HASH,))]
+    sent: int
+    sent_stream: Annotated[Bytes, Array("uint8", (HASH,))]
+    received: int
+    received_stream: Annotated[Bytes, Array("uint8", (HASH,))]
+    signature: Annotated[Bytes, Array("uint8", (SIGNATURE,))]
+
+    def check(self) -> None:
+        if not (0 < self.lines <= MOST and 0 <= self.sent <= MOST and 0 <= self.received <= MOST):
+            raise ValueError("a ledger has lines, and no fewer than no messages")
+
+    @property
+    def standing(self) -> Standing:
+        """What the sender says that it has on record."""
+        return Standing(
+            self.lines,
+            self.head.tobytes(),
+            self.sent,
+            self.sent_stream.tobytes(),
+            self.received,
+            self.received_stream.tobytes(),
+        )
+
+
+OPEN_KINDS = frozenset({"Greeting", LedgerSalt.__name__})
+"""What crosses before there is a key: fingerprints that every holder of the job can make, and random bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bond:
+    """What every signature is bound to: the job's digest (32 bytes), the session (16 bytes), and who is who.
+
+    `identities` has the public key, 32 raw bytes, of every party by name.
+    """
+
+    job: bytes
+    session: bytes
+    identities: Mapping[str, bytes]
+
+    def pair_key(self, label_party: str, feature_party: str, label_half: bytes, feature_half: bytes) -> bytes:
+        """32 bytes that only the two parties have, in this session only."""
+        ids = self.identities[label_party], self.identities[feature_party]
+        info = _joined(_KEY, self.job, self.session, *ids)
+        return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(label_half + feature_half)
+
+    def statement(self, signer: str, receiver: str, standing: Standing) -> bytes:
+        """What `signer` signs for `receiver`."""
+        return _joined(
+            _HEAD,
+            self.job,
+            self.session,
+            signer.encode(),
+            receiver.encode(),
+            self.identities[signer],
+            self.identities[receiver],
+            standing.lines.to_bytes(8, "big"),
+            standing.head,
+            standing.sent.to_bytes(8, "big"),
+            standing.sent_stream,
+            standing.received.to_bytes(8, "big"),
+            standing.received_stream,
+        )
+
+    def end_statement(self, party: str, word: str, line: int, before: bytes) -> bytes:
+        """What `party` signs where its session is over: the number of that line, and the hash of the one before."""
+        return _joined(_END, self.job, self.session, party.encode(), word.encode(), line.to_bytes(8, "big"), before)
+
+    def is_signed(self, by: str, statement: bytes, signature: bytes) -> bool:
+        """Whether `signature` is one of the party `by` over `statement`; all of it may come from a file that was changed."""
+        return is_signed(self.identities.get(by, b""), statement, signature)
+
+
+def is_signed(key: bytes, statement: bytes, signature: bytes) -> bool:
+    """Whether `signature` is one over `statement` by the public key `key`; all of it may be anything."""
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, statement)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """The party `me` with its private key's `sign`, in one session."""
+
+    me: str
+    bond: Bond
+    sign: Sign = field(repr=False)
+
+    def head(self, receiver: str, standing: Standing) -> LedgerHead:
+        """A message that tells `receiver` where this party's ledger is."""
+        return LedgerHead(
+            lines=standing.lines,
+            head=_array(standing.head),
+            sent=standing.sent,
+            sent_stream=_array(standing.sent_stream),
+            received=standing.received,
+            received_stream=_array(standing.received_stream),
+            signature=_array(self.sign(self.bond.statement(self.me, receiver, standing))),
+        )
+
+    def check(self, sender: str, head: LedgerHead, mine: Standing) -> None:
+        """Raise ProtocolError unless `sender` has signed the story that this party's own ledger tells."""
+        theirs = head.standing
+        if not self.bond.is_signed(sender, self.bond.statement(sender, self.me, theirs), head.signature.tobytes()):
+            raise ProtocolError(
+                sender,
+                f"{sender} sent the head of its ledger without its own signature for this job and session; its program is "
+                "another version or does not follow the protocol.",
+            )
+        if not mine.agrees_with(theirs):
+            raise ProtocolError(
+                sender,
+                f"{sender} has another record of what it and {self.me} exchanged in this session: there {theirs.sent:,} "
+                f"messages left and {theirs.received:,} came, here {mine.received:,} came and {mine.sent:,} left, and if the "
+                "numbers are equal, contents are not. Keep both ledgers, and compare them with: vsplit ledger verify.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """The two heads of one exchange: this party's own, and the one that the other signed."""
+
+    own: LedgerHead
+    theirs: LedgerHead
+
+
+def agree_as_label(feature_parties: Sequence[str], random_bytes: RandomBytes) -> Role[dict[str, tuple[bytes, bytes]]]:
+    """The label party's side: for each feature party the own half of the key and that party's half, 32 bytes each.
+
+    Learns and reveals: random bytes. Assumes: `random_bytes(n)` returns n bytes that nobody else can know.
+    """
+    theirs = {}
+    for party in feature_parties:
+        theirs[party] = (yield from receive(party, LedgerSalt, _LIMIT)).half.tobytes()
+    halves = {}
+    for party in feature_parties:
+        own = random_bytes(SALT)
+        yield Send(party, LedgerSalt(half=_array(own)))
+        halves[party] = own, theirs[party]
+    return halves
+
+
+def agree_as_feature(label_party: str, random_bytes: RandomBytes) -> Role[tuple[bytes, bytes]]:
+    """A feature party's side: the label party's half of the key, and the own half. As `agree_as_label`."""
+    own = random_bytes(SALT)
+    yield Send(label_party, LedgerSalt(half=_array(own)))
+    theirs = yield from receive(label_party, LedgerSalt, _LIMIT)
+    return theirs.half.tobytes(), own
+
+
+def exchange_heads_label(
+    signer: Signer, standings: Mapping[str, Standing], feature_parties: Sequence[str]
+) -> Role[dict[str, Exchanged]]:
+    """The label party's side, when nothing is under way; `standings` are where its ledger is with each feature party.
+
+    Learns: how many lines each ledger has. Reveals: the same of its own. Assumes: private keys are their owners' alone.
+    Raises ProtocolError where a feature party has signed another story, or has not signed.
+    """
+    theirs = {}
+    for party in feature_parties:
+        theirs[party] = yield from receive(party, LedgerHead, _LIMIT)
+        signer.check(party, theirs[party], standings[party])
+    exchanged = {}
+    for party in feature_parties:
+        own = signer.head(party, standings[party])
+        yield Send(party, own)
+        exchanged[party] = Exchanged(own, theirs[party])
+    return exchanged
+
+
+def exchange_heads_feature(signer: Signer, standing: Standing, label_party: str) -> Role[Exchanged]:
+    """A feature party's side. As `exchange_heads_label`."""
+    own = signer.head(label_party, standing)
+    yield Send(label_party, own)
+    theirs = yield from receive(label_party, LedgerHead, _LIMIT)
+    signer.check(label_party, theirs, standing)
+    return Exchanged(own, theirs)
+
+
+def _array(raw: bytes) -> Bytes:
+    return np.frombuffer(raw, dtype=np.uint8)
+
+
+def _joined(*parts: bytes) -> bytes:
+    """The parts one after another, each with its length before it, so that no two lists of parts look alike."""
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)

@@ -1,0 +1,274 @@
+"""The ledger of one party while a run lasts: what the driver, the transport and a life tell it, and what it writes down.
+
+SPEC.md, section 8. `verify` reads it afterwards.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from parties.identity import PublicIdentity
+from parties.ledger.file import ChainFile
+from parties.ledger.heads import OPEN_KINDS, Bond, Exchanged, LedgerHead, Signer
+from parties.ledger.opening import About, Now, end_line, open_file, utc
+from parties.ledger.record import (
+    Crossed,
+    Direction,
+    Head,
+    NewSession,
+    PairKey,
+    Resent,
+    Standing,
+    Stream,
+)
+from parties.network.transport import Absence
+from vsplit import __version__
+from vsplit.protocol import Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A ledger that is closed: its file, the number of its lines, and the hash of the last one in 64 hex digits."""
+
+    path: Path
+    lines: int
+    head: str
+
+
+@dataclass(slots=True)
+class _Pair:
+    """What is known of the messages with one other party in this session."""
+
+    sent: Stream = field(default_factory=Stream)
+    received: Stream = field(default_factory=Stream)
+    key: PairKey | None = None
+
+
+class Ledger:
+    """The ledger of a party in one file. `open` makes it, or goes on with one that a stopped run has left.
+
+    Any thread may call it. Once it could not be written, every call raises ConfigError: nothing leaves unrecorded.
+    """
+
+    def __init__(self, file: ChainFile, met: bool, about: About, now: Now) -> None:
+        self._file = file
+        self._met = met  # a session has begun, now or earlier
+        self._about = about
+        self._now = now
+        self._lock = threading.Lock()
+        self._signer: Signer | None = None
+        self._session = ""
+        self._pairs: dict[str, _Pair] = {}
+        self._open_key: PairKey | None = None
+
+    @classmethod
+    def open(cls, path: Path, about: About, now: Now = utc) -> Self:
+        """Begin the ledger at `path`, or go on with the one that is there; a line without an end is cut off first.
+
+        A session in it that has no end was cut off, and is ended as such; the job may have changed since. Raises ConfigError
+        where it cannot be opened or written, is open in another process, is broken, or is the ledger of another party.
+        """
+        return cls(*open_file(path, about, now), about, now)
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return self._file.path
+
+    @property
+    def signer(self) -> Signer:
+        """What this party signs with in this session."""
+        if self._signer is None:
+            raise ValueError("no session has begun")
+        return self._signer
+
+    def begin_session(self, session: bytes) -> None:
+        """The parties have met: a session named by these 16 bytes begins, and messages are counted anew."""
+        lines = dict(self._about.identities)
+        keys = {name: PublicIdentity.parse(line).key for name, line in lines.items()}
+        with self._lock:
+            line, time, before = self._next()
+            self._file.append(
+                NewSession(
+                    line=line,
+                    time=time,
+                    before=before,
+                    session=session.hex(),
+                    job=self._about.job,
+                    digest=self._about.digest.hex(),
+                    identities=lines,
+                    version=__version__,
+                )
+            )
+            self._met = True
+            self._signer = Signer(self._about.party, Bond(self._about.digest, session, keys), self._about.sign)
+            self._session = session.hex()
+            self._pairs = defaultdict(_Pair)
+            self._open_key = PairKey(session)
+
+    def set_key(self, peer: str, key: bytes) -> None:
+        """From here on messages with `peer` are digested under `key`, 32 bytes, in this session."""
+        with self._lock:
+            self._pairs[peer].key = PairKey(key)
+
+    def sent(self, to: str, kind: str, parts: Sequence[memoryview]) -> None:
+        """This message is about to leave."""
+        with self._lock:
+            self._message("sent", to, kind, parts)
+
+    def received(self, sender: str, kind: str, data: Bytes) -> None:
+        """This message has come."""
+        with self._lock:
+            self._message("received", sender, kind, (data.data,))
+
+    # As an observer of the links (`parties.network.transport.Observer`): a message that leaves again is told of.
+
+    def lost(self, peer: str, why: str) -> None:
+        """No message crosses by that."""
+
+    def away(self, absences: Sequence[Absence]) -> None:
+        """Nor by that."""
+
+    def back(self, peer: str) -> None:
+        """Nor by that."""
+
+    def resent(self, peer: str, first: int, last: int, size: int) -> None:
+        """Messages `first` to `last` of this session to `peer` leave once more, `size` bytes with their frames."""
+        with self._lock:
+            if self._signer is None:
+                return  # the session has ended here, and its last messages are still being delivered
+            line, time, before = self._next()
+            self._file.append(
+                Resent(
+                    line=line,
+                    time=time,
+                    before=before,
+                    peer=peer,
+                    session=self._session,
+                    first=first,
+                    last=last,
+                    bytes=size,
+                )
+            )
+
+    def standing(self, peer: str) -> Standing:
+        """Where this ledger is, and its streams of messages with `peer`."""
+        with self._lock:
+            sent, received = self._pairs[peer].sent, self._pairs[peer].received
+            return Standing(
+                self._file.lines,
+                bytes.fromhex(self._file.last),
+                sent.count,
+                sent.value(),
+                received.count,
+                received.value(),
+            )
+
+    def keep_heads(self, exchanged: Mapping[str, Exchanged]) -> None:
+        """Write down the heads that were exchanged with each of these parties, and force the file to the disk."""
+        me = self._about.party
+        with self._lock:
+            for peer, heads in exchanged.items():
+                self._head(me, peer, heads.own)
+                self._head(peer, me, heads.theirs)
+            self._file.sync()
+
+    def sync(self) -> None:
+        """Force what was written to the disk."""
+        with self._lock:
+            self._file.sync()
+
+    def end_session(self, word: str) -> None:
+        """The session is over, `finished` or in another word; signed, since no head covers what came after the last one.
+
+        Where no session goes on, this does nothing.
+        """
+        with self._lock:
+            if self._signer is None:
+                return
+            bond, self._signer, self._pairs = self._signer.bond, None, {}
+            self._file.append(end_line(self._about, bond, word, *self._next()))
+            self._file.sync()
+
+    def close(self) -> Closed | None:
+        """Close the file; a second time changes nothing. A session that has not ended stays so, as if the party was killed.
+
+        A ledger in which no session ever began tells nothing, and goes: then there is None.
+        """
+        with self._lock:
+            self._file.close()
+            if self._met:
+                return Closed(self.path, self._file.lines, self._file.last)
+            self.path.unlink(missing_ok=True)
+        return None
+
+    def discard(self) -> None:
+        """Close the file and take it away: its lines stand in the run folder."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- with the lock held -------------------------------------------------------------------------------------------
+
+    def _next(self) -> tuple[int, datetime, str]:
+        """What the next line has to say of itself: its number, the time, the hash of the line before."""
+        return self._file.lines + 1, self._now(), self._file.last
+
+    def _message(self, direction: Direction, peer: str, kind: str, parts: Sequence[memoryview]) -> None:
+        pair = self._pairs[peer]
+        key = self._open_key if kind in OPEN_KINDS else pair.key
+        if key is None:
+            raise ValueError(f"a message of kind {kind} crosses before there is a key for its digest")
+        stream, sender = (pair.sent, self._about.party) if direction == "sent" else (pair.received, peer)
+        number, size = stream.count + 1, sum(len(part) for part in parts)
+        digest = key.digest(sender, number, parts)
+        line, time, before = self._next()
+        self._file.append(
+            Crossed(
+                line=line,
+                time=time,
+                before=before,
+                direction=direction,
+                peer=peer,
+                kind=kind,
+                session=self._session,
+                number=number,
+                size=size,
+                digest=digest.hex(),
+            )
+        )
+        stream.add(kind, size, digest)
+
+    def _head(self, signer: str, receiver: str, head: LedgerHead) -> None:
+        line, time, before = self._next()
+        self._file.append(
+            Head(
+                line=line,
+                time=time,
+                before=before,
+                signer=signer,
+                receiver=receiver,
+                session=self._session,
+                lines=head.lines,
+                head=head.head.tobytes().hex(),
+                sent=head.sent,
+                sent_stream=head.sent_stream.tobytes().hex(),
+                received=head.received,
+                received_stream=head.received_stream.tobytes().hex(),
+                signature=head.signature.tobytes().hex(),
+            )
+        )

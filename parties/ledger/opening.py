@@ -1,0 +1,108 @@
+"""How a ledger is opened: begun, or gone on with after what a stopped run has left. SPEC.md, section 8."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from parties.identity import PublicIdentity
+from parties.ledger.examined import Examined
+from parties.ledger.file import ChainFile
+from parties.ledger.heads import Bond, Sign
+from parties.ledger.record import CUT, Begin, End, Torn
+from parties.ledger.verify import examine
+from vsplit import __version__
+from vsplit.protocol import ConfigError
+
+Now = Callable[[], datetime]
+"""The time, with its zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Whose ledger it is: what its first line says, and what this party signs with.
+
+    `digest` stands for the job, 32 bytes (`agreeing.job_digest`); `identities` has the identity line of every party.
+    """
+
+    party: str
+    role: Literal["label", "feature"]
+    job: str
+    digest: bytes
+    identities: Mapping[str, str]
+    sign: Sign = field(repr=False)
+
+
+def utc() -> datetime:
+    """The time of now."""
+    return datetime.now(UTC)
+
+
+def open_file(path: Path, about: About, now: Now) -> tuple[ChainFile, bool]:
+    """The file at `path`, ready for the next line, and whether a session has ever begun in it.
+
+    Raises what `Ledger.open` says.
+    """
+    file = ChainFile(path)
+    try:
+        found = examine(path, unfinished=True)
+        _check(path, about, found)
+        file.go_on(found.lines, found.last, found.whole)
+        if found.begin is None:
+            _begin(file, about, now)
+        if found.torn:
+            file.append(Torn(line=file.lines + 1, time=now(), before=file.last, bytes=found.torn))
+        if found.going_on is not None:
+            file.append(end_line(about, found.going_on.bond, CUT, file.lines + 1, now(), file.last))
+        file.sync()
+    except BaseException:
+        file.close()
+        raise
+    return file, bool(found.sessions)
+
+
+def end_line(about: About, bond: Bond, word: str, line: int, time: datetime, before: str) -> End:
+    """The line that ends the session of this bond, signed with the key that the party has now."""
+    signature = about.sign(bond.end_statement(about.party, word, line, bytes.fromhex(before)))
+    own = PublicIdentity.parse(about.identities[about.party])
+    return End(
+        line=line,
+        time=time,
+        before=before,
+        session=bond.session.hex(),
+        word=word,
+        signature=signature.hex(),
+        identity=None if bond.identities.get(about.party) == own.key else own.line,
+    )
+
+
+def _check(path: Path, about: About, found: Examined) -> None:
+    if found.faults:
+        raise ConfigError(
+            f"The ledger {path} is broken, and a broken one is not carried on. {found.faults[0].sentence} Keep the file "
+            "if you have to account for what it tells; once it is moved away, the run can begin afresh."
+        )
+    if found.begin is not None and found.begin.party != about.party:
+        raise ConfigError(
+            f"The ledger {path} is that of {found.begin.party}, and this party is {about.party}: give each party a folder "
+            "of its own in the key output of its party file."
+        )
+
+
+def _begin(file: ChainFile, about: About, now: Now) -> None:
+    file.append(
+        Begin(
+            line=1,
+            time=now(),
+            before=file.last,
+            party=about.party,
+            role=about.role,
+            job=about.job,
+            digest=about.digest.hex(),
+            identities=dict(about.identities),
+            version=__version__,
+        )
+    )

@@ -1,0 +1,84 @@
+"""Who comes to the label party: into the session that begins, to a link that is lost, or as one too many."""
+
+from __future__ import annotations
+
+import hmac
+
+from parties.network.door import Arrival, Door, answer, turn_away
+from parties.network.frames import Type
+from parties.network.link import BEAT, Link
+from parties.network.transport import Observer, StartedAgain
+
+
+class Reception:
+    """Sees to those who have proved at the door which party they are; `session` is what this process calls the session.
+
+    While it is `gathering`, a process that has just started is welcome; afterwards it ends the session of those who knew
+    the process before it, if that is gone. A party whose link is there waits as a caller until the link has shown
+    that it is alive, or is lost.
+    """
+
+    def __init__(self, door: Door, session: bytes, observer: Observer | None = None) -> None:
+        self.tried = ""
+        self.gathering = True
+        self._session = session
+        self._door = door
+        self._observer = observer
+        self._callers: dict[str, tuple[Arrival, float]] = {}
+
+    def fileno(self) -> int:
+        """Ready to be read when `serve` has something to do."""
+        return self._door.bell.fileno()
+
+    def serve(self, links: dict[str, Link], now: float) -> None:
+        """See to all who have come. While parties are gathered, `links` has those who are here."""
+        for arrival in self._door.fetch():
+            link = links.get(arrival.name)
+            if arrival.opening.type is Type.RESUME:
+                self._resume(arrival, link, now)
+            else:
+                self._keep(arrival, now)
+        for arrival, since in list(self._callers.values()):
+            link = links.get(arrival.name)
+            if link is None or link.lost is not None or link.closed:
+                del self._callers[arrival.name]
+                self._take(arrival, links, now)
+            elif link.heard > since + 3 * BEAT:  # so this cannot have been on its way when the caller came
+                del self._callers[arrival.name]
+                turn_away(arrival.stream, "twice")
+
+    def close(self) -> None:
+        """Close the port, and send everybody away."""
+        for arrival, _ in self._callers.values():
+            turn_away(arrival.stream, "again")
+        self._callers.clear()
+        self._door.close()
+
+    def _resume(self, arrival: Arrival, link: Link | None, now: float) -> None:
+        if link is None or not hmac.compare_digest(arrival.opening.session, self._session):
+            turn_away(arrival.stream, "again")  # it knows a session of which this process knows nothing
+        elif link.failure is not None or link.closed:
+            arrival.stream.close()
+        else:
+            link.connect(arrival.stream, arrival.opening.acknowledged, now, answer=True)
+
+    def _keep(self, arrival: Arrival, now: float) -> None:
+        older = self._callers.pop(arrival.name, None)
+        if older is not None:
+            turn_away(older[0].stream, "twice")
+        self._callers[arrival.name] = (arrival, now)
+
+    def _take(self, arrival: Arrival, links: dict[str, Link], now: float) -> None:
+        """The arrival has just started, and its party has no link that is alive."""
+        if not self.gathering:
+            link = links[arrival.name]
+            if not link.done:  # otherwise the session has all that it needs of that party
+                link.fail(StartedAgain(link.peer))
+            turn_away(arrival.stream, "again")
+            return
+        try:
+            answer(arrival.stream, Type.WELCOME, self._session)
+        except OSError:
+            arrival.stream.close()
+            return
+        links[arrival.name] = Link(arrival.name, arrival.stream, self._session, now, self._observer)

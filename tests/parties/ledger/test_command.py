@@ -1,0 +1,150 @@
+"""`vsplit ledger`: what a person and a program are told, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from parties.command.cli import app
+from parties.command.ledger import BROKEN
+from parties.identity import PrivateIdentity
+
+
+@pytest.fixture(autouse=True)
+def _no_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parties.command.cli.signal.signal", lambda _number, _handler: None)
+
+
+def ledger(*words: object) -> Result:
+    return CliRunner().invoke(app, ["ledger", *map(str, words)])
+
+
+def changed(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"size":64', b'"size":65', 1))
+
+
+def test_an_unbroken_ledger(pairs: Any) -> None:
+    pairs.talk(2)
+    result = ledger("verify", pairs.path("lab"))
+    assert result.exit_code == 0
+    words = " ".join(result.output.split())
+    assert "the ledger of lab, unbroken, 19 lines, the last with the hash" in words
+    assert "clinic has signed for 10 of 12 messages" in words
+    assert "Whose signatures these are, the ledgers say themselves" in words
+
+
+def test_two_ledgers_that_tell_the_same_story(pairs: Any) -> None:
+    pairs.talk(2)
+    result = ledger("verify", pairs.path("lab"), pairs.path("clinic"), "--json")
+    assert result.exit_code == 0
+    content = json.loads(result.output)
+    assert (content["well"], content["same_story"], content["messages_in_common"]) == (True, True, 12)
+    assert [one["party"] for one in content["ledgers"]] == ["lab", "clinic"]
+    assert [one["unbroken"] for one in content["ledgers"]] == [True, True]
+    assert content["differences"] == content["notes"] == content["identity_faults"] == []
+
+
+def test_a_broken_ledger_has_an_exit_code_of_its_own_and_a_sentence_for_each_fault(pairs: Any) -> None:
+    pairs.talk(2)
+    changed(pairs.path("lab"))
+    result = ledger("verify", pairs.path("lab"))
+    assert result.exit_code == BROKEN == 7
+    assert "Line 6 does not follow on line 5" in " ".join(result.output.split())
+    content = json.loads(ledger("verify", pairs.path("clinic"), pairs.path("lab"), "--json").output)
+    assert not content["well"]
+    assert not content["same_story"]
+    assert content["ledgers"][0]["faults"] == []
+    assert content["ledgers"][1]["faults"][0]["line"] == 6
+    shown = ledger("show", pairs.path("lab"))
+    assert shown.exit_code == 0
+    assert "This ledger is broken" in shown.output
+
+
+def test_many_faults_are_counted_and_not_all_printed(pairs: Any) -> None:
+    pairs.talk(10)
+    path = pairs.path("lab")
+    path.write_bytes(path.read_bytes().replace(b'"what":', b'"waht":'))
+    result = ledger("verify", path)
+    assert result.exit_code == BROKEN
+    assert "more, which may follow from these." in result.output
+    assert result.output.count("is no line as vsplit writes them") == 20
+
+
+def test_identities_are_compared_with_a_job_file(pairs: Any, tmp_path: Path) -> None:
+    pairs.talk(1)
+    job = tmp_path / "job.yaml"
+
+    def write(keys: dict[str, PrivateIdentity]) -> None:
+        members = {
+            name: {"role": "label" if name == "clinic" else "feature", "identity": key.public.line}
+            for name, key in keys.items()
+        }
+        content = {
+            "job": "test",
+            "task": "binary",
+            "address": "127.0.0.1:9440",
+            "parties": members,
+            "align": {"key": ["id"]},
+            "split": {"train": 0.6, "validation": 0.2, "test": 0.2},
+            "model": {"embedding": 4, "aggregate": "concat", "top": {"hidden": [8]}},
+            "train": {"epochs": 1, "batch_size": 32, "optimizer": "adam", "lr": 0.02},
+        }
+        job.write_text(yaml.safe_dump(content))
+
+    write(pairs.keys)
+    well = ledger("verify", pairs.path("lab"), "--job", job)
+    assert well.exit_code == 0, well.output
+    assert "Whose signatures" not in well.output
+    job.write_text(job.read_text().replace(pairs.keys["lab"].public.line, "auto"))
+    assert ledger("verify", pairs.path("lab"), "--job", job).exit_code == 2
+    write({**pairs.keys, "clinic": PrivateIdentity.generate()})
+    result = ledger("verify", pairs.path("lab"), "--job", job)
+    assert result.exit_code == BROKEN
+    assert "The identity of clinic in line 2" in " ".join(result.output.split())
+
+
+def test_a_run_folder_is_as_good_as_its_ledger(pairs: Any, tmp_path: Path) -> None:
+    pairs.talk(1)
+    run = tmp_path / "run"
+    run.mkdir()
+    assert ledger("verify", run).exit_code == 2
+    (run / ".unfinished").mkdir()
+    torn = pairs.path("lab").read_bytes()
+    (run / ".unfinished/ledger").write_bytes(torn[: torn.rindex(b'{"what":"end"') + 9])
+    result = ledger("verify", run)  # the run may go on, so that neither a torn line nor a missing end is a fault
+    assert result.exit_code == 0, result.output
+    assert "a crash has left a last line without its end" in " ".join(result.output.split())
+    assert ledger("verify", run / ".unfinished/ledger").exit_code == BROKEN
+    assert ledger("verify", run / ".unfinished/ledger", "--unfinished").exit_code == 0
+    pairs.path("lab").rename(run / "ledger.jsonl")
+    assert json.loads(ledger("verify", run, "--json").output)["ledgers"][0]["file"] == str(run / "ledger.jsonl")
+
+
+@pytest.mark.parametrize("command", ["show", "verify"])
+def test_what_is_no_ledger_is_a_sentence(tmp_path: Path, command: str) -> None:
+    absent = ledger(command, tmp_path / "absent")
+    assert absent.exit_code == 2
+    assert "There is no ledger" in " ".join(absent.output.split())
+    (tmp_path / "text").write_text("hello\n")
+    other = ledger(command, tmp_path / "text")
+    assert other.exit_code == (BROKEN if command == "verify" else 2)
+
+
+def test_what_left_and_what_came_is_summed_up_with_what_it_reveals(pairs: Any) -> None:
+    pairs.talk(3)
+    content = json.loads(ledger("show", pairs.path("lab"), "--json").output)
+    rows = {(row["direction"], row["kind"]): row for row in content["kinds"]}
+    parcels = rows["sent", "Parcel"]
+    assert (parcels["messages"], parcels["resent"], parcels["peer"]) == (3, 0, "clinic")
+    assert parcels["bytes"] == 64 + 1064 + 2064
+    assert parcels["first"] < parcels["last"]
+    assert rows["received", "Verdictlet"]["messages"] == 6
+    assert "signed" in rows["sent", "LedgerHead"]["reveals"]
+    assert parcels["reveals"] is None
+    table = " ".join(ledger("show", pairs.path("lab")).output.split())
+    assert "lab (feature party), job test: 26 lines" in table

@@ -1,0 +1,64 @@
+"""Mutated messages against the decoder and every role in every state: named errors, bounded memory, and no hang.
+
+The same in full: `python benchmarks/faults.py --only mutations`.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.mutations.attack import Outcome, attack_decoder, attack_role
+from benchmarks.mutations.scenes import Arrival, Scene, key_at_hand, record, scenes
+from vsplit.learn import chain
+
+SCENES = {scene.name: scene for scene in scenes()}
+SLOW = 12  # mutations against a role that trains, which takes some hundredths of a second each
+QUICK = 150
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_a_key_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "generate", key_at_hand)
+    torch.set_num_threads(1)
+
+
+def good(outcome: Outcome) -> None:
+    assert outcome.unnamed == []
+    assert outcome.hangs == []
+    assert outcome.named > outcome.tried / 4, "most mutations are no message that is due"
+
+
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
+def test_a_mutated_message_to_a_role_ends_in_a_named_error_or_in_nothing(scene: Scene) -> None:
+    recording = record(scene.parties)
+    assert recording.arrivals
+    for party in recording.arrivals:
+        good(attack_role(scene, party, recording, SLOW if "training" in scene.name else QUICK, seed=1))
+
+
+def test_a_mutated_message_to_the_decoder_ends_in_a_named_error_or_in_nothing() -> None:
+    samples: list[Arrival] = []
+    for scene in SCENES.values():
+        samples += [arrival for arrivals in record(scene.parties).arrivals.values() for arrival in arrivals]
+    good(attack_decoder(samples, 5_000, seed=1))
+
+
+def test_the_attack_notices_what_it_looks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that is none of this program's, and a role that never comes back."""
+    greeting = SCENES["greeting"]
+    recording = record(greeting.parties)
+
+    def broken(*_: object) -> None:
+        raise IndexError
+
+    monkeypatch.setattr("parties.greeting._compare", broken)
+    assert attack_role(greeting, "lab", recording, 40, 2).unnamed
+
+    def endless(*_: object) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr("parties.greeting._compare", endless)
+    monkeypatch.setattr("benchmarks.mutations.attack.PATIENCE", 0.1)
+    assert attack_role(greeting, "lab", recording, 40, 2).hangs
