@@ -1,8 +1,8 @@
-"""What a run survives: parties that are killed, and whatever else can be done to it.
+"""What a run survives: parties that are killed, a network that cuts, messages that were changed, and a flood of strangers.
 
-    python benchmarks/faults.py [--only kills] [--runs 100] [--seed 0] [--json FILE]
+    python benchmarks/faults.py [--only kills|cuts|mutations|flood] [--runs 100] [--seed 0] [--json FILE]
 
-Every part has its own module beside this one, and its own figures; see benchmarks/README.md.
+Every part has its own module in faults_parts, and its own figures; see benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -23,13 +23,21 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.faults_kills import measure_kills
+from benchmarks.faults_parts.cuts import measure_cuts
+from benchmarks.faults_parts.flood import measure_flood
+from benchmarks.faults_parts.kills import measure_kills
+from benchmarks.faults_parts.mutations import measure_mutations
 
 Figures = dict[str, int | float]
 Part = Callable[[int, random.Random, Console], Figures]
 
 # Each takes the number of its runs, what it draws from, and where it tells how far it is.
-PARTS: dict[str, Part] = {"kills": measure_kills}
+PARTS: dict[str, Part] = {
+    "kills": measure_kills,
+    "cuts": measure_cuts,
+    "mutations": measure_mutations,
+    "flood": measure_flood,
+}
 
 
 def main() -> int:
@@ -43,7 +51,9 @@ def main() -> int:
     console = Console(stderr=True)
     figures: Figures = {}
     for name in given.only or PARTS:
-        figures |= PARTS[name](given.runs, random.Random(f"{name} {given.seed}"), console)
+        found = PARTS[name](given.runs, random.Random(f"{name} {given.seed}"), console)
+        found["hangs"] += figures.get("hangs", 0)
+        figures |= found
     table = Table("figure", "value")
     for key, value in figures.items():
         table.add_row(key, f"{value:,}")

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from parties.atomic import write_whole
-from parties.checkpoints import UNFINISHED
 from parties.config.party import Party
 from parties.config.reading import read_text
 from parties.config.urls import masked_copy
+from parties.unfinished.atomic import write_whole
+from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import ConfigError
 
 FINISHED = "run.json"

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
-from parties.committing import Resumed
 from parties.config.job import Job
 from parties.driver import Traffic
 from parties.events import Finished
@@ -25,7 +24,8 @@ from parties.ledger.ledger import Closed
 from parties.parts import save_part
 from parties.report import content as shown
 from parties.report.page import render_report
-from parties.resuming import Beginning, Holding, Kept, KeptByAll
+from parties.unfinished.committing import Resumed
+from parties.unfinished.resuming import Beginning, Holding, Kept, KeptByAll
 from psi import Alignment, KeyShapes
 from psi.messages import (
     Agreement,

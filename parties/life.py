@@ -9,13 +9,10 @@ from typing import TypeVar
 
 from parties import leave
 from parties.aligning import limits_of
-from parties.checkpoints import UNFINISHED, Checkpoints, Held
-from parties.committing import Agreed, Resumed, Story
 from parties.common_order import order_secret
 from parties.config.party import Party
 from parties.driver import drive
 from parties.events import NOTE, READING, Event, Finished, Show, Step, step_of
-from parties.fingerprint import origin_of
 from parties.folder import RunFolder, check_output
 from parties.home import Home, read_home
 from parties.identity import PrivateIdentity
@@ -25,7 +22,10 @@ from parties.ledger.ledger import Ledger
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool, cores
 from parties.together import trained_together
-from parties.watching import Watch, watching
+from parties.unfinished.checkpoints import UNFINISHED, Checkpoints, Held
+from parties.unfinished.committing import Agreed, Resumed, Story
+from parties.unfinished.fingerprint import origin_of
+from parties.watch.watching import Watch, watching
 from vsplit.kernels import engine
 from vsplit.protocol import Note, Role, VsplitError
 

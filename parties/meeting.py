@@ -27,7 +27,7 @@ Run = Callable[[Role[Any]], Any]
 
 
 class Onlooker(Protocol):
-    """Who is told what happens to the links, beside the people at home; such as `parties.watching.Watch`."""
+    """Who is told what happens to the links, beside the people at home; such as `parties.watch.watching.Watch`."""
 
     def show(self, event: Event) -> None:
         """An event for the people at home."""

@@ -18,7 +18,7 @@ from parties.hints import find_causes
 from parties.identity import PrivateIdentity
 from parties.meeting import connect, join, stop_word
 from parties.pool import Pool, cores
-from parties.watching import Watch, watching
+from parties.watch.watching import Watch, watching
 from psi import KeyReport, Keys, Overlap, read_keys
 from vsplit.kernels import engine
 from vsplit.protocol import Role, VsplitError

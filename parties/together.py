@@ -1,6 +1,6 @@
 """What a party lives through with the others: they meet, agree from where to begin, align, train, and take leave.
 
-Each step that must not be lost or done twice is kept before the next one begins (`parties.checkpoints`).
+Each step that must not be lost or done twice is kept before the next one begins (`parties.unfinished.checkpoints`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from parties.aligning import align
-from parties.checkpoints import Held
-from parties.committing import (
+from parties.driver import drive
+from parties.events import Step
+from parties.hints import find_causes
+from parties.learning import Trained, prepare, private_seed, train
+from parties.ledger.agreeing import agree_keys, exchange_heads
+from parties.ledger.record import FINISHED
+from parties.meeting import agree_on_seals, connect, greet, stop_word
+from parties.network.tls import TlsTransport
+from parties.partners import count_meeting
+from parties.shared import share_rows
+from parties.unfinished.checkpoints import Held
+from parties.unfinished.committing import (
     Agreed,
     Story,
     go_on_from_step,
@@ -23,17 +33,8 @@ from parties.committing import (
     offer_alignment,
     offer_final,
 )
-from parties.driver import drive
-from parties.due import Due
-from parties.events import Step
-from parties.hints import find_causes
-from parties.learning import Trained, prepare, private_seed, train
-from parties.ledger.agreeing import agree_keys, exchange_heads
-from parties.ledger.record import FINISHED
-from parties.meeting import agree_on_seals, connect, greet, stop_word
-from parties.network.tls import TlsTransport
-from parties.partners import count_meeting
-from parties.resuming import (
+from parties.unfinished.due import Due
+from parties.unfinished.resuming import (
     RUN,
     Start,
     What,
@@ -42,7 +43,6 @@ from parties.resuming import (
     all_keep_feature,
     all_keep_label,
 )
-from parties.shared import share_rows
 from psi import check_agreed, check_match
 from vsplit.learn.feature import FeatureState
 from vsplit.learn.label import LabelState

@@ -13,14 +13,27 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the lives of this benchmark are forks")
-def test_parties_that_are_killed_end_as_if_they_had_been_left_in_peace() -> None:
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the lives of this benchmark are forks")
+
+
+def figures_of(part: str, runs: int) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "benchmarks/faults.py", "--only", "kills", "--runs", "3", "--json", "-"],
+        [sys.executable, "benchmarks/faults.py", "--only", part, "--runs", str(runs), "--json", "-"],
         cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    assert figures["kills"] == figures["kills_equal"] == 3
+    figures: dict[str, float] = json.loads(done.stdout)
     assert figures["hangs"] == 0
+    return figures
+
+
+def test_parties_that_are_killed_end_as_if_they_had_been_left_in_peace() -> None:
+    figures = figures_of("kills", 3)
+    assert figures["kills"] == figures["kills_equal"] == 3
     assert figures["starts_per_run"] > 3  # somebody was killed before the end
+
+
+def test_parties_whose_links_are_cut_again_and_again_end_as_if_they_had_been_left_in_peace() -> None:
+    figures = figures_of("cuts", 1)
+    assert figures["cuts"] == figures["cuts_equal"] == 1
+    assert figures["events"] > 0

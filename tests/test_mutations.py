@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.mutations.attack import Outcome, attack_decoder, attack_role
-from benchmarks.mutations.scenes import Arrival, Scene, key_at_hand, record, scenes
+from benchmarks.faults_parts.attack import Outcome, attack_decoder, attack_role
+from benchmarks.faults_parts.scenes import Arrival, Scene, key_at_hand, record, scenes
 from vsplit.learn import chain
 
 SCENES = {scene.name: scene for scene in scenes()}
@@ -60,5 +60,5 @@ def test_the_attack_notices_what_it_looks_for(monkeypatch: pytest.MonkeyPatch) -
             pass
 
     monkeypatch.setattr("parties.greeting._compare", endless)
-    monkeypatch.setattr("benchmarks.mutations.attack.PATIENCE", 0.1)
+    monkeypatch.setattr("benchmarks.faults_parts.attack.PATIENCE", 0.1)
     assert attack_role(greeting, "lab", recording, 40, 2).hangs

@@ -19,9 +19,9 @@ from parties.config.job import Job
 from parties.config.party import Party, load_party, longest_list
 from parties.folder import RunFolder, check_output
 from parties.identity import PrivateIdentity
-from parties.logs import check_log
-from parties.metrics import check_metrics
 from parties.partners import DAYS, check_meetings, recent_meetings
+from parties.watch.logs import check_log
+from parties.watch.metrics import check_metrics
 from psi import UnusableKeysError
 
 if TYPE_CHECKING:

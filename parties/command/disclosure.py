@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from parties.config.digests import Purpose, meeting_digests
 from parties.greeting import Greeting
 from parties.ledger.heads import HASH, SALT, SIGNATURE, LedgerHead, LedgerSalt
-from parties.resuming import Beginning, Holding, Kept, KeptByAll
+from parties.unfinished.resuming import Beginning, Holding, Kept, KeptByAll
 from psi import KeyShapes, expected_row_counts, expected_traffic
 from psi.messages import ListSize, ListSizes, MaskedByAll, MaskedKeys, MatchCount
 from vsplit.paillier.fixed_point import FixedPoint

@@ -11,8 +11,8 @@ import os
 import sys
 from pathlib import Path
 
-from parties.atomic import sync_folder
 from parties.ledger.record import NO_HASH, AnyLine, chained, encode
+from parties.unfinished.atomic import sync_folder
 from vsplit.protocol import ConfigError
 
 if sys.platform != "win32":

@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from parties import together
-from parties.checkpoints import UNFINISHED
 from parties.command.cli import app
 from parties.events import Step
 from parties.ledger.agreeing import LEDGER
 from parties.ledger.compare import compare
 from parties.ledger.verify import examine
+from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import MismatchError
 
 pytestmark = pytest.mark.usefixtures("no_report")

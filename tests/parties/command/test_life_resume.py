@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from parties import together
-from parties.checkpoints import UNFINISHED
 from parties.events import Event, Step
-from parties.kept_file import read_kept
+from parties.unfinished.checkpoints import UNFINISHED
+from parties.unfinished.kept_file import read_kept
 from vsplit.protocol import ConfigError, MismatchError, PeerAbsent
 
 pytestmark = pytest.mark.usefixtures("no_report", "one_builds_at_a_time")
@@ -215,7 +215,7 @@ def test_a_party_that_was_killed_after_its_last_word_only_clears_up(
     """All have their outcome, and this one's folder is whole: the next command says so, and begins no new run."""
     small(world)
     with monkeypatch.context() as patch:
-        patch.setattr("parties.checkpoints.Checkpoints.discard", lambda _self: [])
+        patch.setattr("parties.unfinished.checkpoints.Checkpoints.discard", lambda _self: [])
         world.live().well()
     assert "final" in kept(world, "lab")
     lives = world.live("lab").well()

@@ -23,12 +23,12 @@ import torch
 import yaml
 
 from parties import leave
-from parties.checkpoints import UNFINISHED
 from parties.command.cli import app
 from parties.identity import PrivateIdentity
-from parties.kept_file import DamagedError, read_kept
 from parties.life import live
 from parties.network.sockets import free_port
+from parties.unfinished.checkpoints import UNFINISHED
+from parties.unfinished.kept_file import DamagedError, read_kept
 from vsplit.kernels import engine
 
 NAMES = ("clinic", "lab", "gym")

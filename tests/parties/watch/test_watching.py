@@ -11,7 +11,7 @@ import pytest
 from parties.config.party import Party, load_party
 from parties.config.party_file import Log
 from parties.events import Event, Step
-from parties.watching import Watch, watching
+from parties.watch.watching import Watch, watching
 from vsplit.protocol import DataError
 
 THYROID = Path(__file__).parents[2] / "configs/thyroid"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.faults_lives import (
+from benchmarks.faults_parts.lives import (
     AGGREGATES,
     NAMES,
     Lives,
@@ -25,7 +25,7 @@ from benchmarks.faults_lives import (
     warm_up,
     watching,
 )
-from parties.checkpoints import UNFINISHED
+from parties.unfinished.checkpoints import UNFINISHED
 
 MOST_SECONDS = 120.0
 MOST_STARTS = 12

@@ -21,8 +21,8 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from benchmarks.faults_kills import Run, follow
-from benchmarks.faults_lives import make_folder, warm_up
+from benchmarks.faults_parts.kills import Run, follow
+from benchmarks.faults_parts.lives import make_folder, warm_up
 
 HELD, RENEWED = 1_000, 50
 """Connections that are open at any time, and how many of them are made anew in a second."""

@@ -16,8 +16,8 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from benchmarks.faults_kills import Run, follow
-from benchmarks.faults_lives import AGGREGATES, NAMES, make_folder, outcome, run_in_peace, warm_up
+from benchmarks.faults_parts.kills import Run, follow
+from benchmarks.faults_parts.lives import AGGREGATES, NAMES, make_folder, outcome, run_in_peace, warm_up
 from parties.network import link
 from tests.parties.network.proxy import Proxy
 

@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from parties.config.party import Party, load_party
 from parties.driver import Traffic
 from parties.events import NOTE, Step
-from parties.metrics import Metrics, check_metrics, serving
 from parties.network import endpoint
+from parties.watch.metrics import Metrics, check_metrics, serving
 from vsplit import __version__
 from vsplit.protocol import ConfigError
 

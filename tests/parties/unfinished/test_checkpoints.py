@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parties import atomic
-from parties.checkpoints import UNFINISHED, Checkpoints, Held
-from parties.due import Due
-from parties.kept_file import DamagedError, Head, Origin, read_kept, write_kept
+from parties.unfinished import atomic
+from parties.unfinished.checkpoints import UNFINISHED, Checkpoints, Held
+from parties.unfinished.due import Due
+from parties.unfinished.kept_file import DamagedError, Head, Origin, read_kept, write_kept
 from vsplit.protocol import ConfigError
 
 RUN = bytes(range(16))

@@ -19,7 +19,7 @@ from parties.config.digests import key_digests
 from parties.config.job import load_job
 from parties.config.party import Party
 from parties.home import Home
-from parties.kept_file import Origin
+from parties.unfinished.kept_file import Origin
 from vsplit import __version__
 from vsplit.learn import runtime
 

@@ -1,7 +1,7 @@
 """Mutated messages: 10,000 a run against the decoder, and 1,000 a run against each role in each state that it waits in.
 
 Two processes, each with a bound on its memory, so that a message which made a role ask for more would be seen as an error
-without a name. See benchmarks/mutations.
+without a name. See `attack` beside this file.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from benchmarks.mutations.attack import Outcome, attack_decoder, attack_role
-from benchmarks.mutations.scenes import Scene, key_at_hand, record, scenes
+from benchmarks.faults_parts.attack import Outcome, attack_decoder, attack_role
+from benchmarks.faults_parts.scenes import Scene, key_at_hand, record, scenes
 from vsplit.learn import chain
 
 PROCESSES = 2

@@ -13,10 +13,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from parties.checkpoints import AFRESH, Checkpoints
-from parties.kept_file import KeptFile
 from parties.learning import Trained
 from parties.shared import Shared
+from parties.unfinished.checkpoints import AFRESH, Checkpoints
+from parties.unfinished.kept_file import KeptFile
 from psi import Alignment
 from vsplit.learn.checkpoint import State, from_bytes, to_bytes
 from vsplit.learn.groups import Groups

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from parties.checkpoints import STEPS_KEPT, Held
+from parties.unfinished.checkpoints import STEPS_KEPT, Held
 from vsplit.protocol import Message, MismatchError, ProtocolError, Role, Send, receive
 
 RUN = 16

@@ -15,7 +15,7 @@ from pathlib import Path
 from parties.config.party import Party
 from parties.config.party_file import Log
 from parties.events import AWAY, BACK, NOTE, WAITING, Event, Failed, Finished, Step
-from parties.log_output import ErrorOutput, JsonLines, PrivateFile, TextLines
+from parties.watch.log_output import ErrorOutput, JsonLines, PrivateFile, TextLines
 from vsplit import __version__
 from vsplit.protocol import ConfigError, VsplitError
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parties.checkpoints import Held
 from parties.driver import drive
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool
-from parties.resuming import (
+from parties.unfinished.checkpoints import Held
+from parties.unfinished.resuming import (
     Beginning,
     Holding,
     Kept,

@@ -22,8 +22,17 @@ from typing import Self, TypeVar
 
 import msgspec
 
-from parties.atomic import rename, sync_folder
-from parties.kept_file import DamagedError, Head, KeptFile, Kind, Origin, OtherVersionError, read_kept, write_kept
+from parties.unfinished.atomic import rename, sync_folder
+from parties.unfinished.kept_file import (
+    DamagedError,
+    Head,
+    KeptFile,
+    Kind,
+    Origin,
+    OtherVersionError,
+    read_kept,
+    write_kept,
+)
 from vsplit.protocol import ConfigError
 
 if sys.platform != "win32":

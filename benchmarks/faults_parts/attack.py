@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.mutations.mutate import mutated, received
-from benchmarks.mutations.scenes import Arrival, Recording, Scene, at_home
+from benchmarks.faults_parts.mutate import mutated, received
+from benchmarks.faults_parts.scenes import Arrival, Recording, Scene, at_home
 from parties.network import wire
 from vsplit.protocol import Message, ProtocolError, Receive, RemoteError, Role, Send, VsplitError
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from benchmarks.mutations.mutate import received
+from benchmarks.faults_parts.mutate import received
 from parties.greeting import greet_features, greet_label
 from parties.network import wire
 from psi import (

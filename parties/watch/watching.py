@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from parties.config.party import Party
 from parties.driver import Cause, Traffic
 from parties.events import Event, Show
-from parties.logs import Logbook, end_of, logging_for
-from parties.metrics import Metrics, serving
+from parties.watch.logs import Logbook, end_of, logging_for
+from parties.watch.metrics import Metrics, serving
 
 if TYPE_CHECKING:  # An overlap needs no torch.
     from vsplit.learn.feature import FeatureState

@@ -18,7 +18,7 @@ import pytest
 from parties.config.party import Party, load_party
 from parties.config.party_file import Log
 from parties.events import AWAY, BACK, NOTE, READING, WAITING, Failed, Finished, Step
-from parties.logs import Logbook, check_log, end_of, logging_for
+from parties.watch.logs import Logbook, check_log, end_of, logging_for
 from vsplit.protocol import ConfigError, DataError
 
 THYROID = Path(__file__).parents[2] / "configs/thyroid"

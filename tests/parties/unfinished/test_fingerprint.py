@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from parties.config.party import load_party
-from parties.fingerprint import environment, home_fingerprints, job_fingerprints
 from parties.home import read_home
 from parties.identity import PrivateIdentity
+from parties.unfinished.fingerprint import environment, home_fingerprints, job_fingerprints
 
 ROWS = 120
 

@@ -1,6 +1,7 @@
 """Where log records go, and what they look like: the error output or a file, as text or JSON.
 
-`parties.logs` makes the records. What it adds to one is in the attributes `vsplit_party`, `vsplit_event` and `vsplit_fields`.
+`parties.watch.logs` makes the records. What it adds to one is in the attributes `vsplit_party`, `vsplit_event` and
+`vsplit_fields`.
 """
 
 from __future__ import annotations

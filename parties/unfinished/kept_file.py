@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from parties.atomic import write_whole
+from parties.unfinished.atomic import write_whole
 
 Kind = Literal["alignment", "step", "final"]
 
