@@ -21,7 +21,7 @@ from parties.events import AWAY, BACK, NOTE, READING, WAITING, Failed, Finished,
 from parties.watch.logs import Logbook, check_log, end_of, logging_for
 from vsplit.protocol import ConfigError, DataError
 
-THYROID = Path(__file__).parents[2] / "configs/thyroid"
+THYROID = Path(__file__).parents[3] / "configs/thyroid"
 MakeParty = Callable[..., Party]
 
 

@@ -21,7 +21,7 @@ from parties.watch.metrics import Metrics, check_metrics, serving
 from vsplit import __version__
 from vsplit.protocol import ConfigError
 
-CREDIT3 = Path(__file__).parents[2] / "configs/credit3"
+CREDIT3 = Path(__file__).parents[3] / "configs/credit3"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 

@@ -14,7 +14,7 @@ from parties.events import Event, Step
 from parties.watch.watching import Watch, watching
 from vsplit.protocol import DataError
 
-THYROID = Path(__file__).parents[2] / "configs/thyroid"
+THYROID = Path(__file__).parents[3] / "configs/thyroid"
 
 
 @pytest.fixture
