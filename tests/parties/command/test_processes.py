@@ -22,13 +22,18 @@ def end_in_training(world, victim: str, number: signal.Signals):
     for name, file in world.files.items():
         file["wait"] = 60 if name == victim else 3
     world.write()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "parties", "run", str(world.folder / f"{victim}.yaml")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"COLUMNS": "1000"},
-    )
+    # Where these tests run in the background, Ctrl-C is ignored, and a process would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "parties", "run", str(world.folder / f"{victim}.yaml")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"COLUMNS": "1000"},
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     begun, told = threading.Event(), []
     # To load everything takes a process longer than the others would wait for it.
     for line in process.stdout:
