@@ -41,7 +41,11 @@ def print_ledger(path: Path, console: Console, *, as_json: bool) -> int:
         f"[bold]{escape(begin.party)}[/] ({begin.role} party), job {escape(begin.job)}: {found.lines:,} lines",
         highlight=False,
     )
-    console.print(_sum_table(rows, reveals))
+    console.print(_sum_table(rows))
+    console.print("What each kind tells its receiver:", highlight=False)
+    for kind in dict.fromkeys(row.kind for row in rows):
+        told = reveals.get(kind, "(a kind that this version does not know)")
+        console.print(f"  [bold]{escape(kind)}[/]: {escape(told)}", highlight=False)
     console.print(_meeting_table(met))
     if found.torn or found.cut:
         console.print("A crash had left a line without an end.", highlight=False)
@@ -122,21 +126,20 @@ def _strangers(found: Examined, job_file: Path) -> list[str]:
 # --- for people -------------------------------------------------------------------------------------------------------
 
 
-def _sum_table(rows: list[Sum], reveals: dict[str, str]) -> Table:
+def _sum_table(rows: list[Sum]) -> Table:
     from parties.report.words import bytes_text
 
-    table = Table("", "party", "kind", "messages", "resent", "size", "first", "last", "what it reveals")
+    table = Table("", "party", "kind", "messages", "size", "first and last (UTC)")
     for row in rows:
+        again = f" ({row.resent:,} resent)" if row.resent else ""
+        last = "%H:%M:%S" if row.first.date() == row.last.date() else "%Y-%m-%d %H:%M:%S"
         table.add_row(
             row.direction,
             row.peer,
             row.kind,
-            f"{row.messages:,}",
-            f"{row.resent:,}" if row.resent else "",
+            f"{row.messages:,}{again}",
             bytes_text(row.bytes),
-            f"{row.first:%Y-%m-%d %H:%M:%S}",
-            f"{row.last:%Y-%m-%d %H:%M:%S}",
-            reveals.get(row.kind, "(a kind that this version does not know)"),
+            f"{row.first:%Y-%m-%d %H:%M:%S} – {row.last:{last}}",
         )
     return table
 
