@@ -16,7 +16,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from benchmarks.faults_parts.mutate import received
 from parties.greeting import greet_features, greet_label
+from parties.ledger.heads import (
+    Bond,
+    Signer,
+    agree_as_feature,
+    agree_as_label,
+    exchange_heads_feature,
+    exchange_heads_label,
+)
+from parties.ledger.record import Standing
 from parties.network import wire
+from parties.unfinished.checkpoints import Held
+from parties.unfinished.resuming import (
+    agree_on_start_feature,
+    agree_on_start_label,
+    all_keep_feature,
+    all_keep_label,
+)
 from psi import (
     Limits,
     align_feature,
@@ -129,6 +145,7 @@ def scenes() -> list[Scene]:
     both = [KeyList.of([b"own %d" % n for n in range(9)]), KeyList.of([b"own %d" % n for n in range(4, 13)])]
     shapes = key_shapes(KeyList.of([b"person-%d" % n for n in range(500)]), 1)
     counts = np.arange(1, 9, dtype=np.int64)
+    held = Held(b"a run of sixteen", True, (7, 14))
     split = split_by_seed(ROWS, (0.6, 0.2, 0.2), 0)
     ways: tuple[Aggregate, ...] = ("concat", "masked_sum", "paillier_sum")
     return [
@@ -137,6 +154,28 @@ def scenes() -> list[Scene]:
             {
                 LABEL: partial(greet_features, LABEL, ["lab"], digests),
                 "lab": partial(greet_label, "lab", LABEL, digests),
+            },
+        ),
+        Scene(
+            "keys of the ledger",
+            {
+                LABEL: partial(agree_as_label, _LABS, _entropy("ledger")),
+                **{name: partial(agree_as_feature, LABEL, _entropy(name)) for name in _LABS},
+            },
+        ),
+        Scene("heads of the ledger", _heads()),
+        Scene(
+            "where to begin",
+            {
+                LABEL: partial(agree_on_start_label, LABEL, _LABS, held, bytes(16)),
+                **{name: partial(agree_on_start_feature, name, LABEL, [LABEL, *_LABS], held) for name in _LABS},
+            },
+        ),
+        Scene(
+            "kept by all",
+            {
+                LABEL: partial(all_keep_label, _LABS, "alignment"),
+                **{name: partial(all_keep_feature, LABEL, "alignment") for name in _LABS},
             },
         ),
         Scene("seals", _meeting()),
@@ -205,6 +244,26 @@ def _seals(name: str) -> dict[str, Seal]:
     except StopIteration as end:
         seals: dict[str, Seal] = end.value
         return seals
+
+
+def _heads() -> dict[str, Begin]:
+    signers = {
+        name: Ed25519PrivateKey.from_private_bytes(random.Random(name).randbytes(32)) for name in (LABEL, *_LABS)
+    }
+    bond = Bond(b"job", b"session", {name: signer.public_key().public_bytes_raw() for name, signer in signers.items()})
+
+    def standing(name: str) -> Standing:
+        """How far a lab and the label party are with each other, as the lab (or else the label party) has it on record."""
+        there, back = (4, b"4" * 32), (5, b"5" * 32)
+        return Standing(9, b"9" * 32, *(there + back if name != LABEL else back + there))
+
+    label = partial(
+        exchange_heads_label, Signer(LABEL, bond, signers[LABEL].sign), dict.fromkeys(_LABS, standing(LABEL)), _LABS
+    )
+    return {LABEL: label} | {
+        name: partial(exchange_heads_feature, Signer(name, bond, signers[name].sign), standing(name), LABEL)
+        for name in _LABS
+    }
 
 
 def _align(lists: list[KeyList]) -> dict[str, Begin]:
