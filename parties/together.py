@@ -46,7 +46,7 @@ from parties.unfinished.resuming import (
 from psi import check_agreed, check_match
 from vsplit.learn.feature import FeatureState
 from vsplit.learn.label import LabelState
-from vsplit.protocol import Checkpoint, Role, StoppedError, TransportError, VsplitError
+from vsplit.protocol import Checkpoint, MismatchError, ProtocolError, Role, StoppedError, TransportError, VsplitError
 from vsplit.sealing import Seal
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def trained_together(life: Life, held: Held) -> Trained:
         return outcome_at_home(life)
     try:
         session, start = _meet(life, held)
-    except (TransportError, StoppedError) as error:
+    except (TransportError, StoppedError, MismatchError) as error:
         if not held.final or life.folder.finished_run() == held.run.hex():
             raise
         life.say(
@@ -140,6 +140,12 @@ def _meet(life: Life, held: Held) -> tuple[_Session, Start]:
     session = _Session(life, connect(party, life.identity, life.watch))
     life.session = session.transport.session.hex()
     with _stopping(life, session.transport):
+        if life.ledger.has_session(session.transport.session):
+            raise ProtocolError(
+                job.label_party,
+                f"{job.label_party} gave this session the name of an earlier one; its program is another version or does not "
+                "follow the protocol, so ask there.",
+            )
         life.ledger.begin_session(session.transport.session)
         session.transport.add_observer(life.ledger)
         greet(party, "run", session.run)

@@ -62,6 +62,8 @@ def exchange_heads(ledger: Ledger, party: Party, run: Run) -> None:
     another story than this ledger tells.
     """
     job, signer = party.job, ledger.signer
+    # What is signed must be there after a power cut as well, or an honest ledger would contradict its own head.
+    ledger.sync()
     if party.role == "label":
         standings = {peer: ledger.standing(peer) for peer in job.feature_parties}
         ledger.keep_heads(run(exchange_heads_label(signer, standings, job.feature_parties)))

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from parties.driver import UNREADABLE
 from parties.identity import PublicIdentity
 from parties.ledger.file import ChainFile
 from parties.ledger.heads import OPEN_KINDS, Bond, Exchanged, LedgerHead, Signer
@@ -57,9 +58,9 @@ class Ledger:
     Any thread may call it. Once it could not be written, every call raises ConfigError: nothing leaves unrecorded.
     """
 
-    def __init__(self, file: ChainFile, met: bool, about: About, now: Now) -> None:
+    def __init__(self, file: ChainFile, sessions: set[str], about: About, now: Now) -> None:
         self._file = file
-        self._met = met  # a session has begun, now or earlier
+        self._sessions = sessions  # those that have begun, now or earlier
         self._about = about
         self._now = now
         self._lock = threading.Lock()
@@ -89,8 +90,15 @@ class Ledger:
             raise ValueError("no session has begun")
         return self._signer
 
+    def has_session(self, session: bytes) -> bool:
+        """Whether a session of this name stands in the ledger already."""
+        return session.hex() in self._sessions
+
     def begin_session(self, session: bytes) -> None:
-        """The parties have met: a session named by these 16 bytes begins, and messages are counted anew."""
+        """The parties have met: a session named by these 16 bytes begins, and messages are counted anew.
+
+        No session in this ledger may have had this name before (`has_session`).
+        """
         lines = dict(self._about.identities)
         keys = {name: PublicIdentity.parse(line).key for name, line in lines.items()}
         with self._lock:
@@ -107,7 +115,7 @@ class Ledger:
                     version=__version__,
                 )
             )
-            self._met = True
+            self._sessions.add(session.hex())
             self._signer = Signer(self._about.party, Bond(self._about.digest, session, keys), self._about.sign)
             self._session = session.hex()
             self._pairs = defaultdict(_Pair)
@@ -204,7 +212,7 @@ class Ledger:
         """
         with self._lock:
             self._file.close()
-            if self._met:
+            if self._sessions:
                 return Closed(self.path, self._file.lines, self._file.last)
             self.path.unlink(missing_ok=True)
         return None
@@ -231,6 +239,8 @@ class Ledger:
     def _message(self, direction: Direction, peer: str, kind: str, parts: Sequence[memoryview]) -> None:
         pair = self._pairs[peer]
         key = self._open_key if kind in OPEN_KINDS else pair.key
+        if kind == UNREADABLE and key is None:
+            key = self._open_key  # bytes in place of one of the first messages, which end the session
         if key is None:
             raise ValueError(f"a message of kind {kind} crosses before there is a key for its digest")
         stream, sender = (pair.sent, self._about.party) if direction == "sent" else (pair.received, peer)

@@ -41,8 +41,8 @@ def utc() -> datetime:
     return datetime.now(UTC)
 
 
-def open_file(path: Path, about: About, now: Now) -> tuple[ChainFile, bool]:
-    """The file at `path`, ready for the next line, and whether a session has ever begun in it.
+def open_file(path: Path, about: About, now: Now) -> tuple[ChainFile, set[str]]:
+    """The file at `path`, ready for the next line, and the names of all sessions that have begun in it.
 
     Raises what `Ledger.open` says.
     """
@@ -61,7 +61,7 @@ def open_file(path: Path, about: About, now: Now) -> tuple[ChainFile, bool]:
     except BaseException:
         file.close()
         raise
-    return file, bool(found.sessions)
+    return file, set(found.sessions)
 
 
 def end_line(about: About, bond: Bond, word: str, line: int, time: datetime, before: str) -> End:

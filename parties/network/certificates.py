@@ -53,7 +53,7 @@ def shown_identity(certificate: bytes | None) -> PublicIdentity | None:
         return None
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         return None  # OpenSSL is less strict than this parser, so what passed the handshake may still fail here
     return PublicIdentity(key.public_bytes_raw()) if isinstance(key, Ed25519PublicKey) else None
 

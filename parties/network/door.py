@@ -108,9 +108,8 @@ class Door:
 
     def fetch(self) -> list[Arrival]:
         """Those who have proved themselves since the last call. Their streams are the caller's to close."""
-        if not self._arrivals:
-            return []
         with self._lock:
+            # Also where nobody stands there: the bell may ring for somebody who was fetched a moment before it did.
             self.bell.hush()
             found = list(self._arrivals.values())
             self._arrivals.clear()

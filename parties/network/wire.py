@@ -25,6 +25,10 @@ ALIGNMENT = 64
 _LENGTH = struct.Struct("<I")
 _MOST_HEAD = 1 << 20
 _ZEROS = bytes(ALIGNMENT)
+_FOREIGN = {
+    "unknown field": "a field that it does not have",
+    "Invalid enum value": "a word that it does not know",
+}
 
 
 class WireError(ValueError):
@@ -86,8 +90,8 @@ def decode(data: Bytes, kind: type[M]) -> M:
     try:
         message = msgspec.msgpack.decode(head.fields, type=kind, dec_hook=place)
     except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
-        # The name of an unknown field is the peer's own text, which has no place on this screen.
-        why = "a field that it does not have" if "unknown field" in str(error) else str(error)
+        # What a peer wrote has no place on this screen: msgspec repeats the name of an unknown field, and an enum's value.
+        why = next((told for sign, told in _FOREIGN.items() if sign in str(error)), str(error))
         raise WireError(f"a {kind.__name__} that breaks its contract ({why})") from None
     if offset != len(data):
         raise WireError(f"a {kind.__name__} with {len(data) - offset} bytes too many")
@@ -132,4 +136,4 @@ def _dtypes() -> frozenset[str]:
 
 
 def _shown(kind: str) -> str:
-    return kind if kind.isidentifier() and len(kind) <= 40 else "(unreadable)"
+    return kind if kind.isascii() and kind.isidentifier() and len(kind) <= 40 else "(unreadable)"

@@ -100,7 +100,7 @@ class Checkpoints:
             return Held()
         self._check_origin(alignment)
         run = alignment.head.run
-        steps = tuple(step for step in self._steps() if self._belongs(f"step-{step}", "step", run))
+        steps = tuple(step for step in self._steps() if self._belongs(f"step-{step}", "step", run, step))
         final = next((name for name in (_FINAL, _FINAL + _OFFERED) if self._belongs(name, "final", run)), None)
         return Held(bytes.fromhex(run), agreed, steps, final is not None, final == _FINAL)
 
@@ -248,9 +248,11 @@ class Checkpoints:
         except OSError as error:
             raise ConfigError(f"The file {path} cannot be read: {error.strerror}.") from None
 
-    def _belongs(self, name: str, kind: Kind, run: str) -> bool:
+    def _belongs(self, name: str, kind: Kind, run: str, step: int | None = None) -> bool:
         found = self._read(name)
         if found is None or found.head.run != run or found.head.kind != kind:
+            return False
+        if step is not None and found.head.step != step:  # somebody has renamed it
             return False
         self._check_origin(found)
         return True

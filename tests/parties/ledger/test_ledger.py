@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from parties.driver import UNREADABLE
 from parties.identity import PrivateIdentity
 from parties.ledger.compare import compare
 from parties.ledger.ledger import Ledger
@@ -65,6 +66,25 @@ def test_a_message_without_a_key_does_not_go_on_record_but_for_the_two_open_kind
         ledger.sent("clinic", "Embedding", [CONTENT.data])
     ledger.close()
     assert examine(pairs.path("lab"), unfinished=True).faults == []
+
+
+def test_garbage_in_place_of_a_first_message_goes_on_record(pairs: Any) -> None:
+    """It ends the session by the name of its sender, and so must not end it by a fault of the ledger before."""
+    ledger = pairs.open("lab")
+    ledger.begin_session(SESSION)
+    ledger.received("clinic", UNREADABLE, CONTENT)
+    ledger.close()
+    found = examine(pairs.path("lab"), unfinished=True)
+    assert found.faults == []
+    assert lines_of(pairs.path("lab"))[-1]["kind"] == UNREADABLE
+
+
+def test_a_ledger_knows_the_sessions_that_it_has_had(pairs: Any) -> None:
+    """A second one of the same name would break it."""
+    ledger = begun(pairs)
+    assert ledger.has_session(SESSION) and not ledger.has_session(bytes(16))
+    ledger.close()
+    assert pairs.open("lab").has_session(SESSION)
 
 
 def test_going_on_continues_the_chain_and_ends_the_session_that_was_cut_off(pairs: Any) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from parties.network import wire
+from parties.unfinished.resuming import Kept
 from vsplit.protocol import Array, Message
 
 DTYPES = ("uint8", "uint32", "int32", "uint64", "int64", "float32", "float64")
@@ -301,3 +302,15 @@ def test_a_field_that_nobody_knows_is_refused() -> None:
     with pytest.raises(wire.WireError, match="a field that it does not have") as caught:
         wire.decode(data, Short)
     assert "smuggled" not in str(caught.value)
+
+
+def test_what_a_peer_wrote_is_not_repeated() -> None:
+    """Neither the word of an enum, which may be long and hold control characters, nor a kind that only looks like a name."""
+    kept = wire.encode(Kept(what="final"))
+    data = b"".join(kept).replace(b"\xa5final", b"\xa5\x1b[2J!")
+    with pytest.raises(wire.WireError, match="a word that it does not know") as caught:
+        wire.decode(received(data), Kept)
+    assert "\x1b" not in str(caught.value)
+    data = b"".join(kept).replace(b"\xa4Kept", b"\xa4K\xc3\xa9p")
+    with pytest.raises(wire.WireError, match="unreadable"):
+        wire.decode(received(data), Kept)

@@ -87,6 +87,12 @@ def test_a_step_from_which_all_begin_again_is_the_last_one(kept: Checkpoints) ->
     assert kept.look() == Held(RUN, True, (10,))
 
 
+def test_a_step_under_the_name_of_another_is_not_offered(kept: Checkpoints) -> None:
+    begun(kept, 10, 20)
+    (kept.folder / "step-20").rename(kept.folder / "step-30")
+    assert kept.look().steps == (10,)
+
+
 def test_files_are_for_this_user_alone(kept: Checkpoints) -> None:
     begun(kept, 10)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in kept.folder.iterdir()}
