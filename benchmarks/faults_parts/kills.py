@@ -96,7 +96,9 @@ def follow(run: Run) -> Run:
                 for name in run.victims:
                     lives.kill(name)
             for name, code in list(lives.ended.items()):
-                if code != 0 and lives.starts[name] < MOST_STARTS:
+                if code != 0 and _is_over(run.folder, name):
+                    lives.ended[name] = 0  # killed on its way out: the same command would begin another run
+                elif code != 0 and lives.starts[name] < MOST_STARTS:
                     lives.start(name)
             if not lives.children:
                 break
@@ -110,6 +112,12 @@ def follow(run: Run) -> Run:
     finally:
         lives.stop()
     return run
+
+
+def _is_over(folder: Path, name: str) -> bool:
+    """Whether this party's run folder is whole, and nothing is left of the run that it would go on with."""
+    run = folder / "runs" / name
+    return (run / "run.json").exists() and not (run / UNFINISHED).exists()
 
 
 def _copy_what_was_agreed(run: Run) -> None:
