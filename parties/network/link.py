@@ -116,6 +116,11 @@ class Link:
         return self._reader.received
 
     @property
+    def acknowledged(self) -> int:
+        """The number of the last message that the peer is known to have received whole."""
+        return self._outbox.acknowledged
+
+    @property
     def moved(self) -> int:
         """How many messages have come, or are known to have arrived."""
         return self._reader.received + self._outbox.acknowledged

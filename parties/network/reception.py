@@ -57,7 +57,9 @@ class Reception:
     def _resume(self, arrival: Arrival, link: Link | None, now: float) -> None:
         if link is None or not hmac.compare_digest(arrival.opening.session, self._session):
             turn_away(arrival.stream, "again")  # it knows a session of which this process knows nothing
-        elif link.failure is not None or link.closed:
+        elif link.failure is not None or link.closed or arrival.opening.acknowledged < link.acknowledged:
+            # What a party has received never becomes less. So a call that tells less was long on its way, and the party has
+            # called again since: the network may have held it back, on purpose or not.
             arrival.stream.close()
         else:
             link.connect(arrival.stream, arrival.opening.acknowledged, now, answer=True)

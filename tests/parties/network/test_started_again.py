@@ -171,7 +171,26 @@ def test_a_resumption_goes_on_behind_the_last_message_of_each_side(star: Any) ->
     assert clinic.receive("lab", 100).tobytes() == b"two"
 
 
-@pytest.mark.parametrize("number", [0, 2])
+def test_a_resumption_that_was_held_back_leaves_the_link_alone(star: Any) -> None:
+    """The party has called again since and received more. Who delivers its old call late must not end the session by it."""
+    clinic, puppet = star.clinic_and_puppet(wait=LONG)
+    clinic.send("lab", ONE)
+    puppet.hear()
+    puppet.say(Type.BEAT)
+    puppet.message(b"two")
+    clinic.receive("lab", 100)
+    late = star.puppet("lab", clinic._gate._door._port.getsockname()[1])
+    late.writer.session = clinic.session
+    late.heard = 0
+    late.say(Type.RESUME)
+    waiting = star.later(clinic.receive, "lab", 100)
+    assert late.stream.recv(1) == b""
+    puppet.message(b"three")
+    assert waiting.result(LONG).tobytes() == b"three"
+    assert star.seen["clinic"].losses == []
+
+
+@pytest.mark.parametrize("number", [2, 1 << 40])
 def test_a_resumption_that_claims_what_cannot_be_is_a_broken_protocol(star: Any, number: int) -> None:
     clinic, puppet = star.clinic_and_puppet(wait=LONG)
     clinic.send("lab", ONE)
