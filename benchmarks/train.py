@@ -1,23 +1,27 @@
 """Split training over mutual TLS beside the same network trained in one process on pooled data.
 
-    python benchmarks/train.py [--rounds 3] [--without-ledger] [--json FILE]
+    python benchmarks/train.py [--rounds 3] [--json FILE]
 
 100,000 rows with 20 + 20 features; bottoms 20-64-32, top 64-32-1; the same fused Adam on both sides; one thread per
-process; the two parties are processes of this machine, linked by TLS 1.3 on loopback, and each has every message on record
-in its ledger before it leaves. Pooled and joint training take turns, and each figure is the median over the rounds.
+process; the two parties are processes of this machine, linked by TLS 1.3 on loopback. Each has every message on record in its
+ledger before it leaves, and each 1,000 steps both keep their states and sign each other's ledgers, as a job does that
+says nothing else. Pooled training, joint training, and joint training that keeps nothing take turns, and each figure is the
+median over the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,32 +29,44 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Python puts this folder first, where a file psi.py would hide the package psi. The folder above goes before it.
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 import numpy as np
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from parties.driver import drive
 from parties.identity import PrivateIdentity, PublicIdentity
+from parties.ledger.heads import exchange_heads_feature, exchange_heads_label
 from parties.ledger.ledger import Ledger
 from parties.ledger.opening import About
 from parties.network.sockets import Address, Listener, dial
+from parties.network.tls import TlsTransport
 from parties.pool import Pool
+from parties.unfinished.checkpoints import Checkpoints
+from parties.unfinished.committing import Story, keep_step
+from parties.unfinished.due import Due
+from parties.unfinished.kept_file import Origin
 from vsplit.learn.aggregation import join
 from vsplit.learn.batches import Split, epoch_batches
 from vsplit.learn.feature import FeatureState, feature_role
-from vsplit.learn.label import LabelSide, LabelState, label_role
+from vsplit.learn.label import LabelSide, LabelState, label_role, never
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import build_optimizer, make_target
+from vsplit.protocol import Checkpoint, Note, Role
 
 ROWS = 100_000
 FEATURES = 20
 NAMES = ("clinic", "lab")
 HELD_OUT = 2  # rows each for validation and test: the least that a split may have, since training is measured
 WAIT = 60.0
-WITHOUT_LEDGER = "VSPLIT_BENCHMARK_WITHOUT_LEDGER"  # in the environment, which the parties' processes inherit
+STEPS = 1000  # between two checkpoints, as in a job that says nothing else
 
 
 def data(name: str) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -101,23 +117,66 @@ def pooled(batch: int, epochs: int) -> float:
     return epochs * len(split.train) / (time.perf_counter() - start)
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """One party's ledger and checkpoints, and the link over which it trains."""
+
+    name: str
+    transport: TlsTransport
+    ledger: Ledger
+    kept: Checkpoints
+
+    def drive(self, role: Role[Any], note: Callable[[Note], None]) -> None:
+        """Run a role to its end, with every message on record."""
+        drive(role, self.transport, Pool(), ledger=self.ledger, note=note, checkpoint=self._keep)
+
+    def _keep(self, checkpoint: Checkpoint) -> None:
+        state = checkpoint.state
+        if isinstance(state, FeatureState | LabelState):
+            keep_step(self.kept, bytes(16), state, Story(""))
+        self.ledger.sync()
+        signer = self.ledger.signer
+        if self.name == "clinic":
+            role = exchange_heads_label(signer, {"lab": self.ledger.standing("lab")}, ["lab"])
+            heads = drive(role, self.transport, Pool(), ledger=self.ledger)
+        else:
+            own = exchange_heads_feature(signer, self.ledger.standing("clinic"), "clinic")
+            heads = {"clinic": drive(own, self.transport, Pool(), ledger=self.ledger)}
+        self.ledger.keep_heads(heads)
+
+
 @contextmanager
-def recording(name: str, own: PrivateIdentity, other: PublicIdentity, session: bytes) -> Iterator[Ledger | None]:
-    """A ledger in a folder that goes afterwards, with a session and a key for its digests; None without ledgers."""
-    if WITHOUT_LEDGER in os.environ:
-        yield None
-        return
+def keeping(name: str, own: PrivateIdentity, other: PublicIdentity, transport: TlsTransport) -> Iterator[Keeping]:
+    """In a folder that goes afterwards: a ledger with a session and a key for its digests, and room for checkpoints."""
     peer = next(one for one in NAMES if one != name)
     identities = {name: own.public.line, peer: other.line}
     about = About(name, "label" if name == "clinic" else "feature", "benchmark", bytes(32), identities, own.sign)
-    with tempfile.TemporaryDirectory(dir=".") as folder, Ledger.open(Path(folder) / "ledger", about) as ledger:
-        ledger.begin_session(session)
+    with ExitStack() as held:
+        folder = Path(held.enter_context(tempfile.TemporaryDirectory(dir=".")))
+        kept = held.enter_context(Checkpoints(folder, Origin("0", name, {}, {}, {})))
+        ledger = held.enter_context(Ledger.open(kept.folder / "ledger", about))
+        ledger.begin_session(transport.session)
         ledger.set_key(peer, bytes(32))
-        yield ledger
+        yield Keeping(name, transport, ledger, kept)
         ledger.end_session("finished")
 
 
-def lab(identity: PrivateIdentity, clinic: Any, port: int, batch: int, epochs: int) -> None:
+def train(
+    role: Role[Any],
+    transport: TlsTransport,
+    keep: Callable[[], contextlib.AbstractContextManager[Keeping]] | None,
+    note: Callable[[Note], None] = lambda _note: None,
+) -> None:
+    """One party's training, which keeps all that a run keeps, or nothing."""
+    if keep is None:
+        drive(role, transport, Pool(), note=note)
+    else:
+        with keep() as home:
+            home.drive(role, note)
+    transport.finish()
+
+
+def lab(identity: PrivateIdentity, clinic: Any, port: int, batch: int, epochs: int, kept: bool) -> None:
     """The feature party's process."""
     plan, split = agreed(batch, epochs)
     torch.manual_seed(1)
@@ -127,12 +186,11 @@ def lab(identity: PrivateIdentity, clinic: Any, port: int, batch: int, epochs: i
     transport = dial(
         identity, "clinic", clinic, Address("127.0.0.1", port), wait=WAIT, waiting=lambda _names, _left: None
     )
-    with recording("lab", identity, clinic, transport.session) as ledger:
-        drive(feature_role("clinic", state, store, split, plan), transport, Pool(), ledger=ledger)
-        transport.finish()
+    home = (lambda: keeping("lab", identity, clinic, transport)) if kept else None
+    train(feature_role("clinic", state, store, split, plan), transport, home)
 
 
-def clinic(pipe: Connection, batch: int, epochs: int) -> None:
+def clinic(pipe: Connection, batch: int, epochs: int, kept: bool) -> None:
     """The label party's process: sends its port, then samples a second over `epochs` epochs after one to warm up."""
     mine, theirs = PrivateIdentity.generate(), PrivateIdentity.generate()
     listener = Listener(mine, Address("127.0.0.1", 0), {"lab": theirs.public}, WAIT)
@@ -142,40 +200,30 @@ def clinic(pipe: Connection, batch: int, epochs: int) -> None:
     top = build_top(plan, 1)
     state = LabelState(own, top, build_optimizer(plan, [*own.parameters(), *top.parameters()]))
     side = LabelSide("clinic", Store(data("clinic")), make_target(plan, labels(), split.train))
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
     key = theirs.private_key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
     pipe.send((listener.port, mine.public, key))
     transport = listener.gather(lambda _names, _left: None)
     ends: list[float] = []
-    with recording("clinic", mine, theirs.public, transport.session) as ledger:
-        drive(
-            label_role(["lab"], state, side, split, plan),
-            transport,
-            Pool(),
-            ledger=ledger,
-            note=lambda _: ends.append(time.perf_counter()),
-        )
-        transport.finish()
+    role = label_role(["lab"], state, side, split, plan, due=Due(STEPS, None) if kept else never)
+    home = (lambda: keeping("clinic", mine, theirs.public, transport)) if kept else None
+    train(role, transport, home, lambda _note: ends.append(time.perf_counter()))
     pipe.send(epochs * len(split.train) / (ends[-1] - ends[0]))
 
 
-def start_lab(key: bytes, public: Any, port: int, batch: int, epochs: int) -> None:
+def start_lab(key: bytes, public: Any, port: int, batch: int, epochs: int, kept: bool) -> None:
     """Entry point of the feature party's process."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     torch.set_num_threads(1)
-    lab(PrivateIdentity(Ed25519PrivateKey.from_private_bytes(key)), public, port, batch, epochs + 1)
+    lab(PrivateIdentity(Ed25519PrivateKey.from_private_bytes(key)), public, port, batch, epochs + 1, kept)
 
 
-def joint(batch: int, epochs: int) -> float:
+def joint(batch: int, epochs: int, kept: bool) -> float:
     """Samples a second of the two parties."""
     context = get_context("spawn")
     here, there = context.Pipe()
-    one = context.Process(target=clinic, args=(there, batch, epochs))
+    one = context.Process(target=clinic, args=(there, batch, epochs, kept))
     one.start()
     port, public, key = here.recv()
-    two = context.Process(target=start_lab, args=(key, public, port, batch, epochs))
+    two = context.Process(target=start_lab, args=(key, public, port, batch, epochs, kept))
     two.start()
     rate: float = here.recv()
     for process in (one, two):
@@ -187,28 +235,27 @@ def main() -> int:
     """Measure, print a table, and write the figures where --json says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--without-ledger", action="store_true", help="keep no record, to see what it costs")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    if arguments.without_ledger:
-        os.environ[WITHOUT_LEDGER] = "1"
     torch.set_num_threads(1)
     figures: dict[str, float] = {}
-    table = Table("batch", "pooled, samples/s", "joint, samples/s", "ratio", "ratios of the rounds")
-    for batch, epochs in ((256, 3), (2048, 8)):
-        rates = [(pooled(batch, epochs), joint(batch, epochs)) for _ in range(arguments.rounds)]
-        alone, together = (statistics.median(column) for column in zip(*rates, strict=True))
-        ratios = [b / a for a, b in rates]
+    table = Table(
+        "batch", "pooled, samples/s", "joint, samples/s", "ratio", "its rounds", "keeping nothing", "its rounds"
+    )
+    for batch, epochs in ((256, 3), (2048, 20)):  # more than STEPS steps
+        rates = [
+            (pooled(batch, epochs), joint(batch, epochs, kept=True), joint(batch, epochs, kept=False))
+            for _ in range(arguments.rounds)
+        ]
+        alone, together, _ = (statistics.median(column) for column in zip(*rates, strict=True))
+        ratios, bare = [b / a for a, b, _ in rates], [c / a for a, _, c in rates]
         figures[f"ratio_{batch}"] = statistics.median(ratios)
+        figures[f"ratio_keeping_nothing_{batch}"] = statistics.median(bare)
         figures[f"samples_per_s_{batch}"] = together
         figures[f"pooled_samples_per_s_{batch}"] = alone
-        table.add_row(
-            str(batch),
-            f"{alone:,.0f}",
-            f"{together:,.0f}",
-            f"{figures[f'ratio_{batch}']:.2f}",
-            ", ".join(f"{ratio:.2f}" for ratio in ratios),
-        )
+        told = (", ".join(f"{ratio:.2f}" for ratio in each) for each in (ratios, bare))
+        shown = [f"{statistics.median(each):.2f}" for each in (ratios, bare)]
+        table.add_row(str(batch), f"{alone:,.0f}", f"{together:,.0f}", shown[0], next(told), shown[1], next(told))
     Console().print(table)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")

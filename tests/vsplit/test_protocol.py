@@ -66,6 +66,15 @@ def test_an_array_that_keeps_its_contract_passes() -> None:
     assert array_fields(Rows) == {"values": Array("float32", (None, 3))}
 
 
+def test_numbers_whose_squares_overflow_are_finite() -> None:
+    for values in (GOOD * np.float32(3e38), -GOOD * np.float32(3e38), np.full((2, 3), 1e-45, np.float32)):
+        assert rows(values).values is values
+    huge = GOOD * np.float32(3e38)
+    huge[1, 1] = np.nan
+    with pytest.raises(ValueError, match="not a finite number"):
+        rows(huge)
+
+
 @pytest.mark.parametrize(
     ("values", "error", "sentence"),
     [

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +26,7 @@ from vsplit.learn.messages import HEAD, Gradient, Parts, Verdict
 from vsplit.learn.models import Store
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Progress, diverged
-from vsplit.protocol import Checkpoint, Floats, Note, ProtocolError, Role, receive
+from vsplit.protocol import Checkpoint, Floats, Note, ProtocolError, Role, all_finite, receive
 
 
 @dataclass(slots=True)
@@ -150,7 +149,7 @@ def _embed(way: Giving, state: FeatureState, store: Store, part: int, order: Ite
 
 def _give(way: Giving, state: FeatureState, part: int, number: int, embedding: Tensor) -> Role[None]:
     values: Floats = embedding.cpu().numpy()
-    if not np.isfinite(values).all():
+    if not all_finite(values):
         raise diverged("this party's embedding")
     state.clipped += yield from way.give(Batch(state.step, state.progress.epoch, part, number, len(values)), values)
     state.given += values.size
