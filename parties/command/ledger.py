@@ -13,8 +13,8 @@ from rich.table import Table
 from parties.driver import UNREADABLE
 from parties.ledger.compare import Compared, compare
 from parties.ledger.examined import Examined
-from parties.ledger.show import Meeting, Sum, meetings, sums
-from parties.ledger.verify import examine
+from parties.ledger.show import Meeting, Sum, Sums, meetings
+from parties.ledger.verify import examine, survey
 from vsplit.protocol import ConfigError
 
 IN_FOLDER = ("ledger.jsonl", ".unfinished/ledger")
@@ -28,10 +28,11 @@ BROKEN = 7
 def print_ledger(path: Path, console: Console, *, as_json: bool) -> int:
     """Sum up the ledger at `path`, or of the run folder `path`. Raises ConfigError where there is none."""
     file, _ = _ledger_file(path)
-    found = examine(file, unfinished=True)
+    sums = Sums()
+    found = survey(file, unfinished=True, each=sums.take)
     if found.begin is None:
         raise ConfigError(f"{file} is no ledger: it does not begin as one.")
-    rows, met = sums(found), meetings(found)
+    rows, met = sums.rows(), meetings(found)
     reveals = _reveals()
     if as_json:
         _print_json(_shown(found, rows, met, reveals))
@@ -51,7 +52,7 @@ def print_ledger(path: Path, console: Console, *, as_json: bool) -> int:
         console.print("A crash had left a line without an end.", highlight=False)
     if found.faults:
         console.print(
-            f"[bold red]This ledger is broken[/] ({len(found.faults):,} faults): [bold]vsplit ledger verify[/] says where.",
+            f"[bold red]This ledger is broken[/] ({found.fault_count:,} faults): [bold]vsplit ledger verify[/] says where.",
             highlight=False,
         )
     return 0
@@ -64,7 +65,7 @@ def print_verdict(
 
     `job` is a job file whose identities the ledgers must name. Raises ConfigError where there is nothing to judge.
     """
-    ledgers = [_examined(path, unfinished) for path in (one, *([two] if two else []))]
+    ledgers = [_read(path, unfinished, alone=two is None) for path in (one, *([two] if two else []))]
     compared = compare(*ledgers) if len(ledgers) == 2 else None
     strangers = [sentence for found in ledgers for sentence in _strangers(found, job)] if job else []
     well = not (any(found.faults for found in ledgers) or strangers or (compared and compared.faults))
@@ -75,9 +76,9 @@ def print_verdict(
     return 0 if well else BROKEN
 
 
-def _examined(path: Path, unfinished: bool) -> Examined:
+def _read(path: Path, unfinished: bool, *, alone: bool) -> Examined:
     file, goes_on = _ledger_file(path)
-    return examine(file, unfinished=unfinished or goes_on)
+    return (survey if alone else examine)(file, unfinished=unfinished or goes_on)
 
 
 def _ledger_file(path: Path) -> tuple[Path, bool]:
@@ -173,8 +174,8 @@ def _print_judged(
         say(f"{found.path}: {_verdict(found)}", "red" if found.faults else "green")
         for fault in found.faults[:MOST_FAULTS]:
             say(f"  {fault.sentence}")
-        if len(found.faults) > MOST_FAULTS:
-            say(f"  And {len(found.faults) - MOST_FAULTS:,} more, which may follow from these.")
+        if found.fault_count > MOST_FAULTS:
+            say(f"  And {found.fault_count - MOST_FAULTS:,} more, which may follow from these.")
         for one in meetings(found):
             say(f"  Session {one.session[:8]}: {one.peer} has signed for {one.signed:,} of {one.messages:,} messages.")
     for sentence in strangers:
@@ -192,7 +193,7 @@ def _print_judged(
 
 def _verdict(found: Examined) -> str:
     if found.faults:
-        return f"broken, {len(found.faults):,} faults."
+        return f"broken, {found.fault_count:,} faults."
     whose = f"the ledger of {found.begin.party}, " if found.begin else ""
     torn = "; a crash has left a last line without its end" if found.torn else ""
     return f"{whose}unbroken, {found.lines:,} lines, the last with the hash {found.last}{torn}."
@@ -207,7 +208,7 @@ def _shown(found: Examined, rows: list[Sum], met: list[Meeting], reveals: dict[s
         "job": found.begin.job if found.begin else None,
         "lines": found.lines,
         "head": found.last,
-        "faults": len(found.faults),
+        "faults": found.fault_count,
         "kinds": [
             {
                 "direction": row.direction,
@@ -237,6 +238,7 @@ def _judged(ledgers: list[Examined], compared: Compared | None, strangers: list[
                 "lines": found.lines,
                 "head": found.last,
                 "torn_bytes": found.torn,
+                "fault_count": found.fault_count,
                 "faults": [{"line": fault.line, "sentence": fault.sentence} for fault in found.faults],
                 "sessions": [_met(one) for one in meetings(found)],
             }

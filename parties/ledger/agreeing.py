@@ -25,8 +25,8 @@ from parties.ledger.heads import (
 )
 from parties.ledger.ledger import Ledger
 from parties.ledger.opening import About
-from parties.ledger.show import sums
-from parties.ledger.verify import examine
+from parties.ledger.show import Sums
+from parties.ledger.verify import survey
 from vsplit.protocol import Role
 
 Run = Callable[[Role[Any]], Any]
@@ -74,8 +74,9 @@ def exchange_heads(ledger: Ledger, party: Party, run: Run) -> None:
 
 def recorded_traffic(path: Path) -> Traffic:
     """All that crossed by the ledger at `path`, in every session. Raises ConfigError where it cannot be read."""
-    traffic = Traffic()
-    for row in sums(examine(path)):
+    traffic, sums = Traffic(), Sums()
+    survey(path, each=sums.take)
+    for row in sums.rows():
         traffic.counts[row.direction, row.peer, row.kind] = Count(row.messages, row.bytes)
     return traffic
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
@@ -65,8 +65,7 @@ def _comparable(one: Examined, two: Examined) -> tuple[Begin, Begin]:
 
 def _told_by_one(found: Compared, told: Told, mine: str, other: str) -> None:
     """A session that only `mine` has on record. Nothing can have come from a party that has nothing on record."""
-    came = len(told.streams.get(("received", other), ()))
-    left = len(told.streams.get(("sent", other), ()))
+    came, left = told.counts.get(("received", other), 0), told.counts.get(("sent", other), 0)
     where = f"session {_short(told.session)} (line {told.line} of the ledger of {mine})"
     if came:
         found.faults.append(
@@ -80,8 +79,8 @@ def _told_by_one(found: Compared, told: Told, mine: str, other: str) -> None:
 
 def _compare_streams(found: Compared, sender: str, sent: Told, receiver: str, received: Told) -> None:
     """What `sender` says it sent against what `receiver` says came."""
-    left = sent.streams.get(("sent", receiver), [])
-    came = received.streams.get(("received", sender), [])
+    left: Sequence[Entry] = sent.streams.get(("sent", receiver), [])
+    came: Sequence[Entry] = received.streams.get(("received", sender), [])
     where = f"from {sender} to {receiver} in session {_short(sent.session)}"
     for number, (one, two) in enumerate(zip_longest(left, came), 1):
         if one is None:

@@ -13,7 +13,7 @@ from parties.ledger.examined import Examined
 from parties.ledger.file import ChainFile
 from parties.ledger.heads import Bond, Sign
 from parties.ledger.record import CUT, Begin, End, Torn
-from parties.ledger.verify import examine
+from parties.ledger.verify import survey
 from vsplit import __version__
 from vsplit.protocol import ConfigError
 
@@ -48,7 +48,7 @@ def open_file(path: Path, about: About, now: Now) -> tuple[ChainFile, set[str]]:
     """
     file = ChainFile(path)
     try:
-        found = examine(path, unfinished=True)
+        found = survey(path, unfinished=True)
         _check(path, about, found)
         file.go_on(found.lines, found.last, found.whole)
         if found.begin is None:
@@ -82,8 +82,9 @@ def end_line(about: About, bond: Bond, word: str, line: int, time: datetime, bef
 def _check(path: Path, about: About, found: Examined) -> None:
     if found.faults:
         raise ConfigError(
-            f"The ledger {path} is broken, and a broken one is not carried on. {found.faults[0].sentence} Keep the file "
-            "if you have to account for what it tells; once it is moved away, the run can begin afresh."
+            f"This party's own ledger {path} is broken, and nothing leaves that cannot be put on record. "
+            f"{found.faults[0].sentence} Find out who changed the file, or which disk damaged it; then move it away, keep it "
+            "if you have to account for what it tells, and give the same command again, which begins another ledger."
         )
     if found.begin is not None and found.begin.party != about.party:
         raise ConfigError(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from parties.ledger.examined import Entry, Examined, Told
-from parties.ledger.record import Direction
+from parties.ledger.examined import Examined, Told
+from parties.ledger.record import Crossed, Direction, Head, Resent
+
+# A link keeps no more messages than this that are not acknowledged (section 2: 32 MiB, and at least 512 bytes for each).
+_MOST_KEPT = 1 << 16
 
 
 @dataclass(slots=True)
@@ -26,11 +30,11 @@ class Sum:
     last: datetime
     resent: int = 0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, line: Crossed) -> None:
         """One more message."""
         self.messages += 1
-        self.bytes += entry.size
-        self.last = entry.time
+        self.bytes += line.size
+        self.last = line.time
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +52,54 @@ class Meeting:
     end: str
 
 
-def sums(found: Examined) -> list[Sum]:
-    """The sums over all sessions: what left first, then by party, in the order in which kinds first crossed."""
-    rows: dict[tuple[Direction, str, str], Sum] = {}
-    for told in found.sessions.values():
-        again = _resent(told)
-        for (direction, peer), entries in told.streams.items():
-            for number, entry in enumerate(entries, 1):
-                row = rows.setdefault(
-                    (direction, peer, entry.kind), Sum(direction, peer, entry.kind, 0, 0, entry.time, entry.time)
-                )
-                row.add(entry)
-                row.resent += direction == "sent" and number in again.get(peer, ())
-    order: dict[Direction, int] = {"sent": 0, "received": 1}
-    return sorted(rows.values(), key=lambda row: (order[row.direction], row.peer))
+class Sums:
+    """The sums over all sessions, made up while a ledger is read: `verify.survey` calls `take`. No message is kept."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[Direction, str, str], Sum] = {}
+        self._session = ""
+        self._sent: dict[str, _Sent] = {}
+
+    def take(self, told: Told, line: Crossed | Resent | Head) -> None:
+        """The next line, of this session."""
+        if told.session != self._session:
+            self._session, self._sent = told.session, defaultdict(_Sent)
+        if isinstance(line, Crossed):
+            key = line.direction, line.peer, line.kind
+            row = self._rows.get(key)
+            if row is None:
+                row = self._rows[key] = Sum(*key, 0, 0, line.time, line.time)
+            row.add(line)
+            if line.direction == "sent":
+                self._sent[line.peer].add(row)
+        elif isinstance(line, Resent):
+            self._sent[line.peer].again(line.first, line.last)
+
+    def rows(self) -> list[Sum]:
+        """What left first, then by party, in the order in which kinds first crossed."""
+        order: dict[Direction, int] = {"sent": 0, "received": 1}
+        return sorted(self._rows.values(), key=lambda row: (order[row.direction], row.peer))
+
+
+class _Sent:
+    """What was sent to one party in one session: to which sums the last messages belong, so that they can be sent again."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._last: deque[Sum] = deque(maxlen=_MOST_KEPT)
+        self._resent = 0  # up to this message all that was ever sent again is counted
+
+    def add(self, row: Sum) -> None:
+        self._count += 1
+        self._last.append(row)
+
+    def again(self, first: int, last: int) -> None:
+        # What is sent again is all that was not acknowledged. So it begins and ends no earlier than the last time, and what
+        # goes for a third time is not counted again.
+        gone = self._count - len(self._last)
+        for number in range(max(first, self._resent + 1, gone + 1), min(last, self._count) + 1):
+            self._last[number - gone - 1].resent += 1
+        self._resent = max(self._resent, min(last, self._count))
 
 
 def meetings(found: Examined) -> list[Meeting]:
@@ -70,17 +108,8 @@ def meetings(found: Examined) -> list[Meeting]:
 
 
 def _meetings(told: Told) -> Iterable[Meeting]:
-    for peer in dict.fromkeys(peer for _, peer in told.streams):
-        crossed = sum(len(entries) for (_, other), entries in told.streams.items() if other == peer)
+    for peer in dict.fromkeys(peer for _, peer in told.counts):
+        crossed = sum(count for (_, other), count in told.counts.items() if other == peer)
         head = told.signed_by(peer)
         signed = 0 if head is None else head.sent + head.received
         yield Meeting(told.session, told.began, peer, crossed, signed, told.end or "")
-
-
-def _resent(told: Told) -> dict[str, set[int]]:
-    """The numbers of the messages that left more than once, by party."""
-    found: dict[str, set[int]] = {}
-    for again in told.resent:
-        sent = len(told.streams.get(("sent", again.peer), ()))
-        found.setdefault(again.peer, set()).update(range(again.first, min(again.last, sent) + 1))
-    return found

@@ -6,13 +6,15 @@ SPEC.md, section 8. It needs nothing but the file.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from parties.identity import PublicIdentity
-from parties.ledger.examined import Entry, Examined, Fault, Told, standing_of
+from parties.ledger.examined import Examined, Hashes, Told, Way, standing_of
 from parties.ledger.heads import Bond, is_signed
 from parties.ledger.record import (
+    CUT,
     MOST_LINE,
     AnyLine,
     Begin,
@@ -30,23 +32,51 @@ from parties.ledger.record import (
 )
 from vsplit.protocol import ConfigError
 
-# Heads come after what they cover, by as many messages as heads themselves are.
+# Heads come after what they cover, by as many messages as heads themselves are; and after the line that their signer had
+# last, by as many lines as it exchanges with all others meanwhile.
 _RECENT = 64
+_RECENT_LINES = 1 << 12
+
+Each = Callable[[Told, Crossed | Resent | Head], None]
 
 
 def examine(path: Path, *, unfinished: bool = False) -> Examined:
     """Read the ledger at `path` and look for faults. Raises ConfigError where there is none, or it cannot be read.
 
-    `unfinished`: the run may go on, so that the last session need not have ended, and a torn last line is no fault.
+    `unfinished`: the run may go on, so that the last session need not have ended, and a torn last line is no fault. What is
+    found takes about 100 bytes of memory for each message.
     """
-    examination = _Examination(path)
+    return _read(path, unfinished, Hashes(), _keep)
+
+
+def survey(path: Path, *, unfinished: bool = False, each: Each | None = None) -> Examined:
+    """As `examine`, with all that it proves of one ledger, in bounded memory: no message is kept, nor any older hash.
+
+    `each` is told of each line that says something of messages, and of the session to which it belongs.
+    """
+    return _read(path, unfinished, Hashes(_RECENT_LINES), each or (lambda _told, _line: None))
+
+
+def _keep(told: Told, line: Crossed | Resent | Head) -> None:
+    if isinstance(line, Crossed):
+        told.streams[line.direction, line.peer].add(line)
+    elif isinstance(line, Resent):
+        told.resent.append(line)
+    else:
+        told.heads.append((line.line, line))
+
+
+def _read(path: Path, unfinished: bool, hashes: Hashes, each: Each) -> Examined:
+    examination = _Examination(Examined(path, hashes=hashes), each)
     try:
         with path.open("rb") as file:
             while raw := file.readline(MOST_LINE + 1):
-                if not raw.endswith(b"\n"):
-                    examination.found.torn = len(raw) + len(file.read())
-                    break
-                examination.take(raw[:-1])
+                if raw.endswith(b"\n"):
+                    examination.take(raw[:-1])
+                elif len(raw) <= MOST_LINE:
+                    examination.found.torn = len(raw)
+                else:
+                    examination.too_long(raw, file)
     except OSError as error:
         raise ConfigError(f"The ledger {path} cannot be read: {error.strerror}.") from None
     examination.end(unfinished)
@@ -54,21 +84,24 @@ def examine(path: Path, *, unfinished: bool = False) -> Examined:
 
 
 class _Examination:
-    def __init__(self, path: Path) -> None:
-        self.found = Examined(path)
+    def __init__(self, found: Examined, each: Each) -> None:
+        self.found = found
+        self._each = each
         self._at = 0  # the line of the file that is looked at
         self._due = 1  # the number that it should carry
         self._doubted = False  # the line before had a fault, so that what follows need not fit it
-        self._streams: dict[tuple[Direction, str], Stream] = {}
-        self._numbers: dict[tuple[Direction, str], int] = {}
+        self._others: frozenset[str] = frozenset()  # with whom messages are exchanged in this session
+        self._streams: dict[Way, Stream] = {}
+        self._numbers: dict[Way, int] = {}
 
     def take(self, raw: bytes) -> None:
         """The next line."""
         self._at += 1
-        before, count = self.found.last, len(self.found.faults)
-        self.found.last = chained(raw)
-        self.found.hashes += bytes.fromhex(self.found.last)
-        self.found.whole += len(raw) + 1
+        found = self.found
+        before, count = found.last, found.fault_count
+        found.last = chained(raw)
+        found.hashes.add(bytes.fromhex(found.last))
+        found.whole += len(raw) + 1
         try:
             line = decode(raw)
             if encode(line) != raw:
@@ -79,33 +112,35 @@ class _Examination:
         else:
             self._check_chain(line, before)
             self._look_at(line)
-        self._doubted = len(self.found.faults) > count
+        self._doubted = found.fault_count > count
+
+    def too_long(self, raw: bytes, file: BinaryIO) -> None:
+        """The next line begins with `raw` and is longer than any that vsplit writes; the rest of it is passed over."""
+        while raw and not raw.endswith(b"\n"):
+            raw = file.readline(MOST_LINE)
+        self.take(b" " * (MOST_LINE + 1))
 
     def end(self, unfinished: bool) -> None:
         """There are no more lines."""
         found = self.found
-        if found.begin is None and not found.faults and not unfinished:
-            found.faults.append(Fault(0, "The file has no line that begins a ledger."))
+        if found.begin is None and not found.fault_count and not unfinished:
+            found.fault(0, "The file has no line that begins a ledger.")
         if unfinished:
             return
         if found.torn:
-            found.faults.append(
-                Fault(
-                    self._at + 1,
-                    f"Line {self._at + 1} has no end: the file was cut in the middle of a line, or by a crash.",
-                )
+            found.fault(
+                self._at + 1,
+                f"Line {self._at + 1} has no end: the file was cut in the middle of a line, or by a crash.",
             )
         if found.begin is not None and (found.going_on is not None or not found.sessions):
-            found.faults.append(
-                Fault(
-                    self._at,
-                    f"No closing line follows on line {self._at}, as it does where a session has ended: lines were cut off "
-                    "at the end, or the run was killed, or still goes on.",
-                )
+            found.fault(
+                self._at,
+                f"No closing line follows on line {self._at}, as it does where a session has ended: lines were cut off "
+                "at the end, or the run was killed, or still goes on.",
             )
 
     def _fault(self, what: str) -> None:
-        self.found.faults.append(Fault(self._at, f"Line {self._at} {what}."))
+        self.found.fault(self._at, f"Line {self._at} {what}.")
 
     def _check_chain(self, line: AnyLine, before: str) -> None:
         due = self._due
@@ -123,29 +158,26 @@ class _Examination:
         self._due = max(due, line.line + 1)
 
     def _look_at(self, line: AnyLine) -> None:
+        begin, now = self.found.begin, self.found.going_on
         if isinstance(line, Begin):
             self._begin(line)
-        elif self.found.begin is None:
+        elif begin is None:
             if self._at == 1:
                 self._fault("is not the line that begins a ledger, so lines are missing before it")
         elif isinstance(line, NewSession):
-            self._session(line)
+            self._session(begin.party, line)
         elif isinstance(line, Torn):
             self.found.cut += 1
-        elif self.found.going_on is None or line.session != self.found.going_on.session:
+        elif now is None or line.session != now.session:
             self._fault("belongs to a session that does not go on here")
-        else:
-            self._look_inside(self.found.begin.party, self.found.going_on, line)
-
-    def _look_inside(self, me: str, now: Told, line: Crossed | Resent | Head | End) -> None:
-        if isinstance(line, Crossed):
+        elif isinstance(line, Crossed):
             self._message(now, line)
         elif isinstance(line, Resent):
             self._resent(now, line)
         elif isinstance(line, Head):
-            self._head(me, now, line)
+            self._head(begin.party, now, line)
         else:
-            self._ended(me, now, line)
+            self._ended(begin.party, now, line)
 
     def _begin(self, line: Begin) -> None:
         if self._at > 1:
@@ -153,7 +185,7 @@ class _Examination:
         else:
             self.found.begin = line
 
-    def _session(self, line: NewSession) -> None:
+    def _session(self, me: str, line: NewSession) -> None:
         identities = _keys_in(line.identities)
         if not identities:
             self._fault("names an identity that is none")
@@ -164,23 +196,26 @@ class _Examination:
         bond = Bond(bytes.fromhex(line.digest), bytes.fromhex(line.session), identities)
         now = Told(line.session, self._at, line.time, line.job, line.identities, bond)
         self.found.sessions[line.session] = self.found.going_on = now
+        self._others = frozenset(line.identities) - {me}
         self._streams, self._numbers = defaultdict(lambda: Stream(_RECENT)), defaultdict(int)
 
     def _message(self, now: Told, line: Crossed) -> None:
         way = line.direction, line.peer
-        if line.peer not in self._others(now):
+        if line.peer not in self._others:
             self._fault("names a party with which this one exchanges no messages")
-        if line.number != self._numbers[way] + 1:
-            which = f"message {line.number:,} {_words(way)}, where number {self._numbers[way] + 1:,} is due"
+        now.counts[way] += 1
+        due = self._numbers[way] + 1
+        if line.number != due:
+            which = f"message {line.number:,} {_words(way)}, where number {due:,} is due"
             self._fault(f"is {which}: a message is missing, or was put in")
         self._numbers[way] = line.number
         self._streams[way].add(line.kind, line.size, bytes.fromhex(line.digest))
-        now.streams[way].append(Entry(self._at, line.time, line.kind, line.size, line.digest))
+        self._each(now, line)
 
     def _resent(self, now: Told, line: Resent) -> None:
         if not line.first <= line.last <= self._numbers["sent", line.peer]:
             self._fault(f"says that messages to {line.peer} left once more which this ledger does not have")
-        now.resent.append(line)
+        self._each(now, line)
 
     def _head(self, me: str, now: Told, line: Head) -> None:
         peer = line.receiver if line.signer == me else line.signer
@@ -202,7 +237,8 @@ class _Examination:
             self._fault(
                 f"holds a head in which {me} signed for another line {line.lines} than the one that stands here"
             )
-        now.heads.append((self._at, line))
+        now.last_heads[line.signer] = line
+        self._each(now, line)
 
     def _is_told(self, me: str, peer: str, line: Head) -> bool:
         ways: tuple[Direction, Direction] = ("sent", "received") if line.signer == me else ("received", "sent")
@@ -214,6 +250,11 @@ class _Examination:
         return True
 
     def _ended(self, me: str, now: Told, line: End) -> None:
+        if line.identity is not None and line.word != CUT:
+            self._fault(
+                f"ends the session with {line.word} under another identity of {me} than that of the session: only a session "
+                "that was cut off is ended under another one"
+            )
         statement = now.bond.end_statement(me, line.word, line.line, bytes.fromhex(line.before))
         key = now.bond.identities.get(me, b"")
         if line.identity is not None:
@@ -221,9 +262,6 @@ class _Examination:
         if not is_signed(key, statement, bytes.fromhex(line.signature)):
             self._fault(f"ends the session without the signature of {me}: it or a line before it was changed")
         now.end, now.end_identity, self.found.going_on = line.word, line.identity, None
-
-    def _others(self, now: Told) -> Iterator[str]:
-        return (name for name in now.identities if self.found.begin is None or name != self.found.begin.party)
 
 
 def _keys_in(identities: Mapping[str, str]) -> dict[str, bytes]:
@@ -238,6 +276,6 @@ def _raw(head: Head) -> bytes:
     return bytes.fromhex(head.signature)
 
 
-def _words(way: tuple[Direction, str]) -> str:
+def _words(way: Way) -> str:
     direction, peer = way
     return f"to {peer}" if direction == "sent" else f"from {peer}"

@@ -148,3 +148,24 @@ def test_what_left_and_what_came_is_summed_up_with_what_it_reveals(pairs: Any) -
     assert parcels["reveals"] is None
     table = " ".join(ledger("show", pairs.path("lab")).output.split())
     assert "lab (feature party), job test: 26 lines" in table
+
+
+def test_a_message_that_left_again_and_again_counts_once(pairs: Any) -> None:
+    ledger_of_lab = pairs.open("lab")
+    ledger_of_lab.begin_session(bytes(16))
+    ledger_of_lab.set_key("clinic", bytes(32))
+    content = memoryview(bytes(10))
+    for kind in ("Parcel", "Letter", "Parcel", "Parcel"):
+        ledger_of_lab.sent("clinic", kind, [content])
+    for first, last in ((2, 3), (2, 4), (3, 4)):
+        ledger_of_lab.resent("clinic", first, last, 500)
+    ledger_of_lab.sent("clinic", "Parcel", [content])
+    ledger_of_lab.resent("clinic", 5, 5, 100)
+    ledger_of_lab.end_session("finished")
+    ledger_of_lab.begin_session(bytes(15) + b"x")
+    ledger_of_lab.set_key("clinic", bytes(32))
+    ledger_of_lab.sent("clinic", "Letter", [content])
+    ledger_of_lab.resent("clinic", 1, 1, 100)
+    ledger_of_lab.close()
+    rows = json.loads(ledger("show", pairs.path("lab"), "--json").output)["kinds"]
+    assert {row["kind"]: (row["messages"], row["resent"]) for row in rows} == {"Parcel": (4, 3), "Letter": (2, 2)}

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parties.identity import PrivateIdentity
-from parties.ledger.examined import standing_of
+from parties.ledger.examined import Hashes, standing_of
 from parties.ledger.record import End, Head, NewSession, Stream, chained, decode, encode
-from parties.ledger.verify import examine
+from parties.ledger.verify import examine, survey
 from vsplit.protocol import ConfigError
 
 Lines = list[bytes]
@@ -165,7 +165,7 @@ def test_a_change_that_is_hidden_by_a_new_chain_does_not_fit_what_the_other_sign
     """This is the party itself, which can make any chain and any signature of its own, but none of the other's."""
     lines = lines_of(told)
     at = place_of(lines, "message", 2)
-    for fields in ({"size": 23}, {"kind": "Other"}, {"digest": "ab" * 32}):
+    for fields in ({"size": 23}, {"kind": "Other"}, {"digest": "ab" * 16}):
         changed = rechained([*lines[:at], altered(lines[at], **fields), *lines[at + 1 :]], at)
         faults = faults_of(tmp_path, resigned(told, changed))
         assert faults[0].startswith(
@@ -255,6 +255,49 @@ def test_a_line_that_is_left_out_with_a_new_chain_leaves_a_gap(
     lines = lines_of(told)
     at = place_of(lines, what)
     assert sentence in " ".join(faults_of(tmp_path, rechained(lines[:at] + lines[at + 1 :], at)))
+
+
+@pytest.mark.parametrize("word", ["finished", "stopped", "cut"])
+def test_only_a_session_that_was_cut_off_is_ended_under_another_identity(told: Any, tmp_path: Path, word: str) -> None:
+    """Who removes what no head covers could close the session again with a key of his own, as if it had gone well."""
+    lines, other = lines_of(told), PrivateIdentity.generate()
+    end = decode(lines[-1])
+    assert isinstance(end, End)
+    bond = list(examine(told.path("lab")).sessions.values())[-1].bond
+    signature = other.sign(bond.end_statement("lab", word, end.line, bytes.fromhex(end.before))).hex()
+    closed = altered(lines[-1], word=word, identity=other.public.line, signature=signature)
+    faults = faults_of(tmp_path, [*lines[:-1], closed])
+    if word == "cut":
+        assert faults == []  # as in a launch; a job file tells whose identity that is
+    else:
+        [fault] = faults
+        assert f"Line {len(lines)} ends the session with {word} under another identity of lab" in fault
+
+
+def test_a_survey_finds_what_an_examination_does(told: Any, tmp_path: Path) -> None:
+    lines = lines_of(told)
+    for damaged in (lines, lines[:-3], lines[:6] + lines[7:], [*lines[:6], lines[4], *lines[6:]], [b"garbage"] * 300):
+        path = tmp_path / "changed"
+        path.write_bytes(b"".join(line + b"\n" for line in damaged))
+        one, two = examine(path), survey(path)
+        assert one.faults == two.faults
+        assert (one.fault_count, one.lines, one.last) == (two.fault_count, two.lines, two.last)
+        assert len(one.faults) == min(one.fault_count, 100)
+        for kept, counted in zip(one.sessions.values(), two.sessions.values(), strict=True):
+            assert {way: len(messages) for way, messages in kept.streams.items()} == counted.counts == kept.counts
+            assert counted.streams == {}
+
+
+def test_a_survey_keeps_the_hashes_of_the_last_lines_only() -> None:
+    hashes = Hashes(4)
+    for number in range(1, 100):
+        hashes.add(number.to_bytes(32, "big"))
+        assert hashes.count == number
+        for line in range(max(1, number - 3), number + 1):
+            assert hashes.of(line) == line.to_bytes(32, "big")
+        assert hashes.of(number + 1) is None
+        assert hashes.of(0) is None
+    assert hashes.of(90) is None
 
 
 def test_a_session_that_comes_twice_is_found(told: Any, tmp_path: Path) -> None:
