@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
+import re
 import secrets
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,13 @@ import msgspec
 from parties.config.party import Party
 from parties.config.reading import read_text
 from parties.config.urls import masked_copy
-from parties.unfinished.atomic import write_whole
+from parties.unfinished.atomic import sync_folder, write_whole
 from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import ConfigError
 
 FINISHED = "run.json"
+_RUN = re.compile("[0-9a-f]{32}")
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,9 @@ class RunFolder:
     @contextlib.contextmanager
     def filling(self) -> Iterator[None]:
         """Files may be written inside this; if anything fails there, all of them go and an older run comes back."""
-        made = self._make_room()
+        made: list[Path] = []
         try:
+            self._make_room(made)
             for one in self._held:
                 self.write(one.name, one.content)
             yield
@@ -66,12 +70,13 @@ class RunFolder:
             raise
 
     def finished_run(self) -> str:
-        """The name of the finished run that stands here, as its run.json has it; empty where none does."""
+        """The name of the finished run that stands here, as its run.json has it, 32 hexadecimal digits; or empty."""
         try:
             content = msgspec.json.decode((self.path / FINISHED).read_bytes(), type=dict[str, Any])
         except (OSError, msgspec.MsgspecError):
             return ""
-        return str(content.get("run", ""))
+        run = str(content.get("run", ""))
+        return run if _RUN.fullmatch(run) else ""
 
     def write(self, name: str, data: bytes | str) -> Path:
         """Write the file `name`, whole or not at all, readable by this user alone. Raises ConfigError."""
@@ -93,14 +98,18 @@ class RunFolder:
             try:
                 own.hardlink_to(file)
             except OSError:  # a file system that has no such names
-                shutil.copyfile(file, own)
-                own.chmod(0o600)
+                write_whole(own, _pieces(file))
             self._written.append(own)
         except OSError as error:
             raise ConfigError(
                 f"The file {own} cannot be written ({error.strerror}): free some space, or change `output` in the party file."
             ) from None
         return own
+
+    def has(self, file: Path, name: str) -> bool:
+        """Whether what is in `file` stands here as `name`, all of it. Raises OSError."""
+        own = self.path / name
+        return own.exists() and (own.samefile(file) or filecmp.cmp(file, own, shallow=False))
 
     def write_json(self, name: str, content: object) -> Path:
         """Write plain data as indented JSON."""
@@ -126,30 +135,40 @@ class RunFolder:
                 "room: change `output` in the party file to a folder inside it."
             )
 
-    def _make_room(self) -> list[Path]:
-        """Move an older run aside and make the folder; returns the folders that were missing, the inmost first."""
+    def _make_room(self, made: list[Path]) -> None:
+        """Move an older run aside and make the folder; `made` is told the folders that were missing, the inmost first."""
         try:
             if (self.path / FINISHED).exists():
-                other = _unused(self.path)
-                self.path.rename(other)
-                self.moved = other
-            missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+                # Where it goes is known before it goes, so that it comes back whatever ends this.
+                self.moved = _unused(self.path)
+                self.path.rename(self.moved)
+            made.extend(folder for folder in (self.path, *self.path.parents) if not folder.exists())
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.moved is not None:
                 _move_unfinished(self.moved, self.path)
+            self._sync_names(made)
         except OSError as error:
             raise self._unwritable(error.strerror) from None
-        return missing
+
+    def _sync_names(self, made: list[Path]) -> None:
+        """Force to the disk what was moved and made."""
+        changed = {self.path, *(folder.parent for folder in made)}
+        if self.moved is not None:
+            changed |= {self.moved, self.path.parent}
+        for folder in changed:
+            with contextlib.suppress(PermissionError):  # a folder that may be written and not read
+                sync_folder(folder)
 
     def _empty(self, made: list[Path]) -> None:
         # Whatever fails here, the person has to hear of what went wrong first.
         for file in self._written:
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # another party of this machine may have its folder in the same place
+        with contextlib.suppress(OSError):
             if self.moved is not None:
                 _move_unfinished(self.path, self.moved)
-            for folder in made:
+        for folder in made:
+            with contextlib.suppress(OSError):  # another party of this machine may have its folder in the same place
                 folder.rmdir()
         if self.moved is not None:
             with contextlib.suppress(OSError):
@@ -157,8 +176,8 @@ class RunFolder:
 
     def _unwritable(self, reason: str | None) -> ConfigError:
         return ConfigError(
-            f"The run folder {self.path} cannot be written ({reason}): change `output` in the party file, or the folder's "
-            "permissions."
+            f"The run folder {self.path} cannot be written ({reason}): free some space, mend the folder's permissions, or "
+            "change `output` in the party file."
         )
 
 
@@ -180,6 +199,12 @@ def check_output(party: Party) -> None:
 
 def _as_bytes(data: bytes | str) -> bytes:
     return data.encode() if isinstance(data, str) else data
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            yield piece
 
 
 def _unused(path: Path) -> Path:

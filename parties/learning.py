@@ -128,12 +128,18 @@ def prepare(home: Home, shared: Shared, seed: int | bytes) -> Trained:
 
 
 def train(
-    home: Home, begun: Trained, run: Run, *, seals: Mapping[str, Seal] | None = None, due: Due = never
+    home: Home,
+    begun: Trained,
+    run: Run,
+    *,
+    run_name: bytes,
+    seals: Mapping[str, Seal] | None = None,
+    due: Due = never,
 ) -> Trained:
     """Train together with the others from where `begun` stands, and return the outcome.
 
-    A feature party needs `seals` to the other feature parties for a secure sum; the label party says with `due` after
-    which steps all keep their states.
+    A feature party needs `seals` to the other feature parties for a secure sum, which is bound to `run_name`, so that no
+    two of them are in different runs; the label party says with `due` after which steps all keep their states.
     """
     job, me, plan, state, inputs = home.party.job, home.party.name, begun.plan, begun.state, begun.inputs
     if isinstance(state, LabelState):
@@ -154,6 +160,7 @@ def train(
         seals=seals or {},
         random_bytes=os.urandom,
         shared=b"" if groups is None else groups.digest,
+        run_name=run_name,
     )
     run(feature_role(job.label_party, state, inputs.store, begun.split, plan, giving))
     return begun

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 from parties import leave
@@ -17,7 +18,8 @@ from parties.folder import RunFolder, check_output
 from parties.home import Home, read_home
 from parties.identity import PrivateIdentity
 from parties.learning import Trained, check_model, train_alone
-from parties.ledger.agreeing import LEDGER, open_ledger, recorded_traffic
+from parties.ledger.agreeing import IN_RUN_FOLDER, LEDGER, about_of, open_ledger, recorded_traffic
+from parties.ledger.joining import join_ledgers
 from parties.ledger.ledger import Ledger
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool, cores
@@ -134,24 +136,57 @@ def _live(party: Party, identity: PrivateIdentity, watch: Watch, restart: bool) 
         Pool(cores()) as pool,
     ):
         life = Life(party, identity, watch, home, folder, kept, ledger, pool, secret, said=said, continued=continued)
-        held = Held() if restart else kept.look(folder.finished_run())
-        if held.run and held.run.hex() == folder.finished_run():
-            if held.over:
-                _clear_up(kept, ledger)
-                return Finished([f"The run had come to its end already: {party.output} is whole."])
-            # This party lacks nothing and holds its part ready for the others, who may begin a new run all the same.
-            held = replace(held, agreed=False)
+        held = Held() if restart else _held(kept, folder.finished_run())
+        if held.over and held.finished == held.run:
+            return Finished([_had_ended(party, ""), *_clear_up(life)])
         life.run = held.run
-        finished = _leave(life, trained_together(life, held))
+        trained = trained_together(life, held)
+        if trained is None:  # another party had still to finish it, and needed nothing of this one
+            return Finished([_had_ended(party, " Another party had still to finish it, and does."), *_clear_up(life)])
+        finished = _leave(life, trained)
         if life.over or held.over:
-            _clear_up(kept, ledger)
+            finished.lines.extend(_clear_up(life))
         return finished
 
 
-def _clear_up(kept: Checkpoints, ledger: Ledger) -> None:
-    """Nobody needs what was kept any more. That it is so goes last, so that clearing up can be broken off as well."""
-    ledger.discard()
-    kept.discard()
+def _held(kept: Checkpoints, finished: str) -> Held:
+    """What this party begins with; `finished` names the run whose results stand in the run folder, empty: none do."""
+    held = replace(kept.look(finished), finished=bytes.fromhex(finished))
+    if held.run and held.run == held.finished and not held.over:
+        # This party lacks nothing and holds its part ready for the others, who may begin a new run all the same.
+        return replace(held, agreed=False)
+    return held
+
+
+def _had_ended(party: Party, more: str) -> str:
+    return f"The run had come to its end already: {party.output} is whole.{more}"
+
+
+def _clear_up(life: Life) -> list[str]:
+    """Nobody needs what was kept any more; returns what to tell where it cannot be taken away.
+
+    That it is so goes last, so that clearing up can be broken off as well. The ledger stays where the run folder does not
+    tell all of it: what has left has left.
+    """
+    try:
+        closed = life.ledger.close()
+        if closed is None or _told_in_run_folder(life, closed.path):
+            life.ledger.discard()
+        life.kept.discard()
+    except (OSError, VsplitError):
+        return [
+            f"What was kept of the run in {life.kept.folder} could not be taken away; nobody needs it any more, and the next "
+            "command tries it again."
+        ]
+    return []
+
+
+def _told_in_run_folder(life: Life, ledger: Path) -> bool:
+    """Whether the ledger of the run folder tells all that this one does; sessions after its end are added to it."""
+    finished = life.folder.path / IN_RUN_FOLDER
+    if life.folder.has(ledger, IN_RUN_FOLDER):
+        return True
+    return finished.exists() and join_ledgers(finished, ledger, about_of(life.party, life.identity))
 
 
 def _leave(life: Life, trained: Trained) -> Finished:

@@ -55,28 +55,45 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-def trained_together(life: Life, held: Held) -> Trained:
+def trained_together(life: Life, held: Held) -> Trained | None:
     """This party's part of the run, to the end of the farewell. `held` is what it begins with.
 
-    A party that has its outcome already goes on without the others where they do not come. Raises VsplitError.
+    A party that has its outcome already goes on without the others where they do not come. None: the run is over, and this
+    party has finished it. Raises VsplitError.
     """
     if held.over:
         return outcome_at_home(life)
     try:
         session, start = _meet(life, held)
     except (TransportError, StoppedError, MismatchError) as error:
-        if not held.final or life.folder.finished_run() == held.run.hex():
+        if not held.final or held.finished == held.run:
             raise
         life.say(
             f"{error} This party's training is whole, so it ends without the others. What they may still need of it stays in "
             f"{life.kept.folder}."
         )
         return outcome_at_home(life)
+    if start.over:
+        return _end_what_is_over(life, session, start, held)
     with _stopping(life, session.transport):
         trained = _with_the_others(life, session, start)
+    _take_leave(life, session)
+    return trained
+
+
+def _end_what_is_over(life: Life, session: _Session, start: Start, held: Held) -> Trained | None:
+    """Every party has the outcome of this run, so that each ends it by itself, or has done so."""
+    _take_leave(life, session)
+    if held.finished == start.run:
+        return None
+    life.over = True
+    life.say("The other parties have finished this run already, so this party ends it by itself.")
+    return outcome_at_home(life)
+
+
+def _take_leave(life: Life, session: _Session) -> None:
     life.farewell = session.transport.finish()
     life.ledger.end_session(FINISHED)
-    return trained
 
 
 def outcome_at_home(life: Life) -> Trained:
@@ -236,7 +253,7 @@ def _train(life: Life, session: _Session, begun: Trained, seals: Mapping[str, Se
     life.begin_training(state.progress.epoch)
     life.watch.training(state, len(begun.split.train), begun.plan.batch_size)
     due = Due(settings.checkpoint.steps, settings.checkpoint.seconds, begin=state.step)
-    return train(life.home, begun, session.run, seals=seals, due=due)
+    return train(life.home, begun, session.run, run_name=life.run, seals=seals, due=due)
 
 
 def _all_keep(life: Life, session: _Session, what: What) -> None:

@@ -122,11 +122,11 @@ def speak(home: Home, run: Any) -> None:
     if home.party.role == "label":
         run(greet_features("clinic", ["lab"], digests))
         aligned = run(align_label("clinic", ["lab"], keys, order_secret=secret, **bounds))
-        train(home, prepare(home, share_rows(home, aligned, secret, run), 1), run)
+        train(home, prepare(home, share_rows(home, aligned, secret, run), 1), run, run_name=bytes(16))
     else:
         run(greet_label("lab", "clinic", digests))
         aligned = run(align_feature("lab", "clinic", ["lab"], keys, seals={}, **bounds))
-        train(home, prepare(home, share_rows(home, aligned, secret, run), 1), run)
+        train(home, prepare(home, share_rows(home, aligned, secret, run), 1), run, run_name=bytes(16))
     assert aligned.matched == SHARED
 
 

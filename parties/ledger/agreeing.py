@@ -38,10 +38,14 @@ IN_RUN_FOLDER = "ledger.jsonl"
 
 def open_ledger(path: Path, party: Party, identity: PrivateIdentity) -> Ledger:
     """Begin this party's ledger of its job at `path`, or go on with it. Raises what `Ledger.open` does."""
+    return Ledger.open(path, about_of(party, identity))
+
+
+def about_of(party: Party, identity: PrivateIdentity) -> About:
+    """Whose ledger this party's is, as its first line says it."""
     job = party.job
     identities = {name: job.identity_of(name).line for name in job.parties}
-    about = About(party.name, party.role, job.job, job_digest(job), identities, identity.sign)
-    return Ledger.open(path, about)
+    return About(party.name, party.role, job.job, job_digest(job), identities, identity.sign)
 
 
 def agree_keys(ledger: Ledger, party: Party, run: Run) -> None:

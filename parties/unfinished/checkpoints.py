@@ -53,7 +53,9 @@ _STEP = re.compile(r"step-([1-9][0-9]{0,17})")
 class Held:
     """What a party holds of a run: the run's name (empty: nothing), the steps, the outcome.
 
-    `agreed`: all parties have, or had, the alignment. `final`: this party's outcome is there; `over`: everybody's is.
+    `agreed`: all parties have, or had, the alignment. `steps`: those at which this party can begin; 0, the beginning of the
+    training, is among them as long as no more than its first state would be lost by that. `final`: this party's outcome is
+    there; `over`: everybody's is. `finished` names the run whose results stand in the run folder (empty: none do).
     """
 
     run: bytes = b""
@@ -61,6 +63,7 @@ class Held:
     steps: tuple[int, ...] = ()
     final: bool = False
     over: bool = False
+    finished: bytes = b""
 
 
 class Checkpoints:
@@ -100,8 +103,11 @@ class Checkpoints:
             return Held()
         self._check_origin(alignment)
         run = alignment.head.run
-        steps = tuple(step for step in self._steps() if self._belongs(f"step-{step}", "step", run, step))
-        final = next((name for name in (_FINAL, _FINAL + _OFFERED) if self._belongs(name, "final", run)), None)
+        states = [found for step in self._steps() if (found := self._of_run(f"step-{step}", "step", run, step))]
+        del states[:-STEPS_KEPT]  # the program may have ended before an older one was taken away
+        begin = (0,) if len(states) < STEPS_KEPT and all(state.head.first for state in states) else ()
+        steps = (*begin, *(state.head.step for state in states))
+        final = next((name for name in (_FINAL, _FINAL + _OFFERED) if self._of_run(name, "final", run)), None)
         return Held(bytes.fromhex(run), agreed, steps, final is not None, final == _FINAL)
 
     def alignment(self) -> KeptFile:
@@ -135,7 +141,8 @@ class Checkpoints:
 
     def keep_step(self, run: bytes, step: int, told: object, body: bytes | memoryview) -> None:
         """Keep the state after `step` steps, and of those before it the last."""
-        self._write(f"step-{step}", "step", run, step, told, body)
+        first = not any(old != step for old in self._steps())
+        self._write(f"step-{step}", "step", run, step, told, body, first=first)
         self._remove(*(f"step-{old}" for old in self._steps()[:-STEPS_KEPT]))
 
     def begin_at(self, step: int) -> None:
@@ -213,8 +220,18 @@ class Checkpoints:
         names = self._tried(lambda: [file.name for file in self.folder.iterdir()])
         return sorted(int(found[1]) for name in names if (found := _STEP.fullmatch(name)))
 
-    def _write(self, name: str, kind: Kind, run: bytes, step: int, told: object, body: bytes | memoryview) -> None:
-        head = Head(kind, run.hex(), step, self._origin, msgspec.Raw(msgspec.json.encode(told)))
+    def _write(
+        self,
+        name: str,
+        kind: Kind,
+        run: bytes,
+        step: int,
+        told: object,
+        body: bytes | memoryview,
+        *,
+        first: bool = False,
+    ) -> None:
+        head = Head(kind, run.hex(), step, self._origin, msgspec.Raw(msgspec.json.encode(told)), first)
         self._tried(lambda: write_kept(self.folder / name, head, body))
 
     def _agree(self, name: str) -> None:
@@ -248,14 +265,15 @@ class Checkpoints:
         except OSError as error:
             raise ConfigError(f"The file {path} cannot be read: {error.strerror}.") from None
 
-    def _belongs(self, name: str, kind: Kind, run: str, step: int | None = None) -> bool:
+    def _of_run(self, name: str, kind: Kind, run: str, step: int | None = None) -> KeptFile | None:
+        """The file, if it is whole and of this run, and what its name says."""
         found = self._read(name)
         if found is None or found.head.run != run or found.head.kind != kind:
-            return False
+            return None
         if step is not None and found.head.step != step:  # somebody has renamed it
-            return False
+            return None
         self._check_origin(found)
-        return True
+        return found
 
     def _must(self, found: KeptFile | None, what: str) -> KeptFile:
         if found is None:

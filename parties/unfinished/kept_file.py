@@ -39,13 +39,17 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a file says of itself. `run` is the run's name, 32 hexadecimal digits; `told` is for whoever wrote it."""
+    """What a file says of itself. `run` is the run's name, 32 hexadecimal digits; `told` is for whoever wrote it.
+
+    `first`: no state of this training was there when this one was kept.
+    """
 
     kind: Kind
     run: str
     step: int
     origin: Origin
     told: msgspec.Raw = msgspec.Raw(b"null")
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,42 +19,66 @@ _LIMIT = 4096
 _AFRESH = -1
 _MOST = 1 << 60
 What = Literal["alignment", "final"]
+End = Literal["", "over", "lacking", "apart", "outcome"]
+"""Why nobody begins (empty: all begin).
+
+over      who holds the run has the outcome, and all others have finished it: each needs no other party any more
+lacking   the party named holds nothing of a run whose alignment all had
+apart     all hold the alignment, and no state is common to all; the states of the first party named are the oldest, and
+          those of the second the latest
+outcome   the second party named has finished the run, for which all had the outcome; the first holds none
+"""
+_NAMED: dict[End, int] = {"": 0, "over": 0, "lacking": 1, "apart": 2, "outcome": 2}
 
 
 class Holding(Message, frozen=True, kw_only=True, eq=False):
-    """Feature party to label party, after the greeting: what it holds of a run that is not finished."""
+    """Feature party to label party, after the greeting: what it holds of a run that is not finished.
 
-    reveals: ClassVar[str] = "which unfinished run it holds, by a random name, and up to which step"
+    `steps`: see `parties.unfinished.checkpoints.Held`. `finished` names the run whose results it has, if there is one.
+    """
+
+    reveals: ClassVar[str] = (
+        "which run it has finished last and which unfinished one it holds, by random names, and up to which step"
+    )
 
     run: bytes
     agreed: bool
     steps: list[int]
     final: bool
+    finished: bytes
 
     def check(self) -> None:
-        if len(self.run) not in (0, RUN):
+        if any(len(run) not in (0, RUN) for run in (self.run, self.finished)):
             raise ValueError(f"the name of a run has {RUN} bytes")
-        if len(self.steps) > STEPS_KEPT or any(not 0 < step < _MOST for step in self.steps):
+        if len(self.steps) > STEPS_KEPT or any(not 0 <= step < _MOST for step in self.steps):
             raise ValueError("a party keeps the last steps alone")
+        if bool(self.run) != bool(self.steps):
+            raise ValueError("who holds a run can begin somewhere, and nobody else")
 
 
 class Beginning(Message, frozen=True, kw_only=True, eq=False):
-    """Label party to feature party: from where all begin.
+    """Label party to feature party: from where all begin, or why nobody does.
 
     `step` is -1 for a new alignment, 0 for the beginning of a training on the alignment that all hold; `final`: all have
-    the outcome. Where `lacking` is a party's name nobody begins, since that party alone holds nothing of the run.
+    the outcome. Where nobody begins, `end` says why, and `about` names up to two parties: see `_END`.
     """
 
-    reveals: ClassVar[str] = "from which step of which run, by a random name, all parties go on"
+    reveals: ClassVar[str] = (
+        "from which step of which run, by a random name, all parties go on; or that it is over, or which party's files do not "
+        "fit those of the others"
+    )
 
     run: bytes
     step: int
     final: bool
-    lacking: str
+    end: End
+    about: list[str]
 
     def check(self) -> None:
         if len(self.run) != RUN or not _AFRESH <= self.step < _MOST:
             raise ValueError("a run has a name, and begins at a step")
+        if len(self.about) != _NAMED[self.end]:
+            raise ValueError("why nobody begins is about certain parties")
 
 
 class Kept(Message, frozen=True, kw_only=True, eq=False):
@@ -75,31 +99,42 @@ class KeptByAll(Message, frozen=True, kw_only=True, eq=False):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """From where all parties begin: the name of the run, and the step; `step` None: with a new alignment."""
+    """From where all parties begin: the name of the run, and the step; `step` None: with a new alignment.
+
+    `over`: nobody begins, since every party has the outcome of this run, or has finished it.
+    """
 
     run: bytes
     step: int | None
     final: bool = False
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """Why nobody can begin, and the parties that this is about."""
+
+    end: End
+    about: tuple[str, ...]
 
 
 def agree_on_start_label(me: str, feature_parties: Sequence[str], mine: Held, fresh: bytes) -> Role[Start]:
     """The label party's side: hear all, answer all, and only then judge. `fresh` names the run if a new one begins.
 
     Learns and reveals: what each party holds, by random names and steps. Raises MismatchError where a party holds nothing
-    of a run whose alignment all parties had: others would lose what they hold.
+    of a run whose alignment all parties had, or another part of it than the others: these would lose what they hold.
     """
     holdings: dict[str, Held] = {me: mine}
     for party in feature_parties:
         told = yield from receive(party, Holding, _LIMIT)
-        holdings[party] = Held(told.run, told.agreed, tuple(told.steps), told.final)
-    lacking = _lacking(holdings)
-    start = Start(fresh, None) if lacking else _start(holdings, fresh)
-    step = _AFRESH if start.step is None else start.step
+        holdings[party] = Held(told.run, told.agreed, tuple(told.steps), told.final, finished=told.finished)
+    found = _judged(holdings, fresh)
+    answer = _answer(found, fresh)
     for party in feature_parties:
-        yield Send(party, Beginning(run=start.run, step=step, final=start.final, lacking=lacking))
-    if lacking:
-        raise _lost(me, lacking)
-    return start
+        yield Send(party, answer)
+    if isinstance(found, _Apart):
+        raise _refused(me, found)
+    return found
 
 
 def agree_on_start_feature(me: str, label_party: str, parties: Sequence[str], mine: Held) -> Role[Start]:
@@ -108,22 +143,31 @@ def agree_on_start_feature(me: str, label_party: str, parties: Sequence[str], mi
     Raises MismatchError as the label party does; ProtocolError for a beginning that this party did not offer, and for one
     that would discard what this party holds.
     """
-    yield Send(label_party, Holding(run=mine.run, agreed=mine.agreed, steps=list(mine.steps), final=mine.final))
+    yield Send(
+        label_party,
+        Holding(run=mine.run, agreed=mine.agreed, steps=list(mine.steps), final=mine.final, finished=mine.finished),
+    )
     told = yield from receive(label_party, Beginning, _LIMIT)
-    if told.lacking:
-        if told.lacking not in parties:
+    if told.about:
+        if not set(told.about) <= set(parties):
             raise ProtocolError(label_party, f"{label_party} named a party that is none of this job; ask there.")
-        raise _lost(me, told.lacking)
+        raise _refused(me, _Apart(told.end, tuple(told.about)))
+    if told.end == "over":
+        if told.run != mine.finished and not (told.run == mine.run and mine.final):
+            raise ProtocolError(
+                label_party, f"{label_party} says that a run is over of which this party has no outcome; ask there."
+            )
+        return Start(told.run, None, over=True)
     if told.step == _AFRESH:
-        if mine.agreed or told.final or told.run == mine.run:
+        if mine.agreed or told.final or told.run in (mine.run, mine.finished):
             raise ProtocolError(
                 label_party,
                 f"{label_party} would begin afresh although this party holds a run that all had begun; ask there. To begin "
                 "afresh, give the command with --restart at every party.",
             )
         return Start(told.run, None)
-    offered = told.step == 0 or told.step in mine.steps
-    if told.run != mine.run or not offered or (told.final and not mine.final):
+    offered = mine.final if told.final else told.step in mine.steps
+    if told.run != mine.run or not offered:
         raise ProtocolError(
             label_party,
             f"{label_party} would go on from something that this party does not hold; its program is another version or does "
@@ -155,28 +199,67 @@ def _check_what(party: str, told: What, due: What) -> None:
         )
 
 
-def _lacking(holdings: Mapping[str, Held]) -> str:
-    """The first party without a run that another holds and that all parties had; none: empty."""
-    agreed = next((held.run for held in holdings.values() if held.agreed), None)
-    if agreed is None:
-        return ""
-    return next((party for party, held in holdings.items() if held.run != agreed), "")
-
-
-def _start(holdings: Mapping[str, Held], fresh: bytes) -> Start:
-    """The latest step that all hold of the run that all hold, if there is one."""
+def _judged(holdings: Mapping[str, Held], fresh: bytes) -> Start | _Apart:
+    """What is to be done where the parties hold this."""
+    agreed = list(dict.fromkeys(held.run for held in holdings.values() if held.agreed))
+    for run in agreed:
+        lacking = [party for party, held in holdings.items() if run not in (held.run, held.finished)]
+        if lacking:
+            return _Apart("lacking", (lacking[0],))
+    for run in agreed:
+        finished = [party for party, held in holdings.items() if held.run != run]
+        if finished:
+            return _end_of(run, holdings, finished[0])
     runs = {held.run for held in holdings.values()}
     if len(runs) > 1 or b"" in runs:
         return Start(fresh, None)
+    return _common(runs.pop(), holdings)
+
+
+def _end_of(run: bytes, holdings: Mapping[str, Held], finished: str) -> Start | _Apart:
+    """A party has `finished` the run and holds nothing of it any more. So all had the outcome by then."""
+    without = [party for party, held in holdings.items() if held.finished != run and not held.final]
+    return _Apart("outcome", (without[0], finished)) if without else Start(run, None, over=True)
+
+
+def _common(run: bytes, holdings: Mapping[str, Held]) -> Start | _Apart:
+    """The latest step at which all can begin of the run that all hold."""
     common = set.intersection(*(set(held.steps) for held in holdings.values()))
-    return Start(runs.pop(), max(common, default=0), all(held.final for held in holdings.values()))
+    if all(held.final for held in holdings.values()):
+        return Start(run, max(common, default=0), final=True)
+    if common:
+        return Start(run, max(common))
+    latest = {party: max(held.steps, default=0) for party, held in holdings.items()}
+    return _Apart("apart", (min(latest, key=latest.__getitem__), max(latest, key=latest.__getitem__)))
 
 
-def _lost(me: str, lacking: str) -> MismatchError:
-    who = "this party" if lacking == me else lacking
-    return MismatchError(
-        lacking,
-        f"All parties had begun a run together, and {who} holds nothing of it: it was given --restart, or another folder in "
-        f"the key output of its party file. Start {who} with the folder that it had, or give the command with --restart at "
-        "every party to begin afresh.",
-    )
+def _answer(found: Start | _Apart, fresh: bytes) -> Beginning:
+    if isinstance(found, _Apart):
+        return Beginning(run=fresh, step=_AFRESH, final=False, end=found.end, about=list(found.about))
+    step = _AFRESH if found.step is None else found.step
+    return Beginning(run=found.run, step=step, final=found.final, end="over" if found.over else "", about=[])
+
+
+def _refused(me: str, found: _Apart) -> MismatchError:
+    """Why nobody begins, as a sentence for the people of this party."""
+    first, *others = ("this party" if party == me else party for party in found.about)
+    afresh = "give the command with --restart at every party to begin afresh"
+    if found.end == "lacking":
+        sentence = (
+            f"All parties had begun a run together, and {first} holds nothing of it: it was given --restart, or another folder "
+            f"in the key output of its party file. Start {first} with the folder that it had, or {afresh}."
+        )
+    elif found.end == "outcome":
+        sentence = (
+            f"All parties had come to the end of their run, which {others[0]} has finished, and {first} does not hold its "
+            f"outcome: a file in its folder is damaged, or an old copy was put in its place. Start {first} with the folder "
+            f"that it had, or {afresh}."
+        )
+    else:
+        sentence = (
+            f"No state of the training is common to all parties: the latest of {first} is too far behind that of {others[0]}. "
+            f"An old copy of a folder was put back at one of the two, or files in it are damaged. Nothing was taken away: "
+            f"start {first} with the folder that it had; or take the files step-* away at every party, to train again on the "
+            f"same alignment; or {afresh}."
+        )
+    return MismatchError(found.about[0], sentence)

@@ -100,7 +100,9 @@ class Pair:
     def train(self, shared: dict[str, Shared]) -> dict[str, Trained]:
         seeds = {"clinic": 3, "lab": 4}
         return self.live(
-            lambda home, run: train(home, prepare(home, shared[home.party.name], seeds[home.party.name]), run)
+            lambda home, run: train(
+                home, prepare(home, shared[home.party.name], seeds[home.party.name]), run, run_name=bytes(16)
+            )
         )
 
     def live(self, life: Any) -> dict[str, Any]:

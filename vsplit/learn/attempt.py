@@ -18,7 +18,7 @@ from vsplit.protocol import Array, Bytes, Message, ProtocolError, Role, receive,
 NONCE = 16
 RandomBytes = Callable[[int], bytes]
 
-_ATTEMPT = b"vsplit-attempt-v2"
+_ATTEMPT = b"vsplit-attempt-v3"
 
 
 class AttemptNonce(Message, frozen=True, kw_only=True, eq=False):
@@ -50,7 +50,7 @@ def agree_as_label(feature_parties: Sequence[str], random_bytes: RandomBytes) ->
 def agree_as_feature(
     me: str, label_party: str, feature_parties: Sequence[str], random_bytes: RandomBytes, about: Sequence[bytes]
 ) -> Role[Told]:
-    """A feature party's side. `about` is what all feature parties must have in common besides, such as a public key.
+    """A feature party's side. `about` is what all feature parties must have in common besides, such as the name of the run.
 
     Raises ProtocolError where its own nonce is not among those that come back.
     """

@@ -113,8 +113,9 @@ class PaillierGiving(SumGiving):
         seals: Mapping[str, Seal],
         random_bytes: RandomBytes,
         shared: bytes = b"",
+        run_name: bytes = b"",
     ) -> None:
-        super().__init__(me, label_party, feature_parties, plan, random_bytes, shared)
+        super().__init__(me, label_party, feature_parties, plan, random_bytes, shared, run_name)
         at = list(feature_parties).index(me)
         self._chain = chain_of(plan, feature_parties)
         self._before = seals[feature_parties[at - 1]] if at > 0 else None

@@ -44,8 +44,9 @@ class MaskedGiving(SumGiving):
         seals: Mapping[str, Seal],
         random_bytes: RandomBytes,
         shared: bytes = b"",
+        run_name: bytes = b"",
     ) -> None:
-        super().__init__(me, label_party, feature_parties, plan, random_bytes, shared)
+        super().__init__(me, label_party, feature_parties, plan, random_bytes, shared, run_name)
         self._seals = seals
         self._masks: Masks | None = None
 

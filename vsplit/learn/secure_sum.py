@@ -35,7 +35,8 @@ class SumGiving(Giving):
     """A feature party's side where one sum of all feature parties' embeddings arrives.
 
     `feature_parties` are all of them in the job's order, `me` among them. `shared` is a digest of what the label party
-    has told of the shared records before the training, and owes to all of them alike.
+    has told of the shared records before the training, and `run_name` what it has named the run; both it owes to all of
+    them alike.
     """
 
     def __init__(
@@ -46,18 +47,19 @@ class SumGiving(Giving):
         plan: Plan,
         random_bytes: RandomBytes,
         shared: bytes,
+        run_name: bytes,
     ) -> None:
         self.me = me
         self.label_party = label_party
         self.feature_parties = tuple(feature_parties)
         self.random_bytes = random_bytes
         self.fixed_point = fixed_point_of(plan, feature_parties)
-        self._shared = shared
+        self._agreed_on = (run_name, shared)
         self._told: Told | None = None
 
     def agree(self, beginning: bytes, *about: bytes) -> Role[None]:
         """Agree with all others on an attempt. `about` is what else must be the same at all feature parties."""
-        about = (self._shared, beginning, *about)
+        about = (*self._agreed_on, beginning, *about)
         self._told = yield from agree_as_feature(
             self.me, self.label_party, self.feature_parties, self.random_bytes, about
         )

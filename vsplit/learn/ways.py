@@ -20,17 +20,19 @@ def giving_for(
     seals: Mapping[str, Seal],
     random_bytes: RandomBytes,
     shared: bytes = b"",
+    run_name: bytes = b"",
 ) -> Giving:
     """A feature party's side. `seals` are those to all other feature parties, for the plans that need them.
 
-    `shared` is a digest of what the label party has told of the shared records, and owes to all feature parties alike.
+    `shared` is a digest of what the label party has told of the shared records, and `run_name` the name of the run, which
+    all parties keep with their alignment: the label party owes both to all feature parties alike.
     """
     if plan.aggregate == "masked_sum":
-        return MaskedGiving(me, label_party, feature_parties, plan, seals, random_bytes, shared)
+        return MaskedGiving(me, label_party, feature_parties, plan, seals, random_bytes, shared, run_name)
     if plan.aggregate == "paillier_sum":
         from vsplit.learn.chain import PaillierGiving  # loads big-integer arithmetic, which other ways do not need
 
-        return PaillierGiving(me, label_party, feature_parties, plan, seals, random_bytes, shared)
+        return PaillierGiving(me, label_party, feature_parties, plan, seals, random_bytes, shared, run_name)
     return OpenGiving(label_party)
 
 

@@ -66,9 +66,9 @@ def again(kept: Checkpoints, said: Said | None = None, **changes: Any) -> Checkp
 def test_a_run_is_held_with_its_last_two_steps(kept: Checkpoints) -> None:
     assert kept.look() == Held()
     kept.offer_alignment(RUN, {"matched": 3}, b"rows")
-    assert kept.look() == Held(RUN)
+    assert kept.look() == Held(RUN, steps=(0,))
     kept.agree_on_alignment()
-    assert kept.look() == Held(RUN, agreed=True)
+    assert kept.look() == Held(RUN, True, (0,))
     assert bytes(kept.alignment().body) == b"rows"
     for step in (10, 20, 1000):
         kept.keep_step(RUN, step, {"epoch": step}, b"state")
@@ -82,15 +82,38 @@ def test_a_run_is_held_with_its_last_two_steps(kept: Checkpoints) -> None:
 
 
 def test_a_step_from_which_all_begin_again_is_the_last_one(kept: Checkpoints) -> None:
-    begun(kept, 10, 20).offer_final(RUN, 21, None, b"outcome")
-    kept.begin_at(10)
-    assert kept.look() == Held(RUN, True, (10,))
+    begun(kept, 10, 20, 30).offer_final(RUN, 31, None, b"outcome")
+    kept.begin_at(20)
+    assert kept.look() == Held(RUN, True, (20,))  # the beginning is too far back for it
+
+
+def test_a_party_can_begin_with_its_training_until_it_has_a_second_state(kept: Checkpoints) -> None:
+    begun(kept, 10)
+    assert kept.look() == Held(RUN, True, (0, 10))
+    kept.begin_at(0)
+    assert kept.look() == Held(RUN, True, (0,))
+    kept.keep_step(RUN, 7, None, b"another first state")
+    assert kept.look() == Held(RUN, True, (0, 7))
+    kept.keep_step(RUN, 9, None, b"a second one")
+    assert kept.look() == Held(RUN, True, (7, 9))
+
+
+def test_a_program_that_ends_before_an_older_state_is_taken_away_offers_the_last_two(
+    kept: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(kept, 10, 20)
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "_remove", lambda *_names, **_options: None)
+        kept.keep_step(RUN, 30, None, b"state 30")
+    assert kept.look().steps == (20, 30)
+    (kept.folder / "step-30").write_bytes(b"")
+    assert kept.look().steps == (10, 20)
 
 
 def test_a_step_under_the_name_of_another_is_not_offered(kept: Checkpoints) -> None:
     begun(kept, 10, 20)
     (kept.folder / "step-20").rename(kept.folder / "step-30")
-    assert kept.look().steps == (10,)
+    assert kept.look().steps == (0, 10)
 
 
 def test_files_are_for_this_user_alone(kept: Checkpoints) -> None:
@@ -157,19 +180,19 @@ def test_a_run_of_something_else_is_refused_by_name(kept: Checkpoints, changes: 
     assert str(kept.folder) in str(caught.value)
     if "party" not in changes:
         assert "--restart at every party" in str(caught.value)
-    assert kept.look().steps == (10,)  # it is all still there
+    assert kept.look().steps == (0, 10)  # it is all still there
 
 
 def test_an_alignment_that_was_never_agreed_on_is_no_loss(kept: Checkpoints) -> None:
     kept.offer_alignment(RUN, None, b"rows")
     assert again(kept, job={}).look() == Held()
-    assert kept.look() == Held(RUN)
+    assert kept.look() == Held(RUN, steps=(0,))
 
 
 def test_another_environment_is_named_and_no_reason_to_refuse(kept: Checkpoints) -> None:
     begun(kept, 10)
     other = again(kept, environment={"threads": "4", "torch": "2"})
-    assert other.look() == Held(RUN, True, (10,))
+    assert other.look() == Held(RUN, True, (0, 10))
     assert other.changes(other.step(10)) == ["threads (1 before, 4 now)"]
     assert kept.changes(kept.step(10)) == []
 
@@ -178,7 +201,7 @@ def test_a_file_of_another_run_or_under_another_name_does_not_count(kept: Checkp
     begun(kept, 10)
     kept.keep_step(bytes(16), 20, None, b"of another run")
     (kept.folder / "step-10").rename(kept.folder / "final")
-    assert kept.look() == Held(RUN, agreed=True)
+    assert kept.look() == Held(RUN, True, (0,))
 
 
 # --- what is damaged --------------------------------------------------------------------------------------------------
@@ -204,7 +227,7 @@ def test_a_damaged_step_is_said_and_the_one_before_is_used(kept: Checkpoints, sa
     data = bytearray(file.read_bytes())
     data[-40] ^= 4
     file.write_bytes(data)
-    assert kept.look().steps == (10,)
+    assert kept.look().steps == (0, 10)
     assert said == [f"{file} is damaged (its checksum is wrong) and is left out."]
 
 
@@ -289,7 +312,7 @@ def test_a_read_only_folder_is_a_clear_error(tmp_path: Path, monkeypatch: pytest
             patch.setattr(atomic.os, "open", refuse)
             with pytest.raises(ConfigError, match=rf"{kept.folder} cannot be written \(Read-only file system\)"):
                 kept.keep_step(RUN, 20, None, b"")
-        assert kept.look().steps == (10,)
+        assert kept.look().steps == (0, 10)
 
 
 # --- when -------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from parties.unfinished.resuming import (
 from vsplit.protocol import MismatchError, ProtocolError, Role, Send, VsplitError, receive
 
 PARTIES = ["clinic", "lab", "gym"]
-ONE, OTHER, FRESH = bytes([1] * 16), bytes([2] * 16), bytes([9] * 16)
+ONE, OTHER, FINISHED, FRESH = (bytes([number] * 16) for number in (1, 2, 3, 9))
 
 
 def play(roles: dict[str, Role[Any]]) -> dict[str, Any]:
@@ -63,8 +63,14 @@ def agree(*held: Held) -> dict[str, Any]:
     )
 
 
-def holding(*steps: int, run: bytes = ONE, agreed: bool = True, final: bool = False) -> Held:
-    return Held(run, agreed, steps, final)
+def holding(*steps: int, run: bytes = ONE, agreed: bool = True, final: bool = False, finished: bytes = b"") -> Held:
+    """Without steps: no state has been kept, so that it can begin with its training."""
+    return Held(run, agreed, steps or (0,), final, finished=finished)
+
+
+def done(run: bytes = ONE) -> Held:
+    """A party that has finished this run, and holds nothing more of it."""
+    return Held(finished=run)
 
 
 @pytest.mark.parametrize(
@@ -74,16 +80,36 @@ def holding(*steps: int, run: bytes = ONE, agreed: bool = True, final: bool = Fa
         ([holding(10, 20), holding(10, 20), holding(10, 20)], Start(ONE, 20)),
         ([holding(10, 20), holding(20, 30), holding(10, 20)], Start(ONE, 20)),
         ([holding(20), holding(20, 30), holding(10, 20)], Start(ONE, 20)),
-        ([holding(10), holding(20), holding(10, 20)], Start(ONE, 0)),
-        ([holding(10), holding(), holding(10)], Start(ONE, 0)),
+        ([holding(0, 10), holding(0, 10), holding(0, 10)], Start(ONE, 10)),
+        # One was killed before its first state.
+        ([holding(0, 10), holding(), holding(0, 10)], Start(ONE, 0)),
+        ([holding(), holding(), holding()], Start(ONE, 0)),
         ([holding(agreed=False)] * 3, Start(ONE, 0)),
-        ([holding(10), holding(agreed=False), holding(10)], Start(ONE, 0)),
+        ([holding(0, 10), holding(agreed=False), holding(0, 10)], Start(ONE, 0)),
         ([Held(), holding(agreed=False), holding(agreed=False)], Start(FRESH, None)),
         ([holding(agreed=False), holding(run=OTHER, agreed=False), Held()], Start(FRESH, None)),
         ([holding(10, final=True)] * 3, Start(ONE, 10, final=True)),
         ([holding(10, final=True), holding(10), holding(10, final=True)], Start(ONE, 10)),
         # The clinic has finished by itself, and holds its part ready for others who now begin a new run.
         ([holding(10, agreed=False, final=True), Held(), Held()], Start(FRESH, None)),
+        ([holding(10, agreed=False, final=True, finished=ONE), done(), done()], Start(FRESH, None)),
+        ([done(), done(), done()], Start(FRESH, None)),
+        ([done(), Held(), done(OTHER)], Start(FRESH, None)),
+        # Where all have their outcome no state is gone back to.
+        ([holding(10, 20, final=True), holding(30, 40, final=True), holding(final=True)], Start(ONE, 0, final=True)),
+        # Some have finished the run, and nobody needs them any more.
+        ([done(), holding(10, 20, final=True), done()], Start(ONE, None, over=True)),
+        ([holding(10, 20, final=True), done(), done()], Start(ONE, None, over=True)),
+        ([holding(10, final=True), done(), holding(20, final=True)], Start(ONE, None, over=True)),
+        (
+            [done(), holding(10, final=True), holding(10, agreed=False, final=True, finished=ONE)],
+            Start(ONE, None, over=True),
+        ),
+        ([done(), holding(10, final=True), holding(10, agreed=False, finished=ONE)], Start(ONE, None, over=True)),
+        (
+            [done(), holding(10, final=True), holding(run=OTHER, agreed=False, finished=ONE)],
+            Start(ONE, None, over=True),
+        ),
     ],
 )
 def test_all_begin_at_the_latest_step_that_all_hold(held: list[Held], expected: Start) -> None:
@@ -98,6 +124,11 @@ def test_all_begin_at_the_latest_step_that_all_hold(held: list[Held], expected: 
         ([holding(10), holding(10), holding(run=OTHER, agreed=False)], "gym"),
         ([holding(10), holding(10), holding(10, run=OTHER)], "gym"),
         ([holding(agreed=True), holding(agreed=False), Held()], "gym"),
+        # Of those that have finished the run none lacks it.
+        ([done(), Held(), holding(10, final=True)], "lab"),
+        ([done(), done(OTHER), holding(10, final=True)], "lab"),
+        # Two have begun another run since, and one an old copy of its folder.
+        ([holding(10, final=True), holding(run=OTHER, finished=ONE), holding(run=OTHER, finished=ONE)], "clinic"),
     ],
 )
 def test_nobody_loses_what_all_had_begun_because_one_has_lost_it(held: list[Held], lacking: str) -> None:
@@ -108,13 +139,47 @@ def test_nobody_loses_what_all_had_begun_because_one_has_lost_it(held: list[Held
         assert "--restart at every party" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("held", "behind", "ahead"),
+    [
+        ([holding(10, 20), holding(30, 40), holding(30, 40)], "clinic", "lab"),
+        ([holding(30, 40), holding(30, 40), holding(10, 20)], "gym", "clinic"),
+        ([holding(30, 40), holding(0, 10), holding(30, 40)], "lab", "clinic"),
+        ([holding(30, 40), holding(), holding(40)], "lab", "clinic"),  # its states are damaged, or were taken away
+        ([holding(30), holding(40), holding(30, 40)], "clinic", "lab"),
+        ([holding(20), holding(0, 10), holding(0, 10)], "lab", "clinic"),
+        ([holding(20), holding(), holding()], "lab", "clinic"),
+        ([holding(30, 40, final=True), holding(10, 20), holding(30, 40, final=True)], "lab", "clinic"),
+    ],
+)
+def test_nobody_goes_back_by_more_than_one_state(held: list[Held], behind: str, ahead: str) -> None:
+    """Neither for an old copy of somebody's folder, nor for somebody who lies about what he holds."""
+    for name, error in agree(*held).items():
+        assert isinstance(error, MismatchError), error
+        first, second = ("this party" if party == name else party for party in (behind, ahead))
+        assert f"the latest of {first} is too far behind that of {second}" in str(error)
+        assert "Nothing was taken away" in str(error) and "--restart at every party" in str(error)
+
+
+@pytest.mark.parametrize(
+    "held", [[done(), holding(10, 20), done()], [holding(10, 20), done(), holding(10, final=True)]]
+)
+def test_an_outcome_that_is_lost_is_missed_by_name(held: list[Held]) -> None:
+    """Who has finished the run cannot help any more: all had their outcome on their disks by then."""
+    without = next(name for name, one in zip(PARTIES, held, strict=True) if one.run and not one.final)
+    for name, error in agree(*held).items():
+        assert isinstance(error, MismatchError), error
+        assert f"{'this party' if name == without else without} does not hold its outcome" in str(error)
+
+
 _held = st.builds(
     Held,
     st.sampled_from([b"", ONE, OTHER]),
     st.booleans(),
-    st.lists(st.integers(1, 4), max_size=2, unique=True).map(tuple),
+    st.lists(st.integers(0, 4), min_size=1, max_size=2, unique=True).map(tuple),
     st.booleans(),
-).map(lambda held: held if held.run else Held())
+    finished=st.sampled_from([b"", ONE, OTHER]),
+).map(lambda held: held if held.run else Held(finished=held.finished))
 
 
 @given(st.lists(_held, min_size=3, max_size=3))
@@ -123,14 +188,17 @@ def test_whatever_they_hold_all_parties_come_to_the_same(held: list[Held]) -> No
     ends = list(agree(*held).values())
     if isinstance(ends[0], MismatchError):
         assert all(isinstance(end, MismatchError) for end in ends)
-        assert any(one.agreed for one in held)
+        assert any(one.run for one in held)
         return
     assert ends[0] == ends[1] == ends[2]
-    if ends[0].step is None:
+    if ends[0].over:
+        assert all(one.finished == ends[0].run or (one.run == ends[0].run and one.final) for one in held)
+        assert any(one.run == ends[0].run for one in held)
+    elif ends[0].step is None:
         assert not any(one.agreed for one in held)
     else:
         assert all(one.run == ends[0].run for one in held)
-        assert ends[0].step == 0 or all(ends[0].step in one.steps for one in held)
+        assert all(one.final if ends[0].final else ends[0].step in one.steps for one in held)
 
 
 # --- answers that were not offered ------------------------------------------------------------------------------------
@@ -139,15 +207,20 @@ def test_whatever_they_hold_all_parties_come_to_the_same(held: list[Held]) -> No
 @pytest.mark.parametrize(
     "answer",
     [
-        Beginning(run=ONE, step=30, final=False, lacking=""),
-        Beginning(run=OTHER, step=20, final=False, lacking=""),
-        Beginning(run=OTHER, step=0, final=False, lacking=""),
-        Beginning(run=ONE, step=20, final=True, lacking=""),
-        Beginning(run=OTHER, step=-1, final=False, lacking=""),
-        Beginning(run=ONE, step=-1, final=False, lacking=""),
-        Beginning(run=ONE, step=20, final=False, lacking="../nobody"),
+        Beginning(run=ONE, step=30, final=False, end="", about=[]),
+        Beginning(run=OTHER, step=20, final=False, end="", about=[]),
+        Beginning(run=OTHER, step=0, final=False, end="", about=[]),
+        Beginning(run=ONE, step=20, final=True, end="", about=[]),
+        Beginning(run=OTHER, step=-1, final=False, end="", about=[]),
+        Beginning(run=ONE, step=-1, final=False, end="", about=[]),
+        Beginning(run=ONE, step=0, final=False, end="", about=[]),
+        Beginning(run=FINISHED, step=-1, final=False, end="", about=[]),
+        Beginning(run=ONE, step=20, final=False, end="lacking", about=["../nobody"]),
+        Beginning(run=ONE, step=20, final=False, end="apart", about=["lab", "../nobody"]),
+        Beginning(run=ONE, step=-1, final=False, end="over", about=[]),
+        Beginning(run=OTHER, step=-1, final=False, end="over", about=[]),
     ],
-    ids=lambda answer: f"{answer.run[0]} {answer.step} {answer.final} {answer.lacking}",
+    ids=lambda answer: f"{answer.run[0]} {answer.step} {answer.final} {answer.end} {' '.join(answer.about)}",
 )
 def test_a_beginning_that_was_not_offered_is_refused(answer: Beginning) -> None:
     def lying_clinic() -> Role[None]:
@@ -155,7 +228,7 @@ def test_a_beginning_that_was_not_offered_is_refused(answer: Beginning) -> None:
         yield Send("lab", answer)
         yield from receive("lab", Kept, 1000)
 
-    lab = agree_on_start_feature("lab", "clinic", PARTIES, holding(10, 20))
+    lab = agree_on_start_feature("lab", "clinic", PARTIES, holding(10, 20, finished=FINISHED))
     error = play({"clinic": lying_clinic(), "lab": lab})["lab"]
     assert isinstance(error, ProtocolError) and error.peer == "clinic"
     assert "nobody" not in str(error)
@@ -164,7 +237,7 @@ def test_a_beginning_that_was_not_offered_is_refused(answer: Beginning) -> None:
 def test_a_party_without_a_run_begins_afresh_and_not_in_the_middle() -> None:
     def lying_clinic() -> Role[None]:
         yield from receive("lab", Holding, 1000)
-        yield Send("lab", Beginning(run=ONE, step=0, final=False, lacking=""))
+        yield Send("lab", Beginning(run=ONE, step=0, final=False, end="", about=[]))
         yield from receive("lab", Kept, 1000)
 
     lab = agree_on_start_feature("lab", "clinic", PARTIES, Held())
@@ -176,16 +249,32 @@ def test_a_party_without_a_run_begins_afresh_and_not_in_the_middle() -> None:
     [
         ({"run": b"short"}, "16 bytes"),
         ({"steps": [1, 2, 3]}, "last steps"),
-        ({"steps": [0]}, "last steps"),
+        ({"finished": b"short"}, "16 bytes"),
         ({"steps": [-4]}, "last steps"),
         ({"steps": [1 << 62]}, "last steps"),
+        ({"steps": []}, "begin somewhere"),
+        ({"run": b""}, "begin somewhere"),
     ],
 )
 def test_a_holding_has_its_bounds(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Holding(**({"run": ONE, "agreed": True, "steps": [], "final": False} | fields))
-    with pytest.raises(ValueError, match="run"):
-        Beginning(run=ONE, step=-2, final=False, lacking="")
+        Holding(**({"run": ONE, "agreed": True, "steps": [7], "final": False, "finished": b""} | fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"step": -2}, "begins at a step"),
+        ({"run": b""}, "has a name"),
+        ({"end": "over", "about": ["lab"]}, "certain parties"),
+        ({"end": "lacking"}, "certain parties"),
+        ({"end": "apart", "about": ["lab"]}, "certain parties"),
+        ({"about": ["lab"]}, "certain parties"),
+    ],
+)
+def test_a_beginning_has_its_bounds(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Beginning(**({"run": ONE, "step": 0, "final": False, "end": "", "about": []} | fields))
 
 
 # --- what all have on their disks -------------------------------------------------------------------------------------

@@ -103,6 +103,7 @@ def _one_thread() -> Iterator[None]:
 
 ROWS = 90
 LABEL_PARTY = "bank"
+RUN = b"a run of sixteen"
 
 # What becomes of a message on its way: (sender, receiver, message) to the message that arrives, None for none at all.
 Change = Callable[[str, str, Any], Any]
@@ -156,6 +157,7 @@ class Federation:
         self.split = split_by_seed(ROWS, (0.6, 0.2, 0.2), 0)
         self.told_split: dict[str, Split] = {}  # by party, where the bank tells one of them another split
         self.told_counts: dict[str, bytes] = {}  # likewise, a digest of the numbers of rows
+        self.told_run: dict[str, bytes] = {}  # likewise, the name of the run
         tables = {name: rng.standard_normal((ROWS, 3)).astype(np.float32) for name in self.plan.contributors}
         labels = (sum(table[:, 0] for table in tables.values()) > 0).astype(np.float32)
         torch.manual_seed(7)
@@ -216,6 +218,7 @@ class Federation:
             seals=seals,
             random_bytes=entropy(f"{name} {id(self)}"),
             shared=self.told_counts.get(name, b""),
+            run_name=self.told_run.get(name, RUN),
         )
         split = self.told_split.get(name, self.split)
         return (yield from feature_role(LABEL_PARTY, self.states[name], self.stores[name], split, self.plan, giving))

@@ -109,13 +109,18 @@ def another_count(made: Any) -> None:
     made.told_counts["pays"] = b"other"
 
 
+def another_run(made: Any) -> None:
+    """A name that differs in its last bit, and as it may be of another alignment, with other records."""
+    made.told_run["pays"] = b"a run of sixteeo"
+
+
 def another_step(made: Any) -> None:
     """A later begin."""
     made.states["pays"].progress.kept_epoch = 0
 
 
 @both
-@pytest.mark.parametrize("tell", [another_split, another_count, another_step])
+@pytest.mark.parametrize("tell", [another_split, another_count, another_run, another_step])
 def test_a_label_party_that_tells_one_party_another_beginning_gets_no_sum(
     federation: Any, stage: Any, aggregate: str, tell: Callable[[Any], None]
 ) -> None:
