@@ -11,13 +11,14 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
 from rich.console import Console
 
 from benchmarks.faults_parts.kills import Run, follow
-from benchmarks.faults_parts.lives import AGGREGATES, NAMES, make_folder, outcome, run_in_peace, warm_up
+from benchmarks.faults_parts.lives import AGGREGATES, NAMES, keep_logs, make_folder, outcome, run_in_peace, warm_up
 from parties.network import link
 from tests.parties.network.proxy import Proxy
 
@@ -53,6 +54,8 @@ def measure_cuts(runs: int, draw: random.Random, console: Console) -> dict[str, 
             console.print(
                 f"{number + 1:4}/{runs} {aggregate:13} {run.seconds:6.1f} s, {seen.total():3} events  {verdict}"
             )
+            if not same:
+                console.print(f"the logs of all starts, and the weather, are kept in {keep_logs(place)}")
             for sentence in run.faults:
                 console.print(sentence, markup=False)
     console.print(", ".join(f"{what}: {count}" for what, count in sorted(events.items())))
@@ -80,7 +83,7 @@ class Weather:
         os.kill(self._child, signal.SIGKILL)
         os.waitpid(self._child, 0)
         self._set_address(self._fair)
-        return Counter(self._log.read_text().split())
+        return Counter(line.split()[1] for line in self._log.read_text().splitlines())
 
     def _set_address(self, port: int) -> None:
         job = yaml.safe_load(self._job.read_text()) | {"address": f"127.0.0.1:{port}"}
@@ -105,7 +108,7 @@ class Weather:
             time.sleep(draw.uniform(0.0, LONGEST_PAUSE))
             what = draw.choice(("cut", "reset", "hold", "delay", "throttle", "shut"))
             with self._log.open("a") as log:
-                log.write(f"{what}\n")
+                log.write(f"{datetime.now(UTC):%H:%M:%S.%f} {what}\n")
             if what in ("cut", "reset"):
                 proxy.cut(reset=what == "reset")
             elif what == "hold":

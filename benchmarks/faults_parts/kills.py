@@ -19,6 +19,7 @@ from benchmarks.faults_parts.lives import (
     Lives,
     alignments,
     copy_alignments,
+    keep_logs,
     make_folder,
     outcome,
     run_in_peace,
@@ -29,6 +30,8 @@ from parties.unfinished.checkpoints import UNFINISHED
 
 MOST_SECONDS = 120.0
 MOST_STARTS = 12
+PLANNED_STARTS = 2 * len(NAMES)
+"""Each party once, and once more after the kill, which ends the session for all. More is no fault, but is looked into."""
 FIRST_GUESS = 3.0
 """How long a run may last, in seconds, before one has been seen."""
 ALL_OF_THEM = 0.25
@@ -72,8 +75,11 @@ def measure_kills(runs: int, draw: random.Random, console: Console) -> dict[str,
             who = "all" if len(victims) > 1 else victims[0]
             verdict = "equal" if same else f"NOT EQUAL {run.trouble}"
             console.print(
-                f"{number + 1:4}/{runs} {aggregate:13} {who:7} killed after {run.moment:5.2f} s, {run.stage:10} {verdict}"
+                f"{number + 1:4}/{runs} {aggregate:13} {who:7} killed after {run.moment:5.2f} s, {run.stage:18} "
+                f"{run.starts} starts  {verdict}"
             )
+            if not same or run.starts > PLANNED_STARTS:
+                console.print(f"the logs of all starts are kept in {keep_logs(place)}")
             for sentence in run.faults:
                 console.print(sentence, markup=False)
     for stage, count in sorted(stages.items()):

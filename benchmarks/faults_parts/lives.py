@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,7 +91,7 @@ def make_folder(folder: Path, aggregate: str) -> Path:
         data = {"source": f"{name}.csv"} | ({"label": "outcome", "positive": "sick"} if name == "clinic" else {})
         file = {
             "job": "job.yaml", "party": name, "identity": f"keys/{name}.key", "data": data, "bottom": {"hidden": [8]},
-            "wait": WAIT, "output": f"runs/{name}",
+            "wait": WAIT, "output": f"runs/{name}", "log": {"level": "info"},
         }  # fmt: skip
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(file, sort_keys=False))
     return folder
@@ -113,7 +114,7 @@ class Lives:
         sys.stderr.flush()
         child = os.fork()
         if child == 0:
-            _live(self.folder, name)
+            _live(self.folder, name, self.starts[name])
         self.children[name] = child
 
     def kill(self, name: str) -> None:
@@ -137,15 +138,27 @@ class Lives:
             self.kill(name)
 
     def log(self, name: str) -> str:
-        """All that this party has said."""
-        return (self.folder / f"{name}.log").read_text(errors="replace")
+        """What this party has said since it was last started."""
+        return _log(self.folder, name, self.starts[name]).read_text(errors="replace")
 
 
-def _live(folder: Path, name: str) -> None:
+def keep_logs(folder: Path) -> Path:
+    """Copy what every start of every party has said to where it outlives this program; returns that folder."""
+    kept = Path(tempfile.mkdtemp(prefix=f"faults-logs-{folder.name}-"))
+    for file in folder.glob("*.log"):
+        shutil.copy(file, kept)
+    return kept
+
+
+def _log(folder: Path, name: str, start: int) -> Path:
+    return folder / f"{name}-{start}.log"
+
+
+def _live(folder: Path, name: str, start: int) -> None:
     """In a fresh child: live, and never come back."""
     code = 1
     try:
-        log = os.open(folder / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(_log(folder, name, start), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -6,10 +6,11 @@ Every frame has the same 48-byte head, little endian:
 
 A message travels as one or more DATA frames of at most 256 KiB, one behind the other; `total` is the length of the
 whole message, `sequence` its number on this link, counted from 1. `acknowledged` is the last message that the sender
-of the frame has received whole. JOIN is the first frame of a process that has just started, and WELCOME the answer,
-which names the session; RESUME is the first frame on a connection that takes the place of a lost one, and also the
-answer. BEAT says that one is alive, STOP ends the session with one word that says why. DONE says that no message will
-follow; it has a number of its own, so that it is acknowledged and sent again like a message.
+of the frame has received whole. JOIN is the first frame of a process that has just started, with 16 random bytes of that
+process in place of the session, and WELCOME the answer, which names the session; RESUME is the first frame on a
+connection that takes the place of a lost one, and also the answer. BEAT says that one is alive, STOP ends the session
+with one word that says why. DONE says that no message will follow; it has a number of its own, so that it is
+acknowledged and sent again like a message.
 
 `FrameReader` is a machine without I/O: it says where the next bytes belong (`room`) and is told how many came
 (`filled`), so that a message is received straight into the memory in which its arrays will be used.
@@ -57,7 +58,10 @@ class FrameError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The first frame on a connection, one way or the other: it has a head and, where it is a STOP, a word."""
+    """The first frame on a connection, one way or the other: it has a head and, where it is a STOP, a word.
+
+    The `session` of a JOIN is 16 random bytes of the process that sent it: by them it is known when it comes again.
+    """
 
     type: Type
     session: bytes
@@ -103,6 +107,7 @@ class FrameReader:
         self.acknowledged = 0  # the highest that any frame has said
         self.received = 0  # the last number that has come whole
         self.dropped = 0  # bytes of messages that had come before
+        self.heard = False  # a frame of this session has come
         self._session = session
         self._most = most
         self._head = bytearray(HEAD.size)
@@ -165,6 +170,7 @@ class FrameReader:
             raise FrameError("a frame of another session")
         if frame in _OPENING:
             raise FrameError("the opening of a link in the middle of it")
+        self.heard = True
         # A message that is sent again bears the number that was the last when it was first sent.
         self.acknowledged = max(self.acknowledged, acknowledged)
         if frame is Type.DATA:

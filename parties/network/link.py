@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from parties.network.frames import Arrived, Control, FrameError, FrameReader, FrameWriter, Type
 from parties.network.outbox import Outbox
-from parties.network.transport import MOST_MESSAGE, QUEUE, Observer, Observers, stop_sentence, too_long
+from parties.network.transport import MOST_MESSAGE, QUEUE, Observers, stop_sentence, too_long
 from vsplit.protocol import Bytes, ProtocolError, StoppedError, VsplitError
 
 # What a message that waits costs beside its bytes: without it, a flood of empty messages would fill the memory.
@@ -50,7 +50,7 @@ class Link:
     """
 
     def __init__(
-        self, peer: str, stream: ssl.SSLSocket, session: bytes, now: float, observer: Observer | None = None
+        self, peer: str, stream: ssl.SSLSocket, session: bytes, now: float, observers: Observers | None = None
     ) -> None:
         self.peer = peer
         self.session = session
@@ -69,7 +69,7 @@ class Link:
         self.heard = now  # when the last sign of life came
         self.connected = now  # when the connection was made
         self.retries = 0  # how often it was made again
-        self._observer = observer or Observers()
+        self._observers = observers or Observers()
         self._reader = FrameReader(session, MOST_MESSAGE)
         self._writer = FrameWriter(session)
         self._outbox = Outbox()
@@ -77,6 +77,7 @@ class Link:
         self._controls = 0
         self._unsaid = 0  # bytes that came and that no frame of this side has acknowledged
         self._last_words = False
+        self._resumed = False  # the peer has asked to go on with this link
         self._spoke = self._deaf = now
 
     @property
@@ -121,6 +122,11 @@ class Link:
         return self._outbox.acknowledged
 
     @property
+    def known(self) -> bool:
+        """The peer has shown that it knows the session."""
+        return self._resumed or self._reader.heard
+
+    @property
     def moved(self) -> int:
         """How many messages have come, or are known to have arrived."""
         return self._reader.received + self._outbox.acknowledged
@@ -132,7 +138,7 @@ class Link:
     def connect(self, stream: ssl.SSLSocket, acknowledged: int, now: float, answer: bool) -> None:
         """Go on over `stream`, on which the peer said that it has all messages up to `acknowledged`.
 
-        With `answer`, this side has yet to say the same.
+        With `answer`, this side has yet to say the same. Where an observer cannot take note of what goes again, nothing goes.
         """
         self._drop()
         self.stream, self.descriptor, self.lost = stream, stream.fileno(), None
@@ -144,11 +150,15 @@ class Link:
         except FrameError as error:
             self.fail(ProtocolError(self.peer, f"{self.peer} sent {error}."))
             return
-        if answer:
-            self.say(Type.RESUME)
-        self._observer.back(self.peer)
+        self._observers.back(self.peer)
         if again is not None:
-            self._observer.resent(self.peer, again.first, again.last, again.size)
+            self._observers.resent(self.peer, again.first, again.last, again.size)
+        if self._observers.failure is not None:
+            self.fail(self._observers.failure)
+            return
+        if answer:
+            self._resumed = True
+            self.say(Type.RESUME)
         self.write(now)
 
     def queue(self, parts: Sequence[memoryview]) -> None:
@@ -171,8 +181,9 @@ class Link:
 
     def stop(self, word: str) -> None:
         """Say why this side ends the session, ahead of all that has not begun to leave."""
-        # Whoever broke the protocol is told so as well.
-        self._last_words = isinstance(self.failure, ProtocolError)
+        # Whoever broke the protocol is told so as well, and who only misses what this side cannot put on record.
+        ours = self.failure is not None and self.failure is self._observers.failure
+        self._last_words = ours or isinstance(self.failure, ProtocolError)
         self._outbox.last_word(self._writer.control(Type.STOP, self.received, word.encode("ascii")))
 
     def take(self) -> Bytes | None:
@@ -296,7 +307,7 @@ class Link:
         if self.lost is None and not self.closed:
             self.lost = Loss(how, now, time.time())
             if self.failure is None and not self.finished:
-                self._observer.lost(self.peer, how)
+                self._observers.lost(self.peer, how)
 
     def _drop(self) -> None:
         if self.stream is not None:

@@ -7,7 +7,7 @@ import hmac
 from parties.network.door import Arrival, Door, answer, turn_away
 from parties.network.frames import Type
 from parties.network.link import BEAT, Link
-from parties.network.transport import Observer, StartedAgain
+from parties.network.transport import Observers, StartedAgain
 
 
 class Reception:
@@ -15,15 +15,16 @@ class Reception:
 
     While it is `gathering`, a process that has just started is welcome; afterwards it ends the session of those who knew
     the process before it, if that is gone. A party whose link is there waits as a caller until the link has shown
-    that it is alive, or is lost.
+    that it is alive, or is lost. A process that comes again because it did not hear its welcome goes on with its link.
     """
 
-    def __init__(self, door: Door, session: bytes, observer: Observer | None = None) -> None:
+    def __init__(self, door: Door, session: bytes, observers: Observers | None = None) -> None:
         self.tried = ""
         self.gathering = True
         self._session = session
         self._door = door
-        self._observer = observer
+        self._observers = observers
+        self._processes: dict[str, bytes] = {}  # what each party's process called itself when its link began
         self._callers: dict[str, tuple[Arrival, float]] = {}
 
     def fileno(self) -> int:
@@ -36,6 +37,8 @@ class Reception:
             link = links.get(arrival.name)
             if arrival.opening.type is Type.RESUME:
                 self._resume(arrival, link, now)
+            elif link is not None and arrival.opening.session == self._processes[arrival.name]:
+                self._welcome_again(arrival, link, now)
             else:
                 self._keep(arrival, now)
         for arrival, since in list(self._callers.values()):
@@ -64,11 +67,23 @@ class Reception:
         else:
             link.connect(arrival.stream, arrival.opening.acknowledged, now, answer=True)
 
+    def _welcome_again(self, arrival: Arrival, link: Link, now: float) -> None:
+        """The process that has this link has said once more that it just started."""
+        link.read(now)  # what came on the connection before this one was said before it
+        if link.known or link.failure is not None or link.closed:
+            # It has heard the welcome since. So this was long on its way: the network may have held it back, on purpose or not.
+            arrival.stream.close()
+        elif self._welcome(arrival):
+            link.connect(arrival.stream, 0, now, answer=False)
+
     def _keep(self, arrival: Arrival, now: float) -> None:
-        older = self._callers.pop(arrival.name, None)
-        if older is not None:
-            turn_away(older[0].stream, "twice")
-        self._callers[arrival.name] = (arrival, now)
+        older, since = self._callers.pop(arrival.name, (None, now))
+        if older is not None and older.opening.session == arrival.opening.session:
+            older.stream.close()
+        elif older is not None:
+            turn_away(older.stream, "twice")
+            since = now
+        self._callers[arrival.name] = (arrival, since)
 
     def _take(self, arrival: Arrival, links: dict[str, Link], now: float) -> None:
         """The arrival has just started, and its party has no link that is alive."""
@@ -78,9 +93,14 @@ class Reception:
                 link.fail(StartedAgain(link.peer))
             turn_away(arrival.stream, "again")
             return
+        if self._welcome(arrival):
+            self._processes[arrival.name] = arrival.opening.session
+            links[arrival.name] = Link(arrival.name, arrival.stream, self._session, now, self._observers)
+
+    def _welcome(self, arrival: Arrival) -> bool:
         try:
             answer(arrival.stream, Type.WELCOME, self._session)
         except OSError:
             arrival.stream.close()
-            return
-        links[arrival.name] = Link(arrival.name, arrival.stream, self._session, now, self._observer)
+            return False
+        return True

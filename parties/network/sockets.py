@@ -168,9 +168,10 @@ def dial(
     target = Target(me, label_party, identity, address)
     until = time.monotonic() + wait
     reason = "no answer"
+    join = FrameWriter(os.urandom(16)).control(Type.JOIN, 0)
     for pause in pauses():
         try:
-            stream, opening = target.open(FrameWriter().control(Type.JOIN, 0), min(CONNECT_SECONDS, wait))
+            stream, opening = target.open(join, min(CONNECT_SECONDS, wait))
         except OSError as error:
             reason = error.strerror or str(error) or reason
         else:

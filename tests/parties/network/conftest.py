@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +36,7 @@ class Puppet:
 
     def __init__(self, stream: ssl.SSLSocket) -> None:
         self.stream = stream
-        self.writer = FrameWriter()
+        self.writer = FrameWriter(os.urandom(16))
         self.heard = 0  # the number of the last message, or last word, that was heard whole
         self._got = 0
         stream.settimeout(SAFETY)

@@ -16,7 +16,7 @@ from parties.network import link as link_module
 from parties.network.frames import HEAD, FrameWriter, Type, read_opening
 from parties.network.link import Link
 from parties.network.transport import Observers
-from vsplit.protocol import ProtocolError
+from vsplit.protocol import ConfigError, ProtocolError
 
 SESSION = b"0123456789abcdef"
 QUEUE = 4000
@@ -84,10 +84,10 @@ class Counter:
 class Pair:
     """Side 0 takes connections, side 1 dials. Each side's numbers are sent in messages of many sizes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *seen: Counter) -> None:
         self.now = 0.0
         self.ends = (End(), End())
-        self.seen = (Counter(), Counter())
+        self.seen = seen or (Counter(), Counter())
         self.links = tuple(
             Link(name, end, SESSION, 0.0, Observers(seen))  # type: ignore[arg-type]
             for name, end, seen in zip(("dialler", "taker"), self.ends, self.seen, strict=True)
@@ -285,4 +285,39 @@ def test_a_connection_in_place_of_one_that_seems_alive_drops_what_had_come_in_pa
     old = pair.ends[0]
     pair.mend()
     assert old.closed
+    pair.settle()
+
+
+class FullDisk(Counter):
+    """An observer that cannot write down what goes again."""
+
+    error = ConfigError("The ledger cannot be written.")
+
+    def resent(self, _peer: str, first: int, last: int, size: int) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_nothing_goes_again_that_cannot_be_put_on_record(side: int) -> None:
+    """Only why the session ends may leave."""
+    pair = Pair(FullDisk(), FullDisk())
+    pair.send(side, 700)
+    pair.move(side, 300)
+    pair.cut()
+    link, end = pair.links[side], End()
+    link.connect(end, 0, pair.now, answer=not side)  # type: ignore[arg-type]
+    link.write(pair.now)
+    link.beat(pair.now + 1)
+    assert link.failure is FullDisk.error
+    assert not end.leaving
+    link.stop("config")
+    link.write(pair.now)
+    head = HEAD.unpack(end.leaving[: HEAD.size])
+    assert Type(head[1]) is Type.STOP and end.leaving[HEAD.size :] == b"config"
+
+
+def test_a_link_that_has_nothing_to_say_again_comes_back_although_the_disk_is_full() -> None:
+    pair = Pair(FullDisk(), FullDisk())
+    pair.cut()
+    pair.mend()
     pair.settle()

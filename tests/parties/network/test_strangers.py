@@ -324,6 +324,7 @@ def test_a_label_party_that_does_not_welcome(star: Any, how: str, monkeypatch: p
     if how == "message":
         puppet.message(b"one")
     elif how == "no session":
+        puppet.writer.session = bytes(16)
         puppet.say(Type.WELCOME)
     else:
         star.later(take)  # it comes again
