@@ -8,18 +8,20 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.faults_parts.attack import Outcome, attack_decoder, attack_role
-from benchmarks.faults_parts.scenes import Arrival, Scene, key_at_hand, record, scenes
-from vsplit.learn import chain
+from benchmarks.faults_parts.attack import Outcome, attack_decoder, attack_state, states_of
+from benchmarks.faults_parts.scenes import LABEL, Arrival, Scene, at_hand, record, scenes
+from vsplit.learn import chain, stock
 
 SCENES = {scene.name: scene for scene in scenes()}
-SLOW = 12  # mutations against a role that trains, which takes some hundredths of a second each
-QUICK = 150
+SLOW = 20  # mutations against a role that trains, which takes some thousandths of a second each
+QUICK = 80
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_a_key_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "generate", key_at_hand)
+def _one_thread_and_keys_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "generate", chain.generate)
+    monkeypatch.setattr(stock, "noise_table", stock.noise_table)
+    at_hand()
     torch.set_num_threads(1)
 
 
@@ -30,11 +32,24 @@ def good(outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
-def test_a_mutated_message_to_a_role_ends_in_a_named_error_or_in_nothing(scene: Scene) -> None:
+def test_a_mutated_message_to_a_role_in_each_state_ends_in_a_named_error_or_in_nothing(scene: Scene) -> None:
     recording = record(scene.parties)
-    assert recording.arrivals
-    for party in recording.arrivals:
-        good(attack_role(scene, party, recording, SLOW if "training" in scene.name else QUICK, seed=1))
+    found = Outcome()
+    for state in states_of(scene, recording):
+        found.add(attack_state(state, recording, SLOW if "training" in scene.name else QUICK, seed=1))
+    good(found)
+
+
+def test_every_state_is_found_once() -> None:
+    """A label party that reads from two feature parties in one loop is in one state there, and so are the two of them."""
+    seals = SCENES["seals"]
+    states = states_of(seals, record(seals.parties))
+    assert [(state.party, state.at) for state in states] == [
+        (LABEL, [0, 1]),
+        (LABEL, [2, 3]),
+        ("lab0", [0]),
+        ("lab0", [1]),
+    ]
 
 
 def test_a_mutated_message_to_the_decoder_ends_in_a_named_error_or_in_nothing() -> None:
@@ -52,8 +67,9 @@ def test_the_attack_notices_what_it_looks_for(monkeypatch: pytest.MonkeyPatch) -
     def broken(*_: object) -> None:
         raise IndexError
 
+    [lab] = [state for state in states_of(greeting, recording) if state.party == "lab"]
     monkeypatch.setattr("parties.greeting._compare", broken)
-    assert attack_role(greeting, "lab", recording, 40, 2).unnamed
+    assert attack_state(lab, recording, 40, 2).unnamed
 
     def endless(*_: object) -> None:
         while True:
@@ -61,4 +77,4 @@ def test_the_attack_notices_what_it_looks_for(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("parties.greeting._compare", endless)
     monkeypatch.setattr("benchmarks.faults_parts.attack.PATIENCE", 0.1)
-    assert attack_role(greeting, "lab", recording, 40, 2).hangs
+    assert attack_state(lab, recording, 40, 2).hangs

@@ -1,13 +1,14 @@
-"""A flood of connections without an identity during a run: how much later it ends than in peace.
+"""A flood of connections without an identity during a run: how much longer its training takes than in peace.
 
 1,000 connections are held open, and 50 a second are given up and made anew: some say nothing, some send a few bytes of a
-handshake and stop, some send garbage, some drip. Runs with and without the flood take turns; each pair has the same data and
-a training that is long enough to be measured.
+handshake and stop, some send garbage, some drip. Within one run, stretches with and without the flood take turns, and what
+is compared is how fast epochs pass in neighbouring ones: so other work on the machine, which comes and goes, meets both.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -16,49 +17,42 @@ import statistics
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 from rich.console import Console
 
-from benchmarks.faults_parts.kills import Run, follow
-from benchmarks.faults_parts.lives import make_folder, warm_up
+from benchmarks.faults_parts.lives import NAMES, Lives, make_folder, warm_up, watching
 
 HELD, RENEWED = 1_000, 50
 """Connections that are open at any time, and how many of them are made anew in a second."""
 
-EPOCHS = 400
+EPOCHS = 2_500
+SETTLE, STRETCH = 5.0, 8.0
+"""Seconds until all connections are made, or gone; and seconds in which epochs are counted then."""
+MOST_SECONDS = 900.0
 CLIENT_HELLO = bytes.fromhex("160301020001000" + "1fc0303") + bytes(16)
 
 
 def measure_flood(runs: int, draw: random.Random, console: Console) -> dict[str, int | float]:
-    """The median of the ratios of neighbouring runs, one flooded and one not; a hundredth of the runs, at least three."""
+    """The median of the ratios of neighbouring stretches; a twenty-fifth of the runs, at least one."""
     warm_up()
-    ratios, hangs, made = [], 0, 0
+    ratios: list[float] = []
+    hangs = made = 0
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        for number in range(max(3, runs // 20)):
-            seconds = []
-            for flooded in draw.sample((False, True), 2):
-                place = _long_job(make_folder(Path(folder) / f"{number}-{flooded}", "concat"))
-                port = int(yaml.safe_load((place / "job.yaml").read_text())["address"].rpartition(":")[2])
-                child = _flood(port, draw.getrandbits(32), place / "flood.log") if flooded else 0
-                try:
-                    run = follow(Run(place, float("inf"), ()))
-                finally:
-                    if child:
-                        os.kill(child, signal.SIGKILL)
-                        os.waitpid(child, 0)
-                        made += int((place / "flood.log").read_text() or 0)
-                hangs += bool(run.trouble)
-                for sentence in run.faults:
-                    console.print(sentence, markup=False)
-                seconds.append((flooded, run.seconds))
-            calm, wild = (took for _, took in sorted(seconds))
-            ratios.append(wild / calm)
-            console.print(f"pair {number + 1}: {calm:.1f} s in peace, {wild:.1f} s under the flood: {ratios[-1]:.2f}")
+        for number in range(max(1, runs // 25)):
+            place = _long_job(make_folder(Path(folder) / str(number), "concat"))
+            siege = _Siege(place, draw)
+            siege.live(console)
+            if siege.trouble:
+                console.print(siege.trouble, markup=False)
+            hangs += bool(siege.trouble)
+            ratios += siege.ratios
+            made += siege.made
     return {
-        "flood_ratio": round(statistics.median(ratios), 3),
-        "flood_ratio_most": round(max(ratios), 3),
+        "flood_ratio": round(statistics.median(ratios), 3) if ratios else float("nan"),
+        "flood_ratio_most": round(max(ratios, default=float("nan")), 3),
         "flood_pairs": len(ratios),
         "flood_connections": made,
         "hangs": hangs,
@@ -70,7 +64,73 @@ def _long_job(folder: Path) -> Path:
     job["train"] |= {"epochs": EPOCHS, "checkpoint": {"steps": None, "seconds": 30}}
     job["train"].pop("early_stopping")
     (folder / "job.yaml").write_text(yaml.safe_dump(job, sort_keys=False))
+    clinic = yaml.safe_load((folder / "clinic.yaml").read_text())
+    clinic["log"] = {"format": "json", "file": "clinic-log.jsonl"}
+    (folder / "clinic.yaml").write_text(yaml.safe_dump(clinic, sort_keys=False))
     return folder
+
+
+class _Siege:
+    """One run, and the flood that comes and goes until it has ended. `trouble` is why it did not end well."""
+
+    def __init__(self, place: Path, draw: random.Random) -> None:
+        self.ratios: list[float] = []
+        self.made = 0
+        self.trouble = ""
+        self._place = place
+        self._draw = draw
+        self._port = int(yaml.safe_load((place / "job.yaml").read_text())["address"].rpartition(":")[2])
+        self._lives = Lives(place)
+
+    def live(self, console: Console) -> None:
+        """Live the run, to its end."""
+        try:
+            for name in NAMES:
+                self._lives.start(name)
+            self._until(lambda: self._epochs() > 0)
+            while self._lives.children and not self.trouble:
+                paces = {flooded: self._pace(flooded) for flooded in self._draw.sample((False, True), 2)}
+                if self._lives.children and all(paces.values()):
+                    self.ratios.append(paces[False] / paces[True])
+                    calm, wild = (f"{paces[flooded]:.2f}" for flooded in (False, True))
+                    console.print(f"epochs a second: {calm} in peace, {wild} under the flood: {self.ratios[-1]:.2f}")
+            if any(self._lives.ended.get(name) != 0 for name in NAMES):
+                self.trouble = self.trouble or f"the run failed: {self._lives.ended}"
+        finally:
+            self._lives.stop()
+
+    def _pace(self, flooded: bool) -> float:
+        """Epochs a second, with or without the flood."""
+        log = self._place / "flood.log"
+        child = _flood(self._port, self._draw.getrandbits(32), log) if flooded else 0
+        try:
+            self._wait(SETTLE)
+            before, began = self._epochs(), time.monotonic()
+            self._wait(STRETCH)
+            return (self._epochs() - before) / (time.monotonic() - began)
+        finally:
+            if child:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                self.made += int(log.read_text() or 0)
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        self._until(lambda: time.monotonic() >= until)
+
+    def _until(self, what: Callable[[], bool]) -> None:
+        """Wait for this, or for the end of the run."""
+        for _ in watching(MOST_SECONDS, 0.05):
+            self._lives.look()
+            if what() or not self._lives.children:
+                return
+        self.trouble = "the run did not go on"
+
+    def _epochs(self) -> int:
+        """How many epochs the label party has trained, by its log."""
+        log = self._place / "clinic-log.jsonl"
+        records = [json.loads(line) for line in log.read_bytes().splitlines()] if log.exists() else []
+        return max((one.get("done", 0) for one in records if one.get("stage") == "training"), default=0)
 
 
 def _flood(port: int, seed: int, log: Path) -> int:

@@ -6,7 +6,7 @@ import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,8 @@ from psi import (
     tell_row_counts,
 )
 from psi.keys import KeyList
-from vsplit.learn.batches import split_by_seed
+from vsplit.learn import chain, stock
+from vsplit.learn.batches import Split, split_by_seed
 from vsplit.learn.feature import FeatureState, feature_role, receive_split
 from vsplit.learn.label import LabelSide, LabelState, label_role, send_split
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
@@ -54,6 +55,7 @@ from vsplit.learn.plan import Aggregate, Plan, SecureSum
 from vsplit.learn.training import build_optimizer, make_target
 from vsplit.learn.ways import giving_for, taking_for
 from vsplit.paillier.keys import PrivateKey, generate
+from vsplit.paillier.noise import noise_table
 from vsplit.protocol import Checkpoint, Collect, Message, Note, Receive, Role, Send, Work
 from vsplit.sealing import Credentials, Seal, introduce, meet
 
@@ -289,6 +291,12 @@ def _overlap(lists: list[KeyList]) -> dict[str, Begin]:
     return {name: partial(begin, name, keys) for name, keys in zip((LABEL, *_LABS), lists, strict=True)}
 
 
+def at_hand() -> None:
+    """In this process, let keys and tables that take long to make be those of the last time: a session would make its own."""
+    chain.generate = key_at_hand  # type: ignore[attr-defined,assignment]
+    stock.noise_table = lru_cache(4)(noise_table)  # type: ignore[attr-defined]
+
+
 def key_at_hand(bits: int, _random_bytes: object) -> PrivateKey:
     """In place of `vsplit.learn.chain.generate`: a key takes a second to make, and every session may have the same here."""
     return _key(bits)
@@ -300,24 +308,62 @@ def _key(bits: int) -> PrivateKey:
 
 
 def _training(way: Aggregate, me: str) -> Role[Any]:
-    secure = SecureSum(key_bits=2048, noise="short") if way == "paillier_sum" else SecureSum()
-    plan = Plan(
-        task="binary", contributors=(LABEL, *_LABS), aggregate=way, secure_sum=None if way == "concat" else secure,
-        width=WIDTH, top_hidden=(4,), epochs=1, batch_size=16, lr=0.01, patience=2,
-    )  # fmt: skip
-    split = split_by_seed(ROWS, (0.6, 0.2, 0.2), 0)
-    rng = np.random.default_rng(3)
-    tables = {name: rng.standard_normal((ROWS, 2)).astype(np.float32) for name in plan.contributors}
-    torch.manual_seed(plan.contributors.index(me))
-    bottom, entropy = build_bottom(tabular([3]), InputShape(2), WIDTH), _entropy(f"training {me}")
+    plan, split, entropy = _plan(way), _split(), _entropy(f"training {me}")
+    bottom, top = _fresh_models(plan, me)
     if me != LABEL:
         seals = {} if way == "concat" else _seals(me)
         giving = giving_for(plan, me, LABEL, _LABS, seals=seals, random_bytes=entropy)
         held = FeatureState(bottom, build_optimizer(plan, bottom.parameters()))
-        return feature_role(LABEL, held, Store(tables[me]), split, plan, giving)
-    top = build_top(plan, 1)
+        return feature_role(LABEL, held, _store(me), split, plan, giving)
     state = LabelState(bottom, top, build_optimizer(plan, [*bottom.parameters(), *top.parameters()]))
-    signal: npt.NDArray[np.float32] = np.sum([table[:, 0] for table in tables.values()], 0)
-    side = LabelSide(LABEL, Store(tables[me]), make_target(plan, (signal > 0).astype(np.float32), split.train))
     taking = taking_for(plan, LABEL, _LABS, random_bytes=entropy)
-    return label_role(_LABS, state, side, split, plan, taking, lambda step: step == 1)
+    return label_role(_LABS, state, _label_side(), split, plan, taking, lambda step: step == 1)
+
+
+@cache
+def _plan(way: Aggregate) -> Plan:
+    secure = SecureSum(key_bits=2048, noise="short") if way == "paillier_sum" else SecureSum()
+    return Plan(
+        task="binary", contributors=(LABEL, *_LABS), aggregate=way, secure_sum=None if way == "concat" else secure,
+        width=WIDTH, top_hidden=(4,), epochs=1, batch_size=16, lr=0.01, patience=2,
+    )  # fmt: skip
+
+
+@cache
+def _split() -> Split:
+    return split_by_seed(ROWS, (0.6, 0.2, 0.2), 0)
+
+
+@cache
+def _tables() -> dict[str, npt.NDArray[np.float32]]:
+    rng = np.random.default_rng(3)
+    return {name: rng.standard_normal((ROWS, 2)).astype(np.float32) for name in (LABEL, *_LABS)}
+
+
+@cache
+def _store(me: str) -> Store:
+    return Store(_tables()[me])
+
+
+@cache
+def _label_side() -> LabelSide:
+    signal: npt.NDArray[np.float32] = np.sum([table[:, 0] for table in _tables().values()], 0)
+    labels = (signal > 0).astype(np.float32)
+    return LabelSide(LABEL, _store(LABEL), make_target(_plan("concat"), labels, _split().train))
+
+
+def _fresh_models(plan: Plan, me: str) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """A party's models as they are before training. Each time they are the same ones: the last role with them has ended."""
+    models, weights = _models(plan, me)
+    with torch.no_grad():
+        for parameter, weight in zip((one for model in models for one in model.parameters()), weights, strict=True):
+            parameter.copy_(weight)
+            parameter.grad = None
+    return models
+
+
+@cache
+def _models(plan: Plan, me: str) -> tuple[tuple[torch.nn.Module, torch.nn.Module], list[torch.Tensor]]:
+    torch.manual_seed(plan.contributors.index(me))
+    models = build_bottom(tabular([3]), InputShape(2), WIDTH), build_top(plan, 1)
+    return models, [one.detach().clone() for model in models for one in model.parameters()]

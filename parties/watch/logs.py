@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from parties.config.party import Party
@@ -25,6 +28,10 @@ _ROOT = logging.getLogger("vsplit")
 # Without this, Python would print warnings on the screen of somebody who asked for no log.
 _ROOT.addHandler(logging.NullHandler())
 
+MOST_A_MINUTE = 30
+"""So many records are written about the link to one party in a minute; how many were left out is told with the next."""
+
+_MINUTE = 60.0
 _INTERRUPTED = 130
 _UNFORESEEN = 1
 
@@ -32,11 +39,13 @@ _UNFORESEEN = 1
 class Logbook:
     """Writes the log of one party's life. Links may call it from a thread of their own."""
 
-    def __init__(self, party: Party) -> None:
+    def __init__(self, party: Party, clock: Callable[[], float] = time.monotonic) -> None:
         self._party = party
         self._stage = ""
         self._seen: set[str] = set()
         self._done = 0
+        # A link that is lost and made again in a loop, by chance or on purpose, must not fill the disk.
+        self._links: defaultdict[str, _Rate] = defaultdict(lambda: _Rate(clock))
 
     def begin(self) -> None:
         """A life begins."""
@@ -75,16 +84,26 @@ class Logbook:
     def lost(self, peer: str, why: str) -> None:
         """A link broke, and is made again."""
         sentence = f"the link to {peer} is lost ({why}) and is being made again"
-        self._tell("links", logging.WARNING, "link_lost", sentence, {"peer": peer, "why": why})
+        self._link(peer, logging.WARNING, "link_lost", sentence, {"why": why})
 
     def back(self, peer: str) -> None:
         """A link that was lost is there again."""
-        self._tell("links", logging.INFO, "link_back", f"the link to {peer} is there again", {"peer": peer})
+        self._link(peer, logging.INFO, "link_back", f"the link to {peer} is there again", {})
 
     def resent(self, peer: str, messages: int, size: int) -> None:
         """Messages of `size` bytes together went again over a link that was made again."""
         sentence = f"{messages:,} messages ({size:,} bytes) were sent to {peer} again"
-        self._tell("links", logging.INFO, "resent", sentence, {"peer": peer, "messages": messages, "bytes": size})
+        self._link(peer, logging.INFO, "resent", sentence, {"messages": messages, "bytes": size})
+
+    def _link(self, peer: str, level: int, event: str, sentence: str, fields: Fields) -> None:
+        left_out = self._links[peer].admit()
+        if left_out is None:
+            return
+        fields = {"peer": peer} | dict(fields)
+        if left_out:
+            fields |= {"left_out": left_out}
+            sentence += f"; {left_out:,} records of this link were left out before this one"
+        self._tell("links", level, event, sentence, fields)
 
     def _step(self, step: Step) -> None:
         if step.stage == NOTE:
@@ -92,6 +111,8 @@ class Logbook:
             return
         # Stages of lists take turns, and each is told once; to be waiting again is news.
         begins = step.stage not in self._seen or (step.stage != self._stage and step.stage in (WAITING, AWAY, BACK))
+        if begins and step.stage in (AWAY, BACK):
+            begins = self._links[""].admit() is not None
         epoch_ended = step.stage == "training" and step.done > self._done
         self._seen.add(step.stage)
         self._stage, self._done = step.stage, step.done
@@ -108,6 +129,27 @@ class Logbook:
         extra = {"vsplit_event": event, "vsplit_party": self._party.name, "vsplit_fields": fields}
         # The sentence is an argument, so that a percent sign in it is none to `logging`.
         logging.getLogger(f"vsplit.{logger}").log(level, "%s", sentence, extra=extra)
+
+
+class _Rate:
+    """Lets so many records through in a minute, and counts the others."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began = -math.inf
+        self._let_through = self._left_out = 0
+
+    def admit(self) -> int | None:
+        """How many were left out before this one, which goes through; None: it is left out too."""
+        now = self._clock()
+        if now - self._began >= _MINUTE:
+            self._began, self._let_through = now, 0
+        if self._let_through == MOST_A_MINUTE:
+            self._left_out += 1
+            return None
+        self._let_through += 1
+        found, self._left_out = self._left_out, 0
+        return found
 
 
 def end_of(error: BaseException) -> Failed:

@@ -18,6 +18,7 @@ import pytest
 from parties.config.party import Party, load_party
 from parties.config.party_file import Log
 from parties.events import AWAY, BACK, NOTE, READING, WAITING, Failed, Finished, Step
+from parties.watch import logs
 from parties.watch.logs import Logbook, check_log, end_of, logging_for
 from vsplit.protocol import ConfigError, DataError
 
@@ -256,3 +257,27 @@ def test_an_unforeseen_error_is_told_by_its_type_alone() -> None:
         assert end_of(error) == Failed("an error that vsplit did not foresee (ValueError)", 1)
     assert end_of(DataError("The column is bad.")) == Failed("The column is bad.", 3)
     assert end_of(KeyboardInterrupt()) == Failed("interrupted here", 130)
+
+
+def test_a_link_that_is_made_again_and_again_fills_no_log(party: MakeParty, tmp_path: Path) -> None:
+    one, now = party(format="json", file="log"), 1000.0
+    with logging_for(one):
+        book = Logbook(one, lambda: now)
+        for _ in range(1000):
+            book.lost("lab", "was closed")
+            book.show(Step(AWAY, text="lab away"))
+            book.back("lab")
+            book.show(Step(BACK, text="there again"))
+            book.resent("lab", 1, 500)
+        book.lost("gym", "was closed")
+        now += 60
+        book.lost("lab", "was closed")
+        book.lost("lab", "was closed")
+    found = lines(tmp_path / "log")
+    assert len([one for one in found if one.get("peer") == "lab"]) == logs.MOST_A_MINUTE + 2
+    assert len([one for one in found if one["event"] == "stage"]) == logs.MOST_A_MINUTE
+    *_, gym, first, second = found
+    assert gym["peer"] == "gym"
+    assert first["left_out"] == 3000 - logs.MOST_A_MINUTE
+    assert first["message"].endswith("; 2,970 records of this link were left out before this one")
+    assert "left_out" not in second

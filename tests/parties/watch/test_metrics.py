@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import struct
 import threading
+import time
 import urllib.request
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -148,17 +151,71 @@ def test_it_stands_at_its_address_alone() -> None:
         pass
 
 
-def test_clients_that_say_nothing_do_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One waits in the middle of its request, others behind it; the next who asks is served once they lost their turn."""
-    monkeypatch.setattr(endpoint._Client, "timeout", 0.05)
-    with serving(party(), Metrics(party(), Traffic())) as port:
-        silent = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(4)]
-        silent[0].sendall(b"GET /met")
-        before = threading.active_count()
+def test_clients_that_say_nothing_hold_up_nobody_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One waits in the middle of its request, others before theirs; whoever asks is served beside them."""
+    monkeypatch.setattr(endpoint, "CLIENT_PATIENCE", 600.0)
+    with contextlib.ExitStack() as silent:
+        with serving(party(), Metrics(party(), Traffic())) as port:
+            for said in (b"GET /met", b"", b"", b""):
+                silent.enter_context(socket.create_connection(("127.0.0.1", port), 5)).sendall(said)
+            assert fetch(port)
+        assert not any(thread.name == "vsplit-metrics" for thread in threading.enumerate())
+
+
+def test_a_client_that_drips_its_request_has_no_longer_than_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "CLIENT_PATIENCE", 0.3)
+    with (
+        serving(party(), Metrics(party(), Traffic())) as port,
+        socket.create_connection(("127.0.0.1", port), 5) as slow,
+        pytest.raises(OSError, match=r"[Bb]roken pipe|reset"),
+    ):
+        slow.sendall(b"GET /metrics?")
+        for _ in range(1000):  # a hundred times as long as it may take
+            slow.sendall(b"a")
+            time.sleep(0.03)
+
+
+def test_a_client_that_does_not_take_its_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "CLIENT_PATIENCE", 0.3)
+
+    def endless(_environment: Any, start: Any) -> list[bytes]:
+        start("200 OK", [("Content-Type", "text/plain")])
+        return [bytes(1 << 24)]
+
+    with endpoint.serving_http(("127.0.0.1", 0), endless, "test-page") as port:
+        with socket.create_connection(("127.0.0.1", port), 5) as deaf:
+            deaf.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert deaf.recv(1) == b"H"
+            while sum(thread.name == "test-page" for thread in threading.enumerate()) > 1:
+                time.sleep(0.01)
+            taken = 1
+            with contextlib.suppress(ConnectionResetError):
+                while came := len(deaf.recv(1 << 16)):
+                    taken += came
+        assert taken < 1 << 24
+
+
+def test_too_many_clients_end_the_oldest_and_have_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "CLIENT_PATIENCE", 600.0)
+    with contextlib.ExitStack() as open_, serving(party(), Metrics(party(), Traffic())) as port:
+        clients = [
+            open_.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            for _ in range(3 * endpoint.MOST_CLIENTS)
+        ]
         assert fetch(port)
-        assert threading.active_count() == before
-        for one in silent:
-            one.close()
+        # All who came before the last few are closed, and only those few are still here.
+        assert clients[0].recv(1) == b""
+        assert sum(thread.name == "vsplit-metrics" for thread in threading.enumerate()) <= endpoint.MOST_CLIENTS + 1
+
+
+def test_a_client_that_goes_away_says_nothing_on_the_screen(capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(party(), Metrics(party(), Traffic())) as port:
+        for said in (b"GET /metrics HTTP/1.1\r\n\r\n", b"GET", b"\x16\x03\x01" + bytes(200), b"\n" * 9):
+            with socket.create_connection(("127.0.0.1", port), 5) as gone:
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                gone.sendall(said)
+        assert fetch(port)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_it_may_stand_at_an_address_of_six_groups() -> None:
