@@ -22,6 +22,7 @@ from vsplit.learn.feature import FeatureState, feature_role
 from vsplit.learn.label import Due, LabelSide, LabelState, Predictions, label_role, never
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, imported, tabular
 from vsplit.learn.plan import Plan, SecureSum
+from vsplit.learn.secure_sum import Member
 from vsplit.learn.training import Target, build_optimizer, make_target
 from vsplit.learn.ways import giving_for, taking_for
 from vsplit.protocol import ConfigError, DataError, VsplitError
@@ -152,17 +153,9 @@ def train(
     if inputs is None:
         raise ValueError("a feature party has features")
     groups = begun.shared.groups
-    giving = giving_for(
-        plan,
-        me,
-        job.label_party,
-        job.feature_parties,
-        seals=seals or {},
-        random_bytes=os.urandom,
-        shared=b"" if groups is None else groups.digest,
-        run_name=run_name,
-    )
-    run(feature_role(job.label_party, state, inputs.store, begun.split, plan, giving))
+    shared = b"" if groups is None else groups.digest
+    member = Member(me, job.label_party, job.feature_parties, seals or {}, os.urandom, run_name, shared)
+    run(feature_role(job.label_party, state, inputs.store, begun.split, plan, giving_for(plan, member)))
     return begun
 
 

@@ -52,6 +52,7 @@ from vsplit.learn.feature import FeatureState, feature_role, receive_split
 from vsplit.learn.label import LabelSide, LabelState, label_role, send_split
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
 from vsplit.learn.plan import Aggregate, Plan, SecureSum
+from vsplit.learn.secure_sum import Member
 from vsplit.learn.training import build_optimizer, make_target
 from vsplit.learn.ways import giving_for, taking_for
 from vsplit.paillier.keys import PrivateKey, generate
@@ -312,7 +313,7 @@ def _training(way: Aggregate, me: str) -> Role[Any]:
     bottom, top = _fresh_models(plan, me)
     if me != LABEL:
         seals = {} if way == "concat" else _seals(me)
-        giving = giving_for(plan, me, LABEL, _LABS, seals=seals, random_bytes=entropy)
+        giving = giving_for(plan, Member(me, LABEL, _LABS, seals, entropy, run_name=b"run", shared=b""))
         held = FeatureState(bottom, build_optimizer(plan, bottom.parameters()))
         return feature_role(LABEL, held, _store(me), split, plan, giving)
     state = LabelState(bottom, top, build_optimizer(plan, [*bottom.parameters(), *top.parameters()]))

@@ -148,7 +148,11 @@ def checked_length(peer: str, data: Bytes, limit: int) -> Bytes:
 
 def too_long(peer: str, size: int, limit: int) -> ProtocolError:
     """The error for a message of `size` bytes from `peer` where a role takes at most `limit`."""
-    return ProtocolError(peer, f"{peer} sent a message of {size:,} bytes where at most {limit:,} are allowed.")
+    return ProtocolError(
+        peer,
+        f"{peer} sent a message of {size:,} bytes where at most {limit:,} are allowed: its program is another version or does "
+        "not follow the protocol, so ask there.",
+    )
 
 
 def given_up(peer: str, how: str, wait: float, tried: str = "") -> PeerLost:

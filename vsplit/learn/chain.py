@@ -6,7 +6,7 @@ on, so the hops are sealed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, ClassVar
@@ -18,7 +18,7 @@ from vsplit.learn.attempt import RandomBytes, agree_as_label
 from vsplit.learn.batches import most_in_batch
 from vsplit.learn.messages import HEAD
 from vsplit.learn.plan import Plan
-from vsplit.learn.secure_sum import SumGiving, SumTaking, fixed_point_of, place_of, secure_sum_of
+from vsplit.learn.secure_sum import Member, SumGiving, SumTaking, fixed_point_of, place_of, secure_sum_of
 from vsplit.learn.stock import NoiseStock, pieces_of
 from vsplit.paillier.cipher import add, check_ciphertexts, decrypt, encrypt
 from vsplit.paillier.keys import PrivateKey, PublicKey, generate, public_bytes, read_public
@@ -102,24 +102,15 @@ class _Begun:
 
 
 class PaillierGiving(SumGiving):
-    """A feature party's side: one link of the chain, in the job's order. `seals` are those to the other feature parties."""
+    """A feature party's side: one link of the chain, in the job's order."""
 
-    def __init__(
-        self,
-        me: str,
-        label_party: str,
-        feature_parties: Sequence[str],
-        plan: Plan,
-        seals: Mapping[str, Seal],
-        random_bytes: RandomBytes,
-        shared: bytes = b"",
-        run_name: bytes = b"",
-    ) -> None:
-        super().__init__(me, label_party, feature_parties, plan, random_bytes, shared, run_name)
-        at = list(feature_parties).index(me)
-        self._chain = chain_of(plan, feature_parties)
-        self._before = seals[feature_parties[at - 1]] if at > 0 else None
-        self._after = seals[feature_parties[at + 1]] if at + 1 < len(feature_parties) else None
+    def __init__(self, member: Member, plan: Plan) -> None:
+        super().__init__(member, plan)
+        parties, seals = member.feature_parties, member.seals
+        at = list(parties).index(member.me)
+        self._chain = chain_of(plan, parties)
+        self._before = seals[parties[at - 1]] if at > 0 else None
+        self._after = seals[parties[at + 1]] if at + 1 < len(parties) else None
         self._here: _Begun | None = None
 
     def begin(self, beginning: bytes) -> Role[None]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
 import numpy as np
 
 from vsplit.learn.aggregation import Batch
-from vsplit.learn.attempt import RandomBytes, agree_as_label
+from vsplit.learn.attempt import agree_as_label
 from vsplit.learn.batches import most_in_batch
 from vsplit.learn.messages import HEAD
 from vsplit.learn.plan import Plan
-from vsplit.learn.secure_sum import SumGiving, SumTaking, place_of
+from vsplit.learn.secure_sum import Member, SumGiving, SumTaking, place_of
 from vsplit.masks import Masks, Numbers
 from vsplit.protocol import Array, Floats, Message, ProtocolError, Role, receive, send
-from vsplit.sealing import Seal
 
 
 class MaskedEmbedding(Message, frozen=True, kw_only=True, eq=False):
@@ -33,27 +31,17 @@ class MaskedEmbedding(Message, frozen=True, kw_only=True, eq=False):
 
 
 class MaskedGiving(SumGiving):
-    """A feature party's side. `seals` are those to the other feature parties."""
+    """A feature party's side."""
 
-    def __init__(
-        self,
-        me: str,
-        label_party: str,
-        feature_parties: Sequence[str],
-        plan: Plan,
-        seals: Mapping[str, Seal],
-        random_bytes: RandomBytes,
-        shared: bytes = b"",
-        run_name: bytes = b"",
-    ) -> None:
-        super().__init__(me, label_party, feature_parties, plan, random_bytes, shared, run_name)
-        self._seals = seals
+    def __init__(self, member: Member, plan: Plan) -> None:
+        super().__init__(member, plan)
         self._masks: Masks | None = None
 
     def begin(self, beginning: bytes) -> Role[None]:
         """Agree on an attempt, so that every mask is fresh."""
         yield from self.agree(beginning)
-        self._masks = Masks(self.me, self.feature_parties, self._seals, self.context)
+        member = self.member
+        self._masks = Masks(member.me, member.feature_parties, member.seals, self.context)
 
     def give(self, batch: Batch, values: Floats) -> Role[int]:
         """Send the embedding under its mask."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from vsplit.learn.attempt import RandomBytes, Told, agree_as_feature
 from vsplit.learn.plan import Plan, SecureSum
 from vsplit.paillier.fixed_point import FixedPoint, Units
 from vsplit.protocol import Floats, Message, Role
+from vsplit.sealing import Seal
 
 
 def place_of(batch: Batch) -> tuple[int, int, int]:
@@ -31,37 +33,40 @@ def fixed_point_of(plan: Plan, feature_parties: Sequence[str]) -> FixedPoint:
     return FixedPoint(settings.range, settings.bits, len(feature_parties), settings.rounding == "stochastic")
 
 
-class SumGiving(Giving):
-    """A feature party's side where one sum of all feature parties' embeddings arrives.
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """A feature party, `me`, among all `feature_parties` of a run, in the job's order.
 
-    `feature_parties` are all of them in the job's order, `me` among them. `shared` is a digest of what the label party
-    has told of the shared records before the training, and `run_name` what it has named the run; both it owes to all of
-    them alike.
+    `seals` are those to the others, for the ways that need them. `run_name` is the name of the run, which all parties keep
+    with their alignment, and `shared` a digest of what the label party has told of the shared records before the
+    training: it owes both to all feature parties alike.
     """
 
-    def __init__(
-        self,
-        me: str,
-        label_party: str,
-        feature_parties: Sequence[str],
-        plan: Plan,
-        random_bytes: RandomBytes,
-        shared: bytes,
-        run_name: bytes,
-    ) -> None:
-        self.me = me
-        self.label_party = label_party
-        self.feature_parties = tuple(feature_parties)
-        self.random_bytes = random_bytes
-        self.fixed_point = fixed_point_of(plan, feature_parties)
-        self._agreed_on = (run_name, shared)
+    me: str
+    label_party: str
+    feature_parties: Sequence[str]
+    seals: Mapping[str, Seal] = field(repr=False)
+    random_bytes: RandomBytes
+    run_name: bytes
+    shared: bytes
+
+
+class SumGiving(Giving):
+    """A feature party's side where one sum of all feature parties' embeddings arrives."""
+
+    def __init__(self, member: Member, plan: Plan) -> None:
+        self.member = member
+        self.label_party = member.label_party
+        self.random_bytes = member.random_bytes
+        self.fixed_point = fixed_point_of(plan, member.feature_parties)
         self._told: Told | None = None
 
     def agree(self, beginning: bytes, *about: bytes) -> Role[None]:
         """Agree with all others on an attempt. `about` is what else must be the same at all feature parties."""
-        about = (*self._agreed_on, beginning, *about)
+        member = self.member
+        about = (member.run_name, member.shared, beginning, *about)
         self._told = yield from agree_as_feature(
-            self.me, self.label_party, self.feature_parties, self.random_bytes, about
+            member.me, member.label_party, member.feature_parties, member.random_bytes, about
         )
 
     def hear(self, message: Message) -> None:

@@ -24,6 +24,7 @@ from vsplit.learn.feature import FeatureState, feature_role
 from vsplit.learn.label import Due, LabelSide, LabelState, label_role, never
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
 from vsplit.learn.plan import Plan, SecureSum
+from vsplit.learn.secure_sum import Member
 from vsplit.learn.training import build_optimizer, make_target
 from vsplit.learn.ways import giving_for, taking_for
 from vsplit.protocol import Checkpoint, Note, Role, Send
@@ -210,16 +211,16 @@ class Federation:
 
     def _feature(self, name: str) -> Role[Any]:
         seals = yield from self.meet(name)
-        giving = giving_for(
-            self.plan,
+        member = Member(
             name,
             LABEL_PARTY,
             self.parties,
-            seals=seals,
-            random_bytes=entropy(f"{name} {id(self)}"),
-            shared=self.told_counts.get(name, b""),
-            run_name=self.told_run.get(name, RUN),
+            seals,
+            entropy(f"{name} {id(self)}"),
+            self.told_run.get(name, RUN),
+            self.told_counts.get(name, b""),
         )
+        giving = giving_for(self.plan, member)
         split = self.told_split.get(name, self.split)
         return (yield from feature_role(LABEL_PARTY, self.states[name], self.stores[name], split, self.plan, giving))
 

@@ -16,6 +16,7 @@ from parties.network import wire
 from vsplit.learn import chain
 from vsplit.learn.aggregation import Batch
 from vsplit.learn.chain import EncryptedSum, PaillierGiving, PaillierKey, PaillierTaking, chain_of
+from vsplit.learn.secure_sum import Member
 from vsplit.paillier.cipher import decrypt
 from vsplit.paillier.keys import PrivateKey, generate
 from vsplit.protocol import Bytes, Message, ProtocolError, Role, receive
@@ -92,7 +93,8 @@ def transcript(made: Any, stage: Any, values: dict[str, Any], *, sealed: bool) -
             seals = yield from made.meet(name)
         else:
             seals = {other: OpenSeal(other) for other in parties}
-        giving = PaillierGiving(name, "bank", parties, plan, seals, random.SystemRandom().randbytes)
+        member = Member(name, "bank", parties, seals, random.SystemRandom().randbytes, run_name=b"", shared=b"")
+        giving = PaillierGiving(member, plan)
         yield from giving.begin(b"")
         yield from giving.give(BATCH, values[name])
 
@@ -271,7 +273,8 @@ def test_a_hop_that_the_relay_drops_is_found(federation: Any, stage: Any) -> Non
 def link(made: Any, name: str, batches: int, rows: int = BATCH.rows) -> Role[None]:
     """A feature party that gives so many batches and waits for nothing in return."""
     seals = yield from made.meet(name)
-    giving = PaillierGiving(name, "bank", made.parties, made.plan, seals, random.Random(name).randbytes)
+    member = Member(name, "bank", made.parties, seals, random.Random(name).randbytes, run_name=b"", shared=b"")
+    giving = PaillierGiving(member, made.plan)
     yield from giving.begin(b"")
     for number in range(batches):
         batch = Batch(step=0, epoch=0, part=0, number=number, rows=rows)
