@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,19 +12,18 @@ from parties.aligning import limits_of
 from parties.common_order import order_secret
 from parties.config.party import Party
 from parties.driver import drive
-from parties.events import NOTE, READING, Event, Finished, Show, Step, step_of
+from parties.events import READING, Finished, Show, Step
 from parties.folder import RunFolder, check_output
-from parties.home import Home, read_home
+from parties.home import read_home
 from parties.identity import PrivateIdentity
 from parties.learning import Trained, check_model, train_alone
 from parties.ledger.agreeing import IN_RUN_FOLDER, LEDGER, about_of, open_ledger, recorded_traffic
 from parties.ledger.joining import join_ledgers
-from parties.ledger.ledger import Ledger
+from parties.living import Life
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool, cores
 from parties.together import trained_together
 from parties.unfinished.checkpoints import UNFINISHED, Checkpoints, Held
-from parties.unfinished.committing import Agreed, Resumed, Story
 from parties.unfinished.fingerprint import origin_of
 from parties.watch.watching import Watch, watching
 from vsplit.kernels import engine
@@ -34,75 +32,6 @@ from vsplit.protocol import Note, Role, VsplitError
 R = TypeVar("R")
 
 ALONE = "training alone"
-
-
-@dataclass(slots=True)
-class Life:
-    """What a party lives with, and what is known so far of its run."""
-
-    party: Party
-    identity: PrivateIdentity
-    watch: Watch
-    home: Home
-    folder: RunFolder
-    kept: Checkpoints
-    ledger: Ledger
-    pool: Pool
-    order_secret: bytes = field(repr=False)
-    run: bytes = b""
-    session: str = ""
-    agreed: Agreed | None = None
-    story: Story = field(default_factory=lambda: Story(_now()))
-    farewell: list[VsplitError] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-    continued: bool = False
-    """The ledger tells of earlier sessions."""
-    over: bool = False
-    """Every party has its outcome, so that nobody needs this one any more."""
-    epoch_began: float = 0.0
-
-    def show(self, event: Event) -> None:
-        """Show it to all who look on."""
-        self.watch.show(event)
-
-    def say(self, sentence: str) -> None:
-        """Tell the people at home now, and again at the end."""
-        self.said.append(sentence)
-        self.show(Step(NOTE, text=sentence))
-
-    def note(self, note: Note) -> None:
-        """Pass a role's note on, and keep the time that each epoch took."""
-        if note.stage == "training":
-            now = time.monotonic()
-            self.story.epoch_seconds.append(now - self.epoch_began)
-            self.epoch_began = now
-        self.show(step_of(note))
-
-    def begin_training(self, epoch: int) -> None:
-        """A training begins, or goes on, with `epoch` epochs done."""
-        self.epoch_began = time.monotonic() - self.story.in_epoch
-        self.show(Step("training", epoch, self.party.job.train.epochs))
-
-    def story_until_now(self) -> Story:
-        """The story, as it is to be kept now."""
-        self.story.in_epoch = time.monotonic() - self.epoch_began
-        return self.story
-
-    def went_on(self, step: int, changes: list[str]) -> None:
-        """The run goes on from `step` after a stop; `changes` may make a difference in the last bits of results."""
-        self.story.resumed.append(Resumed(_now(), step, changes))
-        self.say(f"The run goes on from step {step:,}." if step else "The run goes on from its alignment.")
-        if changes:
-            self.say(
-                f"Since then this changed, and results may differ in their last digits from those of a run without a stop: "
-                f"{'; '.join(changes)}."
-            )
-
-    def agreed_on(self) -> Agreed:
-        """The alignment and what goes with it; raises ValueError before there is one."""
-        if self.agreed is None:
-            raise ValueError("no alignment has been agreed on")
-        return self.agreed
 
 
 def live(party: Party, identity: PrivateIdentity, show: Show, *, restart: bool = False) -> Finished:
@@ -223,7 +152,3 @@ def _drive_alone(life: Life, role: Role[R]) -> R:
         life.show(Step(ALONE, note.done, note.total, note.text))
 
     return drive(role, endpoint, life.pool, note=note)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from parties.aligning import align
 from parties.driver import drive
@@ -18,6 +18,7 @@ from parties.hints import find_causes
 from parties.learning import Trained, prepare, private_seed, train
 from parties.ledger.agreeing import agree_keys, exchange_heads
 from parties.ledger.record import FINISHED
+from parties.living import Life
 from parties.meeting import agree_on_seals, connect, greet, stop_word
 from parties.network.tls import TlsTransport
 from parties.partners import count_meeting
@@ -48,9 +49,6 @@ from vsplit.learn.feature import FeatureState
 from vsplit.learn.label import LabelState
 from vsplit.protocol import Checkpoint, MismatchError, ProtocolError, Role, StoppedError, TransportError, VsplitError
 from vsplit.sealing import Seal
-
-if TYPE_CHECKING:
-    from parties.life import Life
 
 R = TypeVar("R")
 
