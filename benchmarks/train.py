@@ -40,6 +40,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from parties.allocator import keep_freed_memory
 from parties.driver import drive
 from parties.identity import PrivateIdentity, PublicIdentity
 from parties.ledger.heads import exchange_heads_feature, exchange_heads_label
@@ -192,6 +193,7 @@ def lab(identity: PrivateIdentity, clinic: Any, port: int, batch: int, epochs: i
 
 def clinic(pipe: Connection, batch: int, epochs: int, kept: bool) -> None:
     """The label party's process: sends its port, then samples a second over `epochs` epochs after one to warm up."""
+    keep_freed_memory()
     mine, theirs = PrivateIdentity.generate(), PrivateIdentity.generate()
     listener = Listener(mine, Address("127.0.0.1", 0), {"lab": theirs.public}, WAIT)
     plan, split = agreed(batch, epochs + 1)
@@ -212,6 +214,7 @@ def clinic(pipe: Connection, batch: int, epochs: int, kept: bool) -> None:
 
 def start_lab(key: bytes, public: Any, port: int, batch: int, epochs: int, kept: bool) -> None:
     """Entry point of the feature party's process."""
+    keep_freed_memory()
     torch.set_num_threads(1)
     lab(PrivateIdentity(Ed25519PrivateKey.from_private_bytes(key)), public, port, batch, epochs + 1, kept)
 
@@ -238,6 +241,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # for the pooled training as for the parties
     figures: dict[str, float] = {}
     table = Table(
         "batch", "pooled, samples/s", "joint, samples/s", "ratio", "its rounds", "keeping nothing", "its rounds"

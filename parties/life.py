@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from parties import leave
 from parties.aligning import limits_of
+from parties.allocator import keep_freed_memory
 from parties.common_order import order_secret
 from parties.config.party import Party
 from parties.driver import drive
@@ -47,6 +48,7 @@ def live(party: Party, identity: PrivateIdentity, show: Show, *, restart: bool =
 
 
 def _live(party: Party, identity: PrivateIdentity, watch: Watch, restart: bool) -> Finished:
+    keep_freed_memory()
     secret = order_secret(party)
     watch.show(Step(READING))
     check_output(party)
