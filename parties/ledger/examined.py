@@ -45,16 +45,13 @@ class Messages(Sequence[Entry]):
         self._line = array("Q")
         self._size = array("Q")
         self._digest = bytearray()
-        self._width = 0
 
     def add(self, line: Crossed) -> None:
         """One more message."""
         self._kind.append(self._kinds.setdefault(line.kind, len(self._kinds)))
         self._line.append(line.line)
         self._size.append(line.size)
-        digest = bytes.fromhex(line.digest)
-        self._digest += digest
-        self._width = len(digest)
+        self._digest += bytes.fromhex(line.digest)
 
     def __len__(self) -> int:
         return len(self._line)

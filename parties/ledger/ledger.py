@@ -24,6 +24,7 @@ from parties.ledger.record import (
     Direction,
     Head,
     NewSession,
+    OpenKey,
     PairKey,
     Resent,
     Standing,
@@ -67,7 +68,7 @@ class Ledger:
         self._signer: Signer | None = None
         self._session = ""
         self._pairs: dict[str, _Pair] = {}
-        self._open_key: PairKey | None = None
+        self._open_key: OpenKey | None = None
 
     @classmethod
     def open(cls, path: Path, about: About, now: Now = utc) -> Self:
@@ -119,7 +120,7 @@ class Ledger:
             self._signer = Signer(self._about.party, Bond(self._about.digest, session, keys), self._about.sign)
             self._session = session.hex()
             self._pairs = defaultdict(_Pair)
-            self._open_key = PairKey(session)
+            self._open_key = OpenKey(session)
 
     def set_key(self, peer: str, key: bytes) -> None:
         """From here on messages with `peer` are digested under `key`, 32 bytes, in this session."""

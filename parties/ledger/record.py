@@ -15,7 +15,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import GCM
 
 FORMAT = 1
 NO_HASH = "0" * 64
@@ -29,6 +32,7 @@ MOST_LINE = 1 << 16
 DIGEST = 16
 """Bytes of a message's digest."""
 _NONCE = 12
+_JOINED = 1 << 20  # bytes; the parts of a longer message are not copied into one, which would be quicker
 
 Direction = Literal["sent", "received"]
 Hash = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -163,6 +167,26 @@ def chained(raw: bytes) -> str:
 # --- digests ----------------------------------------------------------------------------------------------------------
 
 
+class OpenKey:
+    """What digests are made with as long as two parties have no key: the session's name, which all parties know.
+
+    A hash, since a tag by a key that others know would tell them about the random numbers of the message.
+    """
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: bytes) -> None:
+        self._session = session
+
+    def digest(self, sender: str, number: int, parts: Sequence[memoryview | bytes]) -> bytes:
+        """DIGEST bytes for the message with this number of `sender` whose wire bytes are `parts`, one behind the other."""
+        name = sender.encode()
+        code = hmac.new(self._session, struct.pack(">QB", number, len(name)) + name, "sha256")
+        for part in parts:
+            code.update(part)
+        return code.digest()[:DIGEST]
+
+
 class PairKey:
     """The key under which two parties digest the messages between them; `repr` does not show it."""
 
@@ -170,18 +194,25 @@ class PairKey:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._ciphers: dict[str, AESGCM] = {}  # by the sender, since both sides count from 1
+        self._ciphers: dict[str, tuple[bytes, AESGCM]] = {}  # by the sender, since both sides count from 1
 
     def digest(self, sender: str, number: int, parts: Sequence[memoryview | bytes]) -> bytes:
         """DIGEST bytes for the message with this number of `sender` whose wire bytes are `parts`, one behind the other.
 
         No two messages may have the same number and sender.
         """
-        cipher = self._ciphers.get(sender)
-        if cipher is None:
-            cipher = self._ciphers[sender] = AESGCM(hmac.digest(self._key, sender.encode(), "sha256"))
+        if sender not in self._ciphers:
+            key = hmac.digest(self._key, sender.encode(), "sha256")
+            self._ciphers[sender] = key, AESGCM(key)
+        (key, cipher), nonce = self._ciphers[sender], number.to_bytes(_NONCE, "big")
         # The tag of a message of which nothing is encrypted and everything authenticated: GMAC.
-        return cipher.encrypt(number.to_bytes(_NONCE, "big"), b"", parts[0] if len(parts) == 1 else b"".join(parts))
+        if len(parts) == 1 or sum(map(len, parts)) <= _JOINED:
+            return cipher.encrypt(nonce, b"", parts[0] if len(parts) == 1 else b"".join(parts))
+        encryptor = Cipher(AES(key), GCM(nonce)).encryptor()
+        for part in parts:
+            encryptor.authenticate_additional_data(part)
+        encryptor.finalize()
+        return encryptor.tag
 
 
 class Stream:

@@ -6,9 +6,8 @@ SPEC.md, section 8. It needs nothing but the file.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from parties.identity import PublicIdentity
 from parties.ledger.examined import Examined, Hashes, Told, Way, standing_of
@@ -36,6 +35,7 @@ from vsplit.protocol import ConfigError
 # last, by as many lines as it exchanges with all others meanwhile.
 _RECENT = 64
 _RECENT_LINES = 1 << 12
+_TOO_LONG = b" " * (MOST_LINE + 1)
 
 Each = Callable[[Told, Crossed | Resent | Head], None]
 
@@ -69,18 +69,32 @@ def _keep(told: Told, line: Crossed | Resent | Head) -> None:
 def _read(path: Path, unfinished: bool, hashes: Hashes, each: Each) -> Examined:
     examination = _Examination(Examined(path, hashes=hashes), each)
     try:
-        with path.open("rb") as file:
-            while raw := file.readline(MOST_LINE + 1):
-                if raw.endswith(b"\n"):
-                    examination.take(raw[:-1])
-                elif len(raw) <= MOST_LINE:
-                    examination.found.torn = len(raw)
-                else:
-                    examination.too_long(raw, file)
+        for raw, whole in _lines(path):
+            if whole:
+                examination.take(raw)
+            else:
+                examination.found.torn = len(raw)
+        if examination.late:
+            for number, (raw, _) in enumerate(_lines(path), 1):
+                examination.take_late(number, raw)
     except OSError as error:
         raise ConfigError(f"The ledger {path} cannot be read: {error.strerror}.") from None
     examination.end(unfinished)
     return examination.found
+
+
+def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
+    """Each line without its line feed, and whether it has one; of one that is longer than vsplit writes, some other bytes."""
+    with path.open("rb") as file:
+        while raw := file.readline(MOST_LINE + 1):
+            if raw.endswith(b"\n"):
+                yield raw[:-1], True
+            elif len(raw) <= MOST_LINE:
+                yield raw, False
+            else:
+                while raw and not raw.endswith(b"\n"):
+                    raw = file.readline(MOST_LINE)
+                yield _TOO_LONG, True
 
 
 class _Examination:
@@ -93,6 +107,9 @@ class _Examination:
         self._others: frozenset[str] = frozenset()  # with whom messages are exchanged in this session
         self._streams: dict[Way, Stream] = {}
         self._numbers: dict[Way, int] = {}
+        # By the line for which this party has signed: the head, and in which line it stands. Only those for lines whose
+        # hashes were not kept so long, as many lines may have come between.
+        self.late: dict[int, list[tuple[int, Head]]] = defaultdict(list)
 
     def take(self, raw: bytes) -> None:
         """The next line."""
@@ -114,11 +131,12 @@ class _Examination:
             self._look_at(line)
         self._doubted = found.fault_count > count
 
-    def too_long(self, raw: bytes, file: BinaryIO) -> None:
-        """The next line begins with `raw` and is longer than any that vsplit writes; the rest of it is passed over."""
-        while raw and not raw.endswith(b"\n"):
-            raw = file.readline(MOST_LINE)
-        self.take(b" " * (MOST_LINE + 1))
+    def take_late(self, number: int, raw: bytes) -> None:
+        """Line `number`, once more, for the heads in `late`."""
+        for at, head in self.late.get(number, ()):
+            if chained(raw) != head.head:
+                self._at = at
+                self._is_not_there(head)
 
     def end(self, unfinished: bool) -> None:
         """There are no more lines."""
@@ -233,12 +251,22 @@ class _Examination:
                 f"holds a head in which {line.signer} signed for other messages than this ledger has between {me} and "
                 f"{peer}: messages before it were changed, left out or put in"
             )
-        elif line.signer == me and self.found.hash_of(line.lines) != standing.head:
-            self._fault(
-                f"holds a head in which {me} signed for another line {line.lines} than the one that stands here"
-            )
+        elif line.signer == me:
+            self._check_own(line)
         now.last_heads[line.signer] = line
         self._each(now, line)
+
+    def _check_own(self, line: Head) -> None:
+        stands = self.found.hash_of(line.lines)
+        if stands is None and line.lines <= self.found.lines:
+            self.late[line.lines].append((self._at, line))
+        elif stands is None or stands.hex() != line.head:
+            self._is_not_there(line)
+
+    def _is_not_there(self, line: Head) -> None:
+        self._fault(
+            f"holds a head in which {line.signer} signed for another line {line.lines} than the one that stands here"
+        )
 
     def _is_told(self, me: str, peer: str, line: Head) -> bool:
         ways: tuple[Direction, Direction] = ("sent", "received") if line.signer == me else ("received", "sent")

@@ -112,7 +112,7 @@ class Logbook:
         # Stages of lists take turns, and each is told once; to be waiting again is news.
         begins = step.stage not in self._seen or (step.stage != self._stage and step.stage in (WAITING, AWAY, BACK))
         if begins and step.stage in (AWAY, BACK):
-            begins = self._links[""].admit() is not None
+            begins = self._links[""].admit() is not None  # the links' own records tell how many are left out
         epoch_ended = step.stage == "training" and step.done > self._done
         self._seen.add(step.stage)
         self._stage, self._done = step.stage, step.done

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.modes import GCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parties.ledger.record import MOST, NO_HASH, Crossed, PairKey, Standing, Stream, chained, decode, encode
+from parties.ledger.record import MOST, NO_HASH, Crossed, OpenKey, PairKey, Standing, Stream, chained, decode, encode
 
 TIME = datetime(2026, 3, 1, 12, 30, 1, 250_000, tzinfo=UTC)
 
@@ -103,6 +103,18 @@ def test_the_digest_is_the_tag_of_a_message_that_is_authenticated_only() -> None
     ]
     assert len({expected, *others}) == 8
     assert "kkk" not in repr(PairKey(key))
+
+
+def test_a_long_message_of_several_parts_has_the_same_tag_as_in_one() -> None:
+    content = bytes(range(256)) * 8192
+    parts = [memoryview(content[:100]), memoryview(b""), memoryview(content[100:])]
+    assert PairKey(b"k" * 32).digest("lab", 5, parts) == PairKey(b"k" * 32).digest("lab", 5, [content])
+
+
+def test_before_there_is_a_key_the_digest_is_a_hash() -> None:
+    session, parts = b"s" * 16, [memoryview(b"one"), memoryview(b""), memoryview(b"two")]
+    expected = hmac.digest(session, (5).to_bytes(8, "big") + b"\x03labonetwo", "sha256")[:16]
+    assert OpenKey(session).digest("lab", 5, parts) == expected
 
 
 def test_the_tag_is_that_of_the_specification_of_gcm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parties.identity import PrivateIdentity
+from parties.ledger import verify
 from parties.ledger.examined import Hashes, standing_of
 from parties.ledger.record import End, Head, NewSession, Stream, chained, decode, encode
 from parties.ledger.verify import examine, survey
@@ -286,6 +287,20 @@ def test_a_survey_finds_what_an_examination_does(told: Any, tmp_path: Path) -> N
         for kept, counted in zip(one.sessions.values(), two.sessions.values(), strict=True):
             assert {way: len(messages) for way, messages in kept.streams.items()} == counted.counts == kept.counts
             assert counted.streams == {}
+
+
+def test_a_survey_reads_again_where_a_head_comes_long_after_the_line_it_signs_for(
+    told: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "_RECENT_LINES", 1)
+    for name in told.names:
+        assert survey(told.path(name)).faults == []
+    lines, path = lines_of(told), tmp_path / "changed"
+    changed = rechained([altered(lines[0], time="2020-01-01T00:00:00Z"), *lines[1:]])
+    path.write_bytes(b"".join(line + b"\n" for line in changed))
+    one, two = examine(path), survey(path)
+    assert any("signed for another line" in fault.sentence for fault in one.faults)
+    assert {fault.sentence for fault in one.faults} == {fault.sentence for fault in two.faults}
 
 
 def test_a_survey_keeps_the_hashes_of_the_last_lines_only() -> None:
