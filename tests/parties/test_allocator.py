@@ -33,7 +33,9 @@ def run(*arguments: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so eagerly, or can be asked")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so eagerly, or can be asked"
+)
 def test_pieces_that_were_freed_are_used_again_without_a_page_fault_each() -> None:
     kept, faults = run("keep")
     assert kept == "True"
