@@ -32,6 +32,9 @@ class Onlooker(Protocol):
     def show(self, event: Event) -> None:
         """An event for the people at home."""
 
+    def met(self) -> None:
+        """All parties are here."""
+
     def lost(self, peer: str, why: str) -> None:
         """A link broke, and is being made again."""
 
@@ -78,12 +81,16 @@ def connect(party: Party, identity: PrivateIdentity, onlooker: Onlooker) -> TlsT
         listed = {name: job.identity_of(name) for name in job.feature_parties}
         listener = Listener(identity, Address(*party.bind), listed, wait, links)
         try:
-            return listener.gather(waiting)
+            transport = listener.gather(waiting)
         except BaseException:
             listener.close()
             raise
-    label, address = job.label_party, Address(*job.host_and_port)
-    return dial(identity, label, job.identity_of(label), address, wait=wait, waiting=waiting, observer=links)
+    else:
+        label, address = job.label_party, Address(*job.host_and_port)
+        identity_there = job.identity_of(label)
+        transport = dial(identity, label, identity_there, address, wait=wait, waiting=waiting, observer=links)
+    onlooker.met()
+    return transport
 
 
 def join(party: Party, identity: PrivateIdentity, purpose: Purpose, session: bytes, run: Run) -> Mapping[str, Seal]:

@@ -17,6 +17,7 @@ The errors:
     VsplitError
     ├── LocalError                our side
     │   ├── ConfigError             a config file, a command line or a key file is wrong
+    │   │   └── StorageError            a file of this party cannot be written
     │   ├── DataError               the data at home cannot be used as it is
     │   └── RefusedError            the job asks more than this party's file allows
     ├── RemoteError               a named party's side
@@ -67,6 +68,12 @@ class ConfigError(LocalError):
 
     exit_code = 2
     word = "config"
+
+
+class StorageError(ConfigError):
+    """A file of this party cannot be written: the disk is full, or may not be written to."""
+
+    word = "storage"
 
 
 class DataError(LocalError):

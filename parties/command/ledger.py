@@ -36,8 +36,13 @@ def print_ledger(path: Path, console: Console, *, as_json: bool) -> int:
     reveals = _reveals()
     if as_json:
         _print_json(_shown(found, rows, met, reveals))
-        return 0
+        return BROKEN if found.faults else 0
     begin = found.begin
+    if found.faults:
+        console.print(
+            f"[bold red]This ledger is broken[/] ({_faults(found)}): [bold]vsplit ledger verify[/] says where.",
+            highlight=False,
+        )
     console.print(
         f"[bold]{escape(begin.party)}[/] ({begin.role} party), job {escape(begin.job)}: {found.lines:,} lines",
         highlight=False,
@@ -50,12 +55,7 @@ def print_ledger(path: Path, console: Console, *, as_json: bool) -> int:
     console.print(_meeting_table(met))
     if found.torn or found.cut:
         console.print("A crash had left a line without an end.", highlight=False)
-    if found.faults:
-        console.print(
-            f"[bold red]This ledger is broken[/] ({found.fault_count:,} faults): [bold]vsplit ledger verify[/] says where.",
-            highlight=False,
-        )
-    return 0
+    return BROKEN if found.faults else 0
 
 
 def print_verdict(
@@ -182,6 +182,8 @@ def _print_judged(
         say(sentence, "red")
     if not identities_known:
         say("Whose signatures these are, the ledgers say themselves; with --job JOB.yaml the identities are compared.")
+    elif not strangers:
+        say("The identities are those of the job file.", "green")
     if compared is not None:
         if compared.faults:
             say("The two ledgers tell different stories:", "red")
@@ -191,9 +193,13 @@ def _print_judged(
             say(f"  {sentence}")
 
 
+def _faults(found: Examined) -> str:
+    return f"{found.fault_count:,} {'fault' if found.fault_count == 1 else 'faults'}"
+
+
 def _verdict(found: Examined) -> str:
     if found.faults:
-        return f"broken, {found.fault_count:,} faults."
+        return f"broken, {_faults(found)}."
     whose = f"the ledger of {found.begin.party}, " if found.begin else ""
     torn = "; a crash has left a last line without its end" if found.torn else ""
     return f"{whose}unbroken, {found.lines:,} lines, the last with the hash {found.last}{torn}."

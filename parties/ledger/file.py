@@ -13,7 +13,7 @@ from pathlib import Path
 
 from parties.ledger.record import NO_HASH, AnyLine, chained, encode
 from parties.unfinished.atomic import sync_folder
-from vsplit.protocol import ConfigError
+from vsplit.protocol import ConfigError, StorageError
 
 if sys.platform != "win32":
     import fcntl
@@ -32,12 +32,12 @@ class ChainFile:
         # In one, so that an interruption finds all of them as they were, or all as they are then.
         self._state = 0, NO_HASH, 0
         self._writing = False
-        self._failure: ConfigError | None = None
+        self._failure: StorageError | None = None
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             sync_folder(path.parent)  # so that a crash of the machine does not take the new name
         except OSError as error:
-            raise ConfigError(f"The ledger {path} cannot be written: {error.strerror}.") from None
+            raise StorageError(f"The ledger {path} cannot be written: {error.strerror}.") from None
         if sys.platform != "win32":
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,8 +101,8 @@ class ChainFile:
         if self._failure is not None:
             raise self._failure
 
-    def _failed(self, error: OSError) -> ConfigError:
-        self._failure = ConfigError(
+    def _failed(self, error: OSError) -> StorageError:
+        self._failure = StorageError(
             f"The ledger {self.path} cannot be written ({error.strerror}), and nothing leaves that is not on record: free "
             "some space, then give the same command again."
         )

@@ -240,6 +240,7 @@ class _Examination:
         if {line.signer, line.receiver} != {me, peer} or not {me, peer} <= now.bond.identities.keys() or me == peer:
             self._fault("is a head between other parties")
             return
+        before = self.found.fault_count
         standing = standing_of(line)
         if not now.bond.is_signed(line.signer, now.bond.statement(line.signer, line.receiver, standing), _raw(line)):
             self._fault(
@@ -253,7 +254,8 @@ class _Examination:
             )
         elif line.signer == me:
             self._check_own(line)
-        now.last_heads[line.signer] = line
+        if self.found.fault_count == before:  # otherwise it does not vouch for what stands here
+            now.last_heads[line.signer] = line
         self._each(now, line)
 
     def _check_own(self, line: Head) -> None:

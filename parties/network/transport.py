@@ -113,6 +113,7 @@ class StartedAgain(StoppedError):  # noqa: N818 - a state of the world, as the o
 
 STOP_WORDS = {
     "config": "found its config wrong",
+    "storage": "cannot write a file of its own, as where a disk is full",
     "data": "cannot use its data as it is",
     "refused": "refuses what the job asks of it, or the length of a list, or one more run",
     "peer": "was let down by another party",

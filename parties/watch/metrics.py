@@ -38,7 +38,9 @@ class Metrics:
         self._clock = clock
         self._stage = ""
         self._waited: defaultdict[tuple[Cause, str], float] = defaultdict(float)
-        self._links = {name: 1.0 for name in party.job.parties if name != party.name}
+        # The label party has a link to each feature party, and these have no others.
+        linked = party.job.feature_parties if party.role == "label" else [party.job.label_party]
+        self._links = dict.fromkeys(linked, 0.0)
         self._retries: Counter[str] = Counter()
         self._resent: Counter[str] = Counter()
         self._resent_bytes: Counter[str] = Counter()
@@ -63,6 +65,14 @@ class Metrics:
         """A checkpoint was written."""
         self._checkpoints += 1
         self._kept_step = step
+
+    def met(self) -> None:
+        """All links stand."""
+        self._links = dict.fromkeys(self._links, 1.0)
+
+    def parted(self) -> None:
+        """No link is needed any more, so that there is nothing to say of one."""
+        self._links = {}
 
     def lost(self, peer: str) -> None:
         """A link broke, and is made again."""

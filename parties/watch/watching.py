@@ -53,6 +53,14 @@ class Watch:
         self.logbook.kept(step, time.perf_counter() - began)
         self.metrics.kept(step)
 
+    def met(self) -> None:
+        """All parties are here."""
+        self.metrics.met()
+
+    def parted(self) -> None:
+        """All have taken leave, as no message will cross any more."""
+        self.metrics.parted()
+
     def lost(self, peer: str, why: str) -> None:
         """A link broke, and is made again."""
         self.logbook.lost(peer, why)

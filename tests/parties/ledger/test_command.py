@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,22 @@ def test_a_broken_ledger_has_an_exit_code_of_its_own_and_a_sentence_for_each_fau
     assert content["ledgers"][0]["faults"] == []
     assert content["ledgers"][1]["faults"][0]["line"] == 6
     shown = ledger("show", pairs.path("lab"))
-    assert shown.exit_code == 0
-    assert "This ledger is broken" in shown.output
+    assert shown.exit_code == BROKEN
+    assert "This ledger is broken" in shown.output.splitlines()[0]
+
+
+def test_a_signature_counts_as_far_as_it_fits(pairs: Any) -> None:
+    pairs.talk(2)
+    whole = json.loads(ledger("verify", pairs.path("lab"), "--json").output)["ledgers"][0]["sessions"][0]
+    path = pairs.path("lab")
+    lines = path.read_bytes().splitlines(keepends=True)
+    last = max(at for at, line in enumerate(lines) if b'"kind":"Parcel"' in line)
+    lines[last] = re.sub(rb'"size":[0-9]+', b'"size":7', lines[last])
+    path.write_bytes(b"".join(lines))
+    result = ledger("verify", path, "--json")
+    assert result.exit_code == BROKEN
+    signed = json.loads(result.output)["ledgers"][0]["sessions"][0]["signed"]
+    assert 0 < signed < whole["signed"]
 
 
 def test_many_faults_are_counted_and_not_all_printed(pairs: Any) -> None:
@@ -100,6 +115,7 @@ def test_identities_are_compared_with_a_job_file(pairs: Any, tmp_path: Path) -> 
     well = ledger("verify", pairs.path("lab"), "--job", job)
     assert well.exit_code == 0, well.output
     assert "Whose signatures" not in well.output
+    assert "The identities are those of the job file." in well.output
     job.write_text(job.read_text().replace(pairs.keys["lab"].public.line, "auto"))
     assert ledger("verify", pairs.path("lab"), "--job", job).exit_code == 2
     write({**pairs.keys, "clinic": PrivateIdentity.generate()})

@@ -78,9 +78,8 @@ def test_all_figures_of_a_life() -> None:
         watched.waited("receive", "billing_company", 1.5)
         watched.waited("receive", "billing_company", 0.25)
         watched.waited("pool", "", 0.125)
-        watched.lost(
-            "payments_company",
-        )
+        watched.met()
+        watched.lost("payments_company")
         watched.resent("payments_company", 3, 4096)
         watched.kept(10)
         state.step, state.progress.epoch, state.progress.batch = 12, 2, 0

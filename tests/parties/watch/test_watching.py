@@ -41,11 +41,16 @@ def test_everything_reaches_all_who_look_on(party: Party, tmp_path: Path) -> Non
         watch.training(SimpleNamespace(step=3, progress=SimpleNamespace(epoch=0, batch=3)), 100, 8)  # type: ignore[arg-type]
         with watch.keeping(4):
             pass
+        assert figures(watch)["vsplit_link_up"] == 0
+        watch.met()
+        assert figures(watch)["vsplit_link_up"] == 1
         watch.lost("lab", "was closed")
         watch.resent("lab", 2, 99)
         assert figures(watch)["vsplit_link_up"] == 0
         watch.back("lab")
         found = figures(watch)
+        watch.parted()
+        assert "vsplit_link_up" not in figures(watch)
     assert shown == [Step("masking", 1, 2)]
     assert found["vsplit_waiting_seconds_total"] == 2
     assert found["vsplit_bytes_total"] == 10
