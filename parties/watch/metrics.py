@@ -178,7 +178,8 @@ def serving(party: Party, metrics: Metrics) -> Iterator[int]:
         except OSError as error:
             raise ConfigError(
                 f"In {party.file}, the key metrics names {party.settings.metrics}, where no port can be opened "
-                f"({error.strerror}): name another port of this machine, or end the program that has this one."
+                f"({error.strerror}): name another port of this machine, or end the program that has "
+                "this one, which may be this party, started already."
             ) from None
         yield port
 
