@@ -76,9 +76,12 @@ def waiting_step(names: Sequence[str], left: float) -> Step:
 
 
 def away_step(peer: str, why: str, since: datetime, until: datetime, left: float) -> Step:
-    """The countdown while a party that was there is away; `why` goes on from "the link ...", times are local ones."""
+    """The countdown while a party that was there is away; `why` goes on from "the link ...", times are local ones.
+
+    It comes last, since it may be long, and how long this party waits is what people look for.
+    """
     style = "%H:%M:%S" if since.date() == until.date() else "%Y-%m-%d %H:%M"
-    return Step(AWAY, text=f"{peer} away since {since:{style}} (it {why}), until {until:{style}}, {left:.0f} s left")
+    return Step(AWAY, text=f"{peer} away since {since:{style}}, until {until:{style}}, {left:.0f} s left (it {why})")
 
 
 def back_step(peer: str) -> Step:

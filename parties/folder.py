@@ -18,7 +18,7 @@ from parties.config.reading import read_text
 from parties.config.urls import masked_copy
 from parties.unfinished.atomic import sync_folder, write_whole
 from parties.unfinished.checkpoints import UNFINISHED
-from vsplit.protocol import ConfigError
+from vsplit.protocol import ConfigError, StorageError
 
 FINISHED = "run.json"
 _RUN = re.compile("[0-9a-f]{32}")
@@ -85,7 +85,7 @@ class RunFolder:
             write_whole(file, [_as_bytes(data)])
             self._written.append(file)
         except OSError as error:
-            raise ConfigError(
+            raise StorageError(
                 f"The file {file} cannot be written ({error.strerror}): free some space, or change `output` in the party file."
             ) from None
         return file
@@ -101,7 +101,7 @@ class RunFolder:
                 write_whole(own, _pieces(file))
             self._written.append(own)
         except OSError as error:
-            raise ConfigError(
+            raise StorageError(
                 f"The file {own} cannot be written ({error.strerror}): free some space, or change `output` in the party file."
             ) from None
         return own
@@ -175,7 +175,7 @@ class RunFolder:
                 self.moved.rename(self.path)
 
     def _unwritable(self, reason: str | None) -> ConfigError:
-        return ConfigError(
+        return StorageError(
             f"The run folder {self.path} cannot be written ({reason}): free some space, mend the folder's permissions, or "
             "change `output` in the party file."
         )

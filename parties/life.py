@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,17 +20,18 @@ from parties.folder import RunFolder, check_output
 from parties.home import read_home
 from parties.identity import PrivateIdentity
 from parties.learning import Trained, check_model, train_alone
-from parties.ledger.agreeing import IN_RUN_FOLDER, LEDGER, about_of, open_ledger, recorded_traffic
-from parties.ledger.joining import join_ledgers
+from parties.ledger.agreeing import IN_RUN_FOLDER, LEDGER, about_of, recorded_traffic
+from parties.ledger.joining import RunLedger, began_no_run, goes_on_from, join_ledgers
+from parties.ledger.opening import About
 from parties.living import Life
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool, cores
 from parties.together import trained_together
-from parties.unfinished.checkpoints import UNFINISHED, Checkpoints, Held
+from parties.unfinished.checkpoints import Checkpoints, Held
 from parties.unfinished.fingerprint import origin_of
 from parties.watch.watching import Watch, watching
 from vsplit.kernels import engine
-from vsplit.protocol import Note, Role, VsplitError
+from vsplit.protocol import ConfigError, Note, Role, VsplitError
 
 R = TypeVar("R")
 
@@ -60,17 +63,17 @@ def _live(party: Party, identity: PrivateIdentity, watch: Watch, restart: bool) 
     # A wrong device, package or bottom model is found before the others are met and anything has left.
     check_model(home)
     said: list[str] = []
-    continued = (party.output / UNFINISHED / LEDGER).exists()
     with (
         Checkpoints(party.output, origin_of(home), said.append) as kept,
-        open_ledger(kept.folder / LEDGER, party, identity) as ledger,
+        _own_ledger(kept, folder, about_of(party, identity)) as ledger,
         Pool(cores()) as pool,
     ):
-        life = Life(party, identity, watch, home, folder, kept, ledger, pool, secret, said=said, continued=continued)
-        held = Held() if restart else _held(kept, folder.finished_run())
+        life = Life(party, identity, watch, home, folder, kept, ledger, pool, secret, said=said)
+        life.continued = ledger.tells_of_sessions
+        held = Held(restart=True) if restart else _held(kept, folder.finished_run())
+        life.run = held.run
         if held.over and held.finished == held.run:
             return Finished([_had_ended(party, ""), *_clear_up(life)])
-        life.run = held.run
         trained = trained_together(life, held)
         if trained is None:  # another party had still to finish it, and needed nothing of this one
             return Finished([_had_ended(party, " Another party had still to finish it, and does."), *_clear_up(life)])
@@ -93,31 +96,87 @@ def _had_ended(party: Party, more: str) -> str:
     return f"The run had come to its end already: {party.output} is whole.{more}"
 
 
+@contextlib.contextmanager
+def _own_ledger(kept: Checkpoints, folder: RunFolder, about: About) -> Iterator[RunLedger]:
+    """This party's ledger, while it lives; before and after, what belongs to the run that has finished here goes there."""
+    _settle(kept, folder, about)
+    try:
+        with RunLedger.open(kept.folder / LEDGER, about) as ledger:
+            yield ledger
+    finally:
+        with contextlib.suppress(OSError, VsplitError):  # the next command tries it again, and says so if it cannot
+            _settle(kept, folder, about)
+
+
+def _settle(kept: Checkpoints, folder: RunFolder, about: About) -> None:
+    """Where the last run has finished here, its ledger is that of the run folder alone, and the next run begins another.
+
+    A session that began no run since then is added to it, as it is at a party that still had to finish that run. Otherwise
+    it would stand in the next run's ledger at one of them, and not at the other. Raises ConfigError.
+    """
+    ledger, finished, run = kept.folder / LEDGER, folder.path / IN_RUN_FOLDER, folder.finished_run()
+    if not (run and finished.exists() and ledger.exists()) or kept.holds_other_than(run):
+        return
+    try:
+        if not folder.has(ledger, IN_RUN_FOLDER):
+            with RunLedger.open(ledger, about) as own:  # which ends a session that was cut off
+                has_sessions = own.tells_of_sessions
+            if has_sessions and not _is_settled(finished, ledger, about):
+                return
+        ledger.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"What the ledger {ledger} tells cannot be added to {finished} ({error.strerror}): free some space, or mend the "
+            "folder's permissions, then give the same command again."
+        ) from None
+
+
+def _is_settled(finished: Path, ledger: Path, about: About) -> bool:
+    """Whether `finished` tells all that `ledger` does, of sessions that went on with the finished run or began none."""
+    if not goes_on_from(finished, ledger) and not began_no_run(ledger):
+        return False
+    try:
+        return join_ledgers(finished, ledger, about)
+    except ConfigError:  # a finished run's ledger that is broken must not keep the next run from its beginning
+        return False
+
+
 def _clear_up(life: Life) -> list[str]:
     """Nobody needs what was kept any more; returns what to tell where it cannot be taken away.
 
     That it is so goes last, so that clearing up can be broken off as well. The ledger stays where the run folder does not
     tell all of it: what has left has left.
     """
+    ledger, finished = life.ledger.path, life.folder.path / IN_RUN_FOLDER
+    lines = []
     try:
         closed = life.ledger.close()
-        if closed is None or _told_in_run_folder(life, closed.path):
+        if closed is None or _told_in_run_folder(life.folder, ledger, about_of(life.party, life.identity)):
             life.ledger.discard()
-        life.kept.discard()
+        else:
+            lines.append(
+                f"What crossed after the end of the run is on record in {ledger}, which cannot be added to {finished} and "
+                "stays where it is: whoever has to account for the run needs both."
+            )
     except (OSError, VsplitError):
         return [
+            f"What crossed after the end of the run is on record in {ledger}, which could not be added to {finished} and taken "
+            "away; nothing is lost, and the next command tries it again."
+        ]
+    try:
+        life.kept.discard_run(life.run)
+    except VsplitError:
+        lines.append(
             f"What was kept of the run in {life.kept.folder} could not be taken away; nobody needs it any more, and the next "
             "command tries it again."
-        ]
-    return []
+        )
+    return lines
 
 
-def _told_in_run_folder(life: Life, ledger: Path) -> bool:
+def _told_in_run_folder(folder: RunFolder, ledger: Path, about: About) -> bool:
     """Whether the ledger of the run folder tells all that this one does; sessions after its end are added to it."""
-    finished = life.folder.path / IN_RUN_FOLDER
-    if life.folder.has(ledger, IN_RUN_FOLDER):
-        return True
-    return finished.exists() and join_ledgers(finished, ledger, about_of(life.party, life.identity))
+    finished = folder.path / IN_RUN_FOLDER
+    return folder.has(ledger, IN_RUN_FOLDER) or (finished.exists() and join_ledgers(finished, ledger, about))
 
 
 def _leave(life: Life, trained: Trained) -> Finished:

@@ -11,7 +11,7 @@ from parties.events import NOTE, Event, Step, step_of
 from parties.folder import RunFolder
 from parties.home import Home
 from parties.identity import PrivateIdentity
-from parties.ledger.ledger import Ledger
+from parties.ledger.joining import RunLedger
 from parties.pool import Pool
 from parties.unfinished.checkpoints import Checkpoints
 from parties.unfinished.committing import Agreed, Resumed, Story
@@ -29,7 +29,7 @@ class Life:
     home: Home
     folder: RunFolder
     kept: Checkpoints
-    ledger: Ledger
+    ledger: RunLedger
     pool: Pool
     order_secret: bytes = field(repr=False)
     run: bytes = b""

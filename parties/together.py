@@ -16,7 +16,7 @@ from parties.driver import drive
 from parties.events import Step
 from parties.hints import find_causes
 from parties.learning import Trained, prepare, private_seed, train
-from parties.ledger.agreeing import agree_keys, exchange_heads
+from parties.ledger.agreeing import IN_RUN_FOLDER, agree_keys, exchange_heads
 from parties.ledger.record import FINISHED
 from parties.living import Life
 from parties.meeting import agree_on_seals, connect, greet, stop_word
@@ -47,7 +47,16 @@ from parties.unfinished.resuming import (
 from psi import check_agreed, check_match
 from vsplit.learn.feature import FeatureState
 from vsplit.learn.label import LabelState
-from vsplit.protocol import Checkpoint, MismatchError, ProtocolError, Role, StoppedError, TransportError, VsplitError
+from vsplit.protocol import (
+    Checkpoint,
+    MismatchError,
+    PeerAbsent,
+    ProtocolError,
+    Role,
+    StoppedError,
+    TransportError,
+    VsplitError,
+)
 from vsplit.sealing import Seal
 
 R = TypeVar("R")
@@ -65,6 +74,8 @@ def trained_together(life: Life, held: Held) -> Trained | None:
         session, start = _meet(life, held)
     except (TransportError, StoppedError, MismatchError) as error:
         if not held.final or held.finished == held.run:
+            if isinstance(error, PeerAbsent) and held.finished and not held.run:
+                raise PeerAbsent(error.peer, f"{error} {_has_finished(life)}") from None
             raise
         life.say(
             f"{error} This party's training is whole, so it ends without the others. What they may still need of it stays in "
@@ -79,9 +90,17 @@ def trained_together(life: Life, held: Held) -> Trained | None:
     return trained
 
 
+def _has_finished(life: Life) -> str:
+    return (
+        f"This party has finished its last run, whose results in {life.party.output} stay as they are, and needs no further "
+        "command for it; a new run needs all parties."
+    )
+
+
 def _end_what_is_over(life: Life, session: _Session, start: Start, held: Held) -> Trained | None:
     """Every party has the outcome of this run, so that each ends it by itself, or has done so."""
     _take_leave(life, session)
+    life.run = start.run
     if held.finished == start.run:
         return None
     life.over = True
@@ -91,6 +110,7 @@ def _end_what_is_over(life: Life, session: _Session, start: Start, held: Held) -
 
 def _take_leave(life: Life, session: _Session) -> None:
     life.farewell = session.transport.finish()
+    life.watch.parted()
     life.ledger.end_session(FINISHED)
 
 
@@ -178,6 +198,8 @@ def _with_the_others(life: Life, session: _Session, start: Start) -> Trained:
         count_meeting(party, "run", datetime.now(UTC))
     seals = agree_on_seals(party, life.identity, "run", session.transport.session, session.run)
     life.run = start.run
+    if start.step is not None:
+        _take_ledger_along(life)
     begun = _begin(life, session, seals) if start.step is None else _go_on(life, start.step)
     if start.final:
         trained, life.story, changes = kept_final(life.kept, begun)
@@ -191,6 +213,13 @@ def _with_the_others(life: Life, session: _Session, start: Start) -> Trained:
     life.kept.agree_on_final()
     life.over = True
     return trained
+
+
+def _take_ledger_along(life: Life) -> None:
+    """Where the run that goes on has finished here, its ledger does so as well: a copy, since that run's folder is whole."""
+    older = life.folder.path / IN_RUN_FOLDER
+    if life.folder.finished_run() == life.run.hex() and older.exists() and life.ledger.put_behind(older):
+        life.continued = True
 
 
 def _begin(life: Life, session: _Session, seals: Mapping[str, Seal]) -> Trained:

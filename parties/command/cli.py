@@ -325,7 +325,11 @@ def _failure(error: BaseException) -> Failed:
     if isinstance(error, VsplitError):
         return Failed(str(error), error.exit_code)
     if isinstance(error, KeyboardInterrupt):
-        return Failed("Interrupted here; every party that this one was connected to was told.", INTERRUPTED)
+        return Failed(
+            "Interrupted here; every party that this one was connected to was told. A run that was broken off goes on when all "
+            "give the same command again.",
+            INTERRUPTED,
+        )
     return Failed(
         f"An error that vsplit did not foresee ({type(error).__name__}): run the command again with --debug, and report "
         "what it shows.",

@@ -14,11 +14,12 @@ from rich.live import Live
 from rich.text import Text
 
 from parties.command.pace import Pace
-from parties.events import Event, Failed, Finished, Step
+from parties.events import NOTE, Event, Failed, Finished, Step
 
 _PLAIN_PAUSE = 5.0  # seconds between two lines about the same stage where the output is no terminal
 _WIDE = 110  # columns of a terminal that has room for bars beside the figures
 _BAR = 24
+_LEAST_ROOM = 20  # columns for words, however long the name of a party is
 
 
 class Screen:
@@ -50,13 +51,20 @@ class Screen:
             self._live.stop()
 
     def show(self, party: str, event: Event) -> None:
-        """Show what `party` does now."""
+        """Show what `party` does now. A note is printed at once, above the lines of a terminal, and stays there."""
         with self._lock:
+            if isinstance(event, Step) and event.stage == NOTE:
+                self._print_note(party, event.text)
+                return
             self._events[party] = event
             if isinstance(event, Step):
                 self._follow(party, event)
                 if not self._live.is_started:
                     self._tell(party, event)
+
+    def _print_note(self, party: str, sentence: str) -> None:
+        time = "" if self._live.is_started else f"{self._clock() - self._began:6.1f} s  "
+        say(self._console, f"{time}{party}: {sentence}")
 
     def _follow(self, party: str, step: Step) -> None:
         place, now = (party, step.stage), self._clock()
@@ -93,7 +101,13 @@ class Screen:
             line = Text(no_wrap=True, overflow="ellipsis").append(party.ljust(width + 2), style="bold")
             if self._console.width >= _WIDE:
                 line.append(_bar(event), style="cyan")
-            lines.append(line.append_text(self._line(party, event, self._console.width - len(line))))
+            room = max(_LEAST_ROOM, self._console.width - len(line))
+            words = self._line(party, event, room)
+            if (
+                isinstance(event, Step) and not event.total
+            ):  # a sentence, and no figures at its end that could be left out
+                words = Text("\n" + " " * len(line)).join(words.wrap(self._console, room))
+            lines.append(line.append_text(words))
         seconds = f"{self._clock() - self._began:.0f} s"
         return Group(*lines, Text(" " * (width + 2) + seconds, style="dim"))
 

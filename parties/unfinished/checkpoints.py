@@ -33,7 +33,7 @@ from parties.unfinished.kept_file import (
     read_kept,
     write_kept,
 )
-from vsplit.protocol import ConfigError
+from vsplit.protocol import ConfigError, StorageError
 
 if sys.platform != "win32":
     import fcntl
@@ -56,6 +56,7 @@ class Held:
     `agreed`: all parties have, or had, the alignment. `steps`: those at which this party can begin; 0, the beginning of the
     training, is among them as long as no more than its first state would be lost by that. `final`: this party's outcome is
     there; `over`: everybody's is. `finished` names the run whose results stand in the run folder (empty: none do).
+    `restart`: it was told at home to begin afresh, and so to hold nothing.
     """
 
     run: bytes = b""
@@ -64,6 +65,7 @@ class Held:
     final: bool = False
     over: bool = False
     finished: bytes = b""
+    restart: bool = False
 
 
 class Checkpoints:
@@ -160,13 +162,25 @@ class Checkpoints:
 
     def discard(self) -> list[str]:
         """Take all away, whatever it is of; returns what it was, in words."""
-        steps = self._steps()
         told = [f"the {word}" for name, word in ((_ALIGNMENT, "alignment"), (_FINAL, "outcome")) if self._has(name)]
-        told += [f"the state of step {step:,}" for step in steps]
-        # The outcome of a run that is over goes last: as long as it stands here, there is only this to be cleared up.
-        names = (*(f"step-{step}" for step in steps), _FINAL + _OFFERED, _ALIGNMENT, _ALIGNMENT + _OFFERED, _FINAL)
-        self._remove(*names, lastingly=True)
+        told += [f"the state of step {step:,}" for step in self._steps()]
+        self._remove(*self._all(), lastingly=True)
         return told
+
+    def discard_run(self, run: bytes) -> None:
+        """Take away what is of this run, which is over, and leave what is of another one.
+
+        What cannot be read, and so may be of either, goes only where nothing else is of another run.
+        """
+        runs = self._runs()
+        doubtful = not {*runs.values()} - {run.hex(), ""}
+        self._remove(
+            *(name for name, one in runs.items() if one == run.hex() or (not one and doubtful)), lastingly=True
+        )
+
+    def holds_other_than(self, run: str) -> bool:
+        """Whether anything is kept that is not certainly of this run, 32 hexadecimal digits."""
+        return any(one != run for one in self._runs().values())
 
     # --- the folder ---------------------------------------------------------------------------------------------------
 
@@ -214,6 +228,23 @@ class Checkpoints:
 
     def _has(self, name: str) -> bool:
         return (self.folder / name).exists()
+
+    def _all(self) -> list[str]:
+        """All that is kept, in the order in which it may go."""
+        steps = (f"step-{step}" for step in self._steps())
+        # The outcome of a run that is over goes last: as long as it stands here, there is only this to be cleared up.
+        names = (*steps, _FINAL + _OFFERED, _ALIGNMENT, _ALIGNMENT + _OFFERED, _FINAL)
+        return [name for name in names if self._has(name)]
+
+    def _runs(self) -> dict[str, str]:
+        """Of which run each file is, by its name; empty where it cannot be read."""
+        found = {}
+        for name in self._all():
+            try:
+                found[name] = read_kept(self.folder / name).head.run
+            except (OSError, DamagedError, OtherVersionError):
+                found[name] = ""
+        return found
 
     def _steps(self) -> list[int]:
         """The steps of which there are files, whole or not, from the first to the last."""
@@ -313,7 +344,7 @@ class Checkpoints:
         try:
             return action()
         except OSError as error:
-            raise ConfigError(
+            raise StorageError(
                 f"The run's folder {self.folder} cannot be written ({error.strerror}): free some space, or mend its "
                 "permissions. What was kept before is whole, and the same command goes on from there."
             ) from None

@@ -133,7 +133,7 @@ def agree_on_start_label(me: str, feature_parties: Sequence[str], mine: Held, fr
     for party in feature_parties:
         yield Send(party, answer)
     if isinstance(found, _Apart):
-        raise _refused(me, found)
+        raise _refused(me, mine, found)
     return found
 
 
@@ -151,11 +151,16 @@ def agree_on_start_feature(me: str, label_party: str, parties: Sequence[str], mi
     if told.about:
         if not set(told.about) <= set(parties):
             raise ProtocolError(label_party, f"{label_party} named a party that is none of this job; ask there.")
-        raise _refused(me, _Apart(told.end, tuple(told.about)))
+        raise _refused(me, mine, _Apart(told.end, tuple(told.about)))
     if told.end == "over":
         if told.run != mine.finished and not (told.run == mine.run and mine.final):
             raise ProtocolError(
                 label_party, f"{label_party} says that a run is over of which this party has no outcome; ask there."
+            )
+        if mine.agreed and told.run != mine.run:
+            raise ProtocolError(
+                label_party,
+                f"{label_party} says that a run is over, although this party holds another one that all had begun; ask there.",
             )
         return Start(told.run, None, over=True)
     if told.step == _AFRESH:
@@ -166,7 +171,9 @@ def agree_on_start_feature(me: str, label_party: str, parties: Sequence[str], mi
                 "afresh, give the command with --restart at every party.",
             )
         return Start(told.run, None)
-    offered = mine.final if told.final else told.step in mine.steps
+    # Where all have the outcome and no state in common, which they need not have, the step is 0.
+    steps = (0, *mine.steps) if told.final else mine.steps
+    offered = told.step in steps and (mine.final or not told.final)
     if told.run != mine.run or not offered:
         raise ProtocolError(
             label_party,
@@ -240,11 +247,16 @@ def _answer(found: Start | _Apart, fresh: bytes) -> Beginning:
     return Beginning(run=found.run, step=step, final=found.final, end="over" if found.over else "", about=[])
 
 
-def _refused(me: str, found: _Apart) -> MismatchError:
+def _refused(me: str, mine: Held, found: _Apart) -> MismatchError:
     """Why nobody begins, as a sentence for the people of this party."""
     first, *others = ("this party" if party == me else party for party in found.about)
     afresh = "give the command with --restart at every party to begin afresh"
-    if found.end == "lacking":
+    if found.end == "lacking" and found.about[0] == me and mine.restart:
+        sentence = (
+            "This party was given --restart, and another one holds a run that all parties had begun together. Nothing was "
+            f"discarded. Leave --restart out to go on with it, or {afresh}."
+        )
+    elif found.end == "lacking":
         sentence = (
             f"All parties had begun a run together, and {first} holds nothing of it: it was given --restart, or another folder "
             f"in the key output of its party file. Start {first} with the folder that it had, or {afresh}."

@@ -34,13 +34,13 @@ class Onlooker:
 def test_an_absence_says_who_why_since_when_and_until_when() -> None:
     step = away_step("lab", "was closed by the other side", NOON, NOON + timedelta(seconds=30), 12.4)
     assert step == Step(
-        AWAY, text="lab away since 12:00:00 (it was closed by the other side), until 12:00:30, 12 s left"
+        AWAY, text="lab away since 12:00:00, until 12:00:30, 12 s left (it was closed by the other side)"
     )
 
 
 def test_an_absence_that_may_last_until_another_day_says_the_day() -> None:
     step = away_step("lab", "broke", NOON, NOON + timedelta(days=2), 172_800)
-    assert "since 2026-03-01 12:00 (it broke), until 2026-03-03 12:00" in step.text
+    assert "since 2026-03-01 12:00, until 2026-03-03 12:00, 172800 s left (it broke)" in step.text
 
 
 def test_the_stages_of_a_lost_link_come_after_the_meeting() -> None:
@@ -56,7 +56,7 @@ def test_what_the_transport_tells_reaches_the_people_and_the_onlooker() -> None:
     links.resent("lab", 4, 6, 1000)
     assert onlooker.told == [
         ("lost", "lab", "broke"),
-        Step(AWAY, text="lab away since 12:00:00 (it broke), until 12:00:30, 29 s left"),
+        Step(AWAY, text="lab away since 12:00:00, until 12:00:30, 29 s left (it broke)"),
         ("back", "lab"),
         back_step("lab"),
         ("resent", "lab", 3, 1000),

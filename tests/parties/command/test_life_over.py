@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from parties import life as life_module
+from parties import together
 from parties.events import Event, Step
 from parties.ledger.compare import compare
+from parties.ledger.examined import Told
+from parties.ledger.ledger import Ledger
 from parties.ledger.verify import examine
 from parties.unfinished.checkpoints import UNFINISHED, Checkpoints
-from vsplit.protocol import MismatchError
+from parties.unfinished.resuming import Beginning, Holding, Start
+from vsplit.protocol import MismatchError, PeerAbsent, ProtocolError, Role, Send, receive
 
 pytestmark = pytest.mark.usefixtures("no_report", "one_builds_at_a_time")
 
@@ -174,3 +178,122 @@ def test_the_training_begins_again_on_its_alignment_where_all_take_their_states_
             file.unlink()
     world.live().well()
     assert [one["step"] for one in run_of(world, "lab")["resumed"]] == [0]
+
+
+# --- who ends alone, and what fails in between: the ledgers of a run tell the same --------------------------------------
+
+
+def absent(*_: Any) -> None:
+    raise PeerAbsent("clinic", "clinic did not answer.")
+
+
+def fails(party: Any, command: str, run: Any) -> None:
+    """A greeting that is heard and does not fit, as after a change of one party's job file."""
+    greet(party, command, run)
+    raise MismatchError("clinic", "The job of clinic is another one.")
+
+
+greet = together.greet
+
+
+def live_with(world: Any, name: str, instead: Any, *names: str) -> Any:
+    """Lives in which something of `parties.together` is another one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(together, name, instead)
+        return world.live(*names)
+
+
+def sessions_of(world: Any, folder: str) -> list[Told]:
+    return list(examine(world.folder / "runs" / folder / "ledger.jsonl").sessions.values())
+
+
+def sessions(world: Any, folder: str) -> list[str]:
+    return [told.session for told in sessions_of(world, folder)]
+
+
+def test_the_run_after_one_that_a_party_ended_alone_has_a_ledger_of_its_own(world: Any) -> None:
+    live_with(finished_by_all_but(world, ("lab",)), "connect", absent, "lab")
+    before = (world.run("lab") / "ledger.jsonl").read_bytes()
+    world.live().well()
+    assert (world.folder / "runs" / "lab-1" / "ledger.jsonl").read_bytes() == before
+    assert stories(world, "") == [] == stories(world, "-1")
+    assert len(sessions(world, "lab")) == 1
+    [greeting] = [
+        one for one in run_of(world, "lab")["traffic"] if (one["direction"], one["kind"]) == ("sent", "Greeting")
+    ]
+    assert greeting["messages"] == 1
+
+
+def test_a_party_that_ended_alone_takes_its_ledger_along_where_the_others_still_need_the_run(world: Any) -> None:
+    live_with(finished_by_all_but(world, ("clinic", "lab")), "connect", absent, "lab")
+    before = (world.run("lab") / "ledger.jsonl").read_bytes()
+    alone = run_of(world, "lab")["run"]
+    world.live().well()
+    older = world.folder / "runs" / "lab-1" / "ledger.jsonl"
+    assert older.read_bytes() == before and not older.samefile(world.run("lab") / "ledger.jsonl")
+    assert run_of(world, "lab")["run"] == run_of(world, "clinic")["run"] == alone
+    assert sessions(world, "lab") == sessions(world, "clinic") and len(sessions(world, "lab")) == 2
+    assert stories(world, "") == []
+    counted = {name: sum(one["messages"] for one in run_of(world, name)["traffic"]) for name in world.names}
+    assert counted["lab"] == counted["clinic"]
+    assert not (world.run("lab") / UNFINISHED).exists()
+
+
+def test_a_session_that_fails_before_one_ends_alone_is_told_by_both_of_the_run_that_was(world: Any) -> None:
+    lives = live_with(finished_by_all_but(world, ("lab",)), "greet", fails)
+    assert set(lives.errors) == {"clinic"} and run_of(world, "lab")["run"] == run_of(world, "clinic")["run"]
+    assert len(sessions(world, "clinic")) == 2 and stories(world, "") == []
+    live_with(world, "greet", fails)
+    assert len(sessions(world, "clinic")) == 3 and stories(world, "") == []
+    world.live().well()
+    assert stories(world, "") == [] == stories(world, "-1")
+    assert len(sessions(world, "clinic")) == 1
+
+
+def test_a_session_that_was_cut_off_by_a_kill_is_settled_by_the_next_life(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(world).live().well()
+    end, settle = Ledger.end_session, life_module._settle
+    with monkeypatch.context() as patch:  # a kill of the clinic leaves no time for these
+        patch.setattr(Ledger, "end_session", lambda self, word: self.path.parts[-3] == "clinic" or end(self, word))
+        patch.setattr(life_module, "_settle", lambda kept, *of: kept.folder.parts[-2] == "clinic" or settle(kept, *of))
+        live_with(world, "greet", fails)
+    assert [len(sessions(world, name)) for name in world.names] == [1, 2]
+    world.live().well()
+    assert stories(world, "-1") == [] == stories(world, "")
+    ends = {name: [told.end for told in sessions_of(world, f"{name}-1")] for name in world.names}
+    assert ends == {"clinic": ["finished", "cut"], "lab": ["finished", "mismatch"]}
+
+
+def test_no_word_of_the_label_party_takes_away_a_run_that_all_had_begun(world: Any) -> None:
+    small(world).live().well()
+    small(world).live(show={"lab": at(3)})
+    before = kept(world, "lab")
+    assert "alignment" in before
+
+    def agree(me: str, feature_parties: Any, mine: Any, fresh: bytes) -> Role[Start]:
+        told = yield from receive("lab", Holding, 4096)
+        yield Send("lab", Beginning(run=told.finished, step=-1, final=False, end="over", about=[]))
+        return Start(mine.finished, None, over=True)
+
+    lives = live_with(world, "agree_on_start_label", agree)
+    assert isinstance(lives.errors["lab"], ProtocolError)
+    assert kept(world, "lab") == before
+
+
+def test_a_ledger_that_cannot_be_added_is_kept_and_nobody_says_that_it_is_not_needed(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished_by_all_but(world, ("lab",))
+    monkeypatch.setattr(life_module, "join_ledgers", lambda *_: False)
+    lives = world.live().well()
+    assert "stays where it is" in " ".join(lives.ends["clinic"].lines)
+    assert "nobody needs it" not in " ".join(lives.ends["clinic"].lines)
+    assert (world.run("clinic") / UNFINISHED / "ledger").exists()
+
+
+def test_a_party_that_has_finished_and_finds_nobody_hears_that_nothing_is_lacking(world: Any) -> None:
+    small(world).live().well()
+    error = live_with(world, "connect", absent, "lab").errors["lab"]
+    assert isinstance(error, PeerAbsent) and "needs no further command for it" in str(error)

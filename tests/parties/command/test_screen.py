@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from rich.console import Console
 
 from parties.command.pace import Pace
 from parties.command.screen import Screen
-from parties.events import Finished, Step
+from parties.events import NOTE, Finished, Step, away_step
 
 MASKING = "hashing and masking own keys"
 
@@ -43,9 +45,11 @@ class Told:
         return self.line(party)
 
     def line(self, party: str) -> str:
+        return next(line.removeprefix(party).strip() for line in self.lines() if line.startswith(party))
+
+    def lines(self) -> list[str]:
         rendered = self.console.render_lines(self.screen._lines(), pad=False)
-        lines = ["".join(part.text for part in line).rstrip() for line in rendered]
-        return next(line.removeprefix(party).strip() for line in lines if line.startswith(party))
+        return ["".join(part.text for part in line).rstrip() for line in rendered]
 
     def printed(self) -> list[str]:
         return [line.strip() for line in self.console.export_text().splitlines()]
@@ -111,6 +115,43 @@ def test_lines_that_are_printed_have_it_too_and_are_not_many(told: Told) -> None
     printed = told.printed()
     assert len(printed) == 10
     assert f"5.0 s  clinic: {MASKING} 5,000/20,000  1,000/s, 15 s left" in printed
+
+
+@pytest.mark.parametrize("width", [50, 80, 100, 110, 120])
+def test_a_sentence_is_told_whole_on_lines_of_its_own(told: Told, width: int) -> None:
+    told.console.width = width
+    noon = datetime(2026, 3, 1, 12)
+    step = away_step("lab", "was closed by the other side", noon, noon + timedelta(seconds=60), 12.4)
+    told.screen.show("clinic", step)
+    first, *others = told.lines()[:-2]  # without the line of lab and the seconds
+    assert others
+    assert all(len(line) <= width for line in (first, *others))
+    assert " ".join(" ".join((first, *others)).split()) == f"clinic {step.stage} {step.text}"
+    begin = first.index(step.stage)
+    assert all(line[:begin].isspace() and line[begin] != " " for line in others)
+    if width >= 80:
+        assert "until 12:01:00, 12 s left" in first
+
+
+def test_a_note_is_printed_above_the_lines_of_a_terminal_at_once() -> None:
+    output = io.StringIO()
+    console = Console(file=output, width=80, height=24, force_terminal=True, color_system=None)
+    told = Told(console)
+    with told.screen:
+        told.at(0, "clinic", "training", 1, 30)
+        before = len(output.getvalue())
+        told.at(1, "clinic", NOTE, 0, 0, "The run goes on from step 973.")
+        assert "clinic: The run goes on from step 973.\n" in output.getvalue()[before:]
+        assert told.line("clinic").startswith("training 1/30")
+
+
+def test_every_note_is_printed_where_no_terminal_is(told: Told) -> None:
+    told.at(1, "clinic", NOTE, 0, 0, "The run goes on from step 973.")
+    told.at(1, "clinic", NOTE, 0, 0, "Since then this changed: torch.")
+    assert told.printed() == [
+        "1.0 s  clinic: The run goes on from step 973.",
+        "1.0 s  clinic: Since then this changed: torch.",
+    ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.floats(0, 10**4)), max_size=30), st.integers(1, 10**8))

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from parties.identity import PrivateIdentity
+from parties.ledger import joining
 from parties.ledger.compare import compare
-from parties.ledger.joining import join_ledgers
+from parties.ledger.joining import goes_on_from, join_ledgers
 from parties.ledger.verify import examine
 from vsplit.protocol import ConfigError
 
@@ -33,8 +35,67 @@ def test_sessions_are_added_and_both_parties_tell_the_same(pairs: Any) -> None:
     assert compare(examine(pairs.path("clinic")), joined).faults == []
     # Once more changes nothing.
     before = finished.read_bytes()
+    assert join_ledgers(finished, after, pairs.about("lab"))
+    assert finished.read_bytes() == before
+    # Only what is missing is added.
+    pairs.talk(heads=False)
+    assert join_ledgers(finished, after, pairs.about("lab"))
+    joined = examine(finished)
+    assert joined.faults == [] and list(joined.sessions) == list(examine(pairs.path("clinic")).sessions)
+
+
+def test_at_no_moment_is_there_a_part_of_a_session(pairs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished, after = later(pairs)
+    before, moved, moments = finished.read_bytes(), joining._moved, []
+
+    def look(*about: Any) -> Any:
+        moments.append(finished.read_bytes())
+        return moved(*about)
+
+    monkeypatch.setattr(joining, "_moved", look)
+    (finished.parent / f".{finished.name}.joined").write_bytes(b"left by a program that was killed in here")
+    assert join_ledgers(finished, after, pairs.about("lab"))
+    assert set(moments) == {before} and len(moments) > 3
+    assert {file.name for file in pairs.folder.iterdir()} == {"clinic.jsonl", "finished.jsonl", "lab.jsonl"}
+
+
+def test_a_part_of_a_session_is_not_taken_for_the_whole(pairs: Any) -> None:
+    finished, after = later(pairs)
+    half = pairs.folder / "half.jsonl"
+    half.write_bytes(b"".join(after.read_bytes().splitlines(keepends=True)[:4]))
+    pairs.path("lab").rename(pairs.folder / "whole.jsonl")
+    half.rename(pairs.path("lab"))
+    pairs.open("lab").close()  # which ends it as one that was cut
+    assert join_ledgers(finished, pairs.path("lab"), pairs.about("lab"))
+    before = finished.read_bytes()
+    assert not join_ledgers(finished, pairs.folder / "whole.jsonl", pairs.about("lab"))
+    assert finished.read_bytes() == before
+
+
+def test_a_session_that_ended_in_a_word_under_another_key_stays_by_itself(pairs: Any) -> None:
+    finished, after = later(pairs)
+    pairs.keys["lab"] = PrivateIdentity.generate()
+    before = finished.read_bytes()
     assert not join_ledgers(finished, after, pairs.about("lab"))
     assert finished.read_bytes() == before
+
+
+def test_a_session_that_was_cut_is_added_under_the_key_of_today(pairs: Any) -> None:
+    finished, after = later(pairs, end=False)
+    pairs.keys["lab"] = PrivateIdentity.generate()
+    pairs.open("lab").close()
+    assert join_ledgers(finished, after, pairs.about("lab"))
+    assert examine(finished).faults == []
+
+
+def test_a_ledger_that_goes_on_from_the_finished_one_takes_its_place_with_its_signatures(pairs: Any) -> None:
+    pairs.talk()
+    finished = pairs.folder / "finished.jsonl"
+    finished.write_bytes(pairs.path("lab").read_bytes())
+    pairs.talk(heads=True)
+    assert goes_on_from(finished, pairs.path("lab")) and not goes_on_from(pairs.path("lab"), finished)
+    assert join_ledgers(finished, pairs.path("lab"), pairs.about("lab"))
+    assert finished.read_bytes() == pairs.path("lab").read_bytes() and not finished.samefile(pairs.path("lab"))
 
 
 def test_a_ledger_under_which_a_signature_stands_stays_by_itself(pairs: Any) -> None:

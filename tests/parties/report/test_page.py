@@ -18,6 +18,7 @@ from parties.report.content import (
     Crossing,
     Epoch,
     Judgement,
+    LedgerEnd,
     Party,
     Records,
     ReportContent,
@@ -418,3 +419,9 @@ def test_spans_of_time_are_written_for_people(seconds: float, text: str) -> None
 )
 def test_scores_are_rounded_for_people(value: float, metric: str, signed: bool, text: str) -> None:
     assert score_text(value, metric, signed=signed) == text
+
+
+def test_what_the_ledger_had_is_said_as_of_the_writing_since_sessions_may_follow() -> None:
+    page = Page(render_report(replace(content(), ledger=LedgerEnd(lines=1234, head="ab" * 32))))
+    assert page.says("The last of its 1,234 lines had the hash")
+    assert page.says("when this page was written; later sessions may follow.")

@@ -130,6 +130,20 @@ def test_what_is_discarded_is_told(kept: Checkpoints) -> None:
     assert {file.name for file in kept.folder.iterdir()} == {"lock"}
 
 
+def test_what_is_of_another_run_than_the_one_that_is_over_stays(kept: Checkpoints) -> None:
+    begun(kept, 10, 20)
+    (kept.folder / "step-20").write_bytes(b"")  # of either
+    before = {file.name: file.read_bytes() for file in kept.folder.iterdir()}
+    other = bytes(16)
+    kept.offer_final(other, 9, None, b"outcome")
+    assert kept.holds_other_than(RUN.hex()) and kept.holds_other_than(other.hex())
+    kept.discard_run(other)
+    assert {file.name: file.read_bytes() for file in kept.folder.iterdir()} == before
+    kept.discard_run(RUN)  # what cannot be read is of no use to any other run
+    assert {file.name for file in kept.folder.iterdir()} == {"lock"}
+    assert not kept.holds_other_than(RUN.hex())
+
+
 @pytest.mark.parametrize("left", [0, 1, 2, 3])
 def test_clearing_up_can_be_broken_off_and_is_still_only_clearing_up(kept: Checkpoints, left: int) -> None:
     begun(kept, 10, 20).offer_final(RUN, 21, None, b"outcome")

@@ -139,6 +139,15 @@ def test_nobody_loses_what_all_had_begun_because_one_has_lost_it(held: list[Held
         assert "--restart at every party" in str(error)
 
 
+@pytest.mark.parametrize("who", ["clinic", "lab"])
+def test_who_alone_was_given_restart_is_told_so(who: str) -> None:
+    held = [Held(restart=True) if name == who else holding(10) for name in ("clinic", "lab", "gym")]
+    for name, error in agree(*held).items():
+        assert isinstance(error, MismatchError)
+        own = "This party was given --restart" in str(error) and "Nothing was discarded" in str(error)
+        assert own == (name == who)
+
+
 @pytest.mark.parametrize(
     ("held", "behind", "ahead"),
     [
@@ -219,6 +228,8 @@ def test_whatever_they_hold_all_parties_come_to_the_same(held: list[Held]) -> No
         Beginning(run=ONE, step=20, final=False, end="apart", about=["lab", "../nobody"]),
         Beginning(run=ONE, step=-1, final=False, end="over", about=[]),
         Beginning(run=OTHER, step=-1, final=False, end="over", about=[]),
+        # It has finished this one, and holds another that all had begun.
+        Beginning(run=FINISHED, step=-1, final=False, end="over", about=[]),
     ],
     ids=lambda answer: f"{answer.run[0]} {answer.step} {answer.final} {answer.end} {' '.join(answer.about)}",
 )
@@ -232,6 +243,18 @@ def test_a_beginning_that_was_not_offered_is_refused(answer: Beginning) -> None:
     error = play({"clinic": lying_clinic(), "lab": lab})["lab"]
     assert isinstance(error, ProtocolError) and error.peer == "clinic"
     assert "nobody" not in str(error)
+
+
+@pytest.mark.parametrize("step", [-1, 10, 1 << 40])
+def test_an_outcome_of_a_step_that_was_not_offered_is_refused(step: int) -> None:
+    def lying_clinic() -> Role[None]:
+        yield from receive("lab", Holding, 1000)
+        yield Send("lab", Beginning(run=ONE, step=step, final=True, end="", about=[]))
+        yield from receive("lab", Kept, 1000)
+
+    lab = agree_on_start_feature("lab", "clinic", PARTIES, holding(20, 30, final=True))
+    error = play({"clinic": lying_clinic(), "lab": lab})["lab"]
+    assert isinstance(error, ProtocolError) and error.peer == "clinic"
 
 
 def test_a_party_without_a_run_begins_afresh_and_not_in_the_middle() -> None:
