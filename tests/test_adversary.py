@@ -313,7 +313,7 @@ def test_a_message_of_another_session(
     is_named(world, liar, victim, f"^{liar} sent .*another session")
 
 
-@pytest.mark.parametrize("name", ["../../../../etc/passwd", "/tmp/x", "\x1b[2Jclinic"])
+@pytest.mark.parametrize("name", ["../../../../etc/passwd", "/srv/x", "\x1b[2Jclinic"])
 def test_a_path_in_a_name(world: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """No party sends its name. What names there are, of keys of the job and of parties that something is about, are checked."""
     change = with_fields(Greeting, keys={name: bytes(16)})
