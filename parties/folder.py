@@ -16,13 +16,12 @@ import msgspec
 from parties.config.party import Party
 from parties.config.reading import read_text
 from parties.config.urls import masked_copy
-from parties.unfinished.atomic import sync_folder, write_whole
+from parties.unfinished.atomic import pieces, sync_folder, write_whole
 from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import ConfigError, StorageError
 
 FINISHED = "run.json"
 _RUN = re.compile("[0-9a-f]{32}")
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class RunFolder:
             try:
                 own.hardlink_to(file)
             except OSError:  # a file system that has no such names
-                write_whole(own, _pieces(file))
+                write_whole(own, pieces(file))
             self._written.append(own)
         except OSError as error:
             raise StorageError(
@@ -199,12 +198,6 @@ def check_output(party: Party) -> None:
 
 def _as_bytes(data: bytes | str) -> bytes:
     return data.encode() if isinstance(data, str) else data
-
-
-def _pieces(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            yield piece
 
 
 def _unused(path: Path) -> Path:

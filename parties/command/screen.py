@@ -103,9 +103,8 @@ class Screen:
                 line.append(_bar(event), style="cyan")
             room = max(_LEAST_ROOM, self._console.width - len(line))
             words = self._line(party, event, room)
-            if (
-                isinstance(event, Step) and not event.total
-            ):  # a sentence, and no figures at its end that could be left out
+            # A sentence, and no figures at its end that could be left out.
+            if isinstance(event, Step) and not event.total:
                 words = Text("\n" + " " * len(line)).join(words.wrap(self._console, room))
             lines.append(line.append_text(words))
         seconds = f"{self._clock() - self._began:.0f} s"

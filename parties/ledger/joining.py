@@ -8,7 +8,7 @@ the same story of it. The same holds for a session that failed before any run be
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +23,12 @@ from parties.ledger.ledger import Ledger
 from parties.ledger.opening import About, end_line, open_file, utc
 from parties.ledger.record import CUT, Begin, Crossed, End, NewSession, Resent, decode
 from parties.ledger.verify import survey
-from parties.unfinished.atomic import sync_folder, write_whole
+from parties.unfinished.atomic import pieces, sync_folder, write_whole
 from parties.unfinished.resuming import Beginning, Holding
 from vsplit.protocol import StorageError
 
 _Movable = NewSession | Crossed | Resent | End
 _MEETING = OPEN_KINDS | {Holding.__name__, Beginning.__name__, UNREADABLE}
-_PIECE = 1 << 20
 
 
 class RunLedger(Ledger):
@@ -91,7 +90,7 @@ def join_ledgers(finished: Path, later: Path, about: About) -> bool:
         if goes_on_from(finished, later):
             if survey(later).faults:
                 return False
-            write_whole(finished, _pieces(later))
+            write_whole(finished, pieces(later))
             return True
         moving = _moving(later, survey(finished).sessions, about)
         if moving is None:
@@ -110,7 +109,7 @@ def goes_on_from(finished: Path, later: Path) -> bool:
     if later.stat().st_size < finished.stat().st_size:
         return False
     with later.open("rb") as other:
-        return all(other.read(len(piece)) == piece for piece in _pieces(finished))
+        return all(other.read(len(piece)) == piece for piece in pieces(finished))
 
 
 def began_no_run(ledger: Path) -> bool:
@@ -163,7 +162,7 @@ def _can_be_signed(told: Told, about: About) -> bool:
 def _followed(finished: Path, half: Path, moving: _Moving, about: About) -> tuple[ChainFile, set[str]]:
     """A copy of `finished` in `half`, on which these lines follow, on the disk; and the sessions that `finished` has."""
     try:
-        write_whole(half, _pieces(finished))
+        write_whole(half, pieces(finished))
         file, sessions = open_file(half, about, utc)
         try:
             for line in moving.lines:
@@ -188,9 +187,3 @@ def _moved(line: _Movable, file: ChainFile, found: Examined, about: About) -> _M
 
 def _half(path: Path) -> Path:
     return path.with_name(f".{path.name}.joined")
-
-
-def _pieces(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            yield piece

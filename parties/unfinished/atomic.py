@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+_PIECE = 1 << 20
 
 
 def write_whole(file: Path, parts: Iterable[bytes | memoryview]) -> None:
@@ -45,3 +47,10 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def pieces(file: Path) -> Iterator[bytes]:
+    """What is in `file`, piece by piece, for `write_whole`. Raises OSError."""
+    with file.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            yield piece

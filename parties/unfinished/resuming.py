@@ -60,7 +60,7 @@ class Beginning(Message, frozen=True, kw_only=True, eq=False):
     """Label party to feature party: from where all begin, or why nobody does.
 
     `step` is -1 for a new alignment, 0 for the beginning of a training on the alignment that all hold; `final`: all have
-    the outcome. Where nobody begins, `end` says why, and `about` names up to two parties: see `_END`.
+    the outcome. Where nobody begins, `end` says why, and `about` names up to two parties: see `End`.
     """
 
     reveals: ClassVar[str] = (
