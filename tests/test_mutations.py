@@ -11,6 +11,7 @@ import torch
 from benchmarks.faults_parts.attack import Outcome, attack_decoder, attack_state, states_of
 from benchmarks.faults_parts.scenes import LABEL, Arrival, Scene, at_hand, record, scenes
 from vsplit.learn import chain, stock
+from vsplit.paillier import keys
 
 SCENES = {scene.name: scene for scene in scenes()}
 SLOW = 20  # mutations against a role that trains, which takes some thousandths of a second each
@@ -19,8 +20,9 @@ QUICK = 80
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_keys_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "generate", chain.generate)
-    monkeypatch.setattr(stock, "noise_table", stock.noise_table)
+    # So that what `at_hand` puts there goes when the test ends.
+    for module, name in ((chain, "generate"), (chain, "decrypt"), (keys, "is_prime"), (stock, "noise_table")):
+        monkeypatch.setattr(module, name, getattr(module, name))
     at_hand()
     torch.set_num_threads(1)
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from gmpy2 import is_prime
 
 from benchmarks.faults_parts.mutate import received
 from parties.greeting import greet_features, greet_label
@@ -55,9 +56,11 @@ from vsplit.learn.plan import Aggregate, Plan, SecureSum
 from vsplit.learn.secure_sum import Member
 from vsplit.learn.training import build_optimizer, make_target
 from vsplit.learn.ways import giving_for, taking_for
+from vsplit.paillier import keys
+from vsplit.paillier.cipher import decrypt
 from vsplit.paillier.keys import PrivateKey, generate
 from vsplit.paillier.noise import noise_table
-from vsplit.protocol import Checkpoint, Collect, Message, Note, Receive, Role, Send, Work
+from vsplit.protocol import Bytes, Checkpoint, Collect, Message, Note, Receive, Role, Send, Work
 from vsplit.sealing import Credentials, Seal, introduce, meet
 
 LABEL = "clinic"
@@ -293,14 +296,29 @@ def _overlap(lists: list[KeyList]) -> dict[str, Begin]:
 
 
 def at_hand() -> None:
-    """In this process, let keys and tables that take long to make be those of the last time: a session would make its own."""
+    """In this process, let what takes long be that of the last time: keys, tables, tests of a modulus, and plaintexts.
+
+    A session would make its own. All but the keys are functions of their arguments alone, so nothing else comes of it.
+    """
     chain.generate = key_at_hand  # type: ignore[attr-defined,assignment]
+    chain.decrypt = decrypt_at_hand  # type: ignore[attr-defined]
+    keys.is_prime = lru_cache(64)(is_prime)  # type: ignore[attr-defined,assignment]
     stock.noise_table = lru_cache(4)(noise_table)  # type: ignore[attr-defined]
 
 
 def key_at_hand(bits: int, _random_bytes: object) -> PrivateKey:
     """In place of `vsplit.learn.chain.generate`: a key takes a second to make, and every session may have the same here."""
     return _key(bits)
+
+
+def decrypt_at_hand(key: PrivateKey, ciphertexts: Bytes) -> Bytes:
+    """In place of `vsplit.paillier.cipher.decrypt`: most messages of a session are the recorded ones, as they always are."""
+    return _decrypted(key, ciphertexts.shape, ciphertexts.tobytes()).copy()
+
+
+@lru_cache(64)
+def _decrypted(key: PrivateKey, shape: tuple[int, ...], ciphertexts: bytes) -> Bytes:
+    return decrypt(key, np.frombuffer(ciphertexts, np.uint8).reshape(shape))
 
 
 @cache
