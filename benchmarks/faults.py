@@ -1,6 +1,6 @@
 """What a run survives: parties that are killed, a network that cuts, messages that were changed, and a flood of strangers.
 
-    python benchmarks/faults.py [--only kills|cuts|mutations|flood] [--runs 100] [--seed 0] [--json FILE]
+    python benchmarks/faults.py [--only kills|cuts|weather|mutations|flood] [--runs 100] [--seed 0] [--json FILE]
 
 Every part has its own module in faults_parts, and its own figures; see benchmarks/README.md.
 """
@@ -27,6 +27,7 @@ from benchmarks.faults_parts.cuts import measure_cuts
 from benchmarks.faults_parts.flood import measure_flood
 from benchmarks.faults_parts.kills import measure_kills
 from benchmarks.faults_parts.mutations import measure_mutations
+from benchmarks.faults_parts.weather import measure_weather
 
 Figures = dict[str, int | float]
 Part = Callable[[int, random.Random, Console], Figures]
@@ -35,6 +36,7 @@ Part = Callable[[int, random.Random, Console], Figures]
 PARTS: dict[str, Part] = {
     "kills": measure_kills,
     "cuts": measure_cuts,
+    "weather": measure_weather,
     "mutations": measure_mutations,
     "flood": measure_flood,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,11 +41,12 @@ ALL_OF_THEM = 0.25
 
 @dataclass(slots=True)
 class Run:
-    """One run: when somebody is killed, in seconds from the begin, and who (empty: all)."""
+    """One run: when somebody is killed, in seconds from the begin, and who (empty: nobody)."""
 
     folder: Path
     moment: float
     victims: tuple[str, ...]
+    begin: Callable[[Path], Lives] = Lives
     stage: str = "nowhere"
     aligned: str = ""
     starts: int = 0
@@ -89,7 +91,7 @@ def measure_kills(runs: int, draw: random.Random, console: Console) -> dict[str,
 
 def follow(run: Run) -> Run:
     """Let all parties live, kill who is to be killed, and begin again whoever failed, until all have ended well."""
-    lives, struck = Lives(run.folder), False
+    lives, struck = run.begin(run.folder), False
     try:
         for name in NAMES:
             lives.start(name)

@@ -14,7 +14,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -158,19 +159,31 @@ def _live(folder: Path, name: str, start: int) -> None:
     """In a fresh child: live, and never come back."""
     code = 1
     try:
-        log = os.open(_log(folder, name, start), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
+        code = give_command(folder, name, start)
+    finally:
+        os._exit(code)
+
+
+def give_command(folder: Path, name: str, start: int) -> int:
+    """`vsplit run` in this process, with all that it says in a file; its exit code."""
+    log = os.open(_log(folder, name, start), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    try:
         app(["run", str(folder / f"{name}.yaml"), "--debug"], prog_name="vsplit")
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
+        return end.code if isinstance(end.code, int) else 1
+    except Exception:  # a party that ends without a sentence
+        traceback.print_exc()
+        return 1
     finally:
         with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
-        os._exit(code)
+    return 0
 
 
 def alignments(folder: Path) -> tuple[str, dict[str, Path]] | None:
@@ -196,12 +209,12 @@ def copy_alignments(files: dict[str, Path], into: Path) -> bool:
     return True
 
 
-def run_in_peace(folder: Path, peace: Path) -> tuple[dict[str, Any], float]:
+def run_in_peace(folder: Path, peace: Path, begin: Callable[[Path], Lives] = Lives) -> tuple[dict[str, Any], float]:
     """The outcome of the same run from the alignments in `peace`, without any fault; and the seconds that it took."""
     other = folder.with_name(f"{folder.name}-peace")
     shutil.copytree(folder, other, ignore=shutil.ignore_patterns("runs", "*.log"))
     shutil.copytree(peace, other / "runs")
-    lives = Lives(other)
+    lives = begin(other)
     try:
         for name in NAMES:
             lives.start(name)

@@ -2,97 +2,45 @@
 
 The clinic is in one namespace and the lab in another. A thread enters a namespace, and the threads that it starts are in it
 too; so both parties live in this process. Where the machine does not let this user make namespaces, or its kernel has no
-`netem`, the tests say so and are skipped.
+`netem`, the tests say so and are skipped; and where it has Debian's user-mode-linux instead, they run in that.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import shutil
-import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import pytest
 
 from parties.network import link as link_module
+from tests.parties.network.namespaces import HERE, Wire, why_no_namespaces, why_no_netem
+from tests.parties.network.usermode import run_inside, why_no_kernel
 
 SAFETY = 90.0
-CLONE_NEWNET = 0x40000000
-HERE, THERE = "10.203.77.1", "10.203.77.2"
-
-
-def command(*words: str) -> None:
-    """Run it; CalledProcessError says what went wrong."""
-    subprocess.run(words, check=True, capture_output=True, text=True)
-
-
-class Wire:
-    """Two namespaces and a pair of virtual cards between them."""
-
-    def __init__(self) -> None:
-        self.here, self.there = (f"vsplit-{os.getpid()}-{end}" for end in "ab")
-
-    def open(self) -> None:
-        for name in (self.here, self.there):
-            command("ip", "netns", "add", name)
-        command("ip", "-n", self.here, "link", "add", "one", "type", "veth", "peer", "name", "two", "netns", self.there)
-        for name, card, address in ((self.here, "one", HERE), (self.there, "two", THERE)):
-            command("ip", "-n", name, "address", "add", f"{address}/24", "dev", card)
-            command("ip", "-n", name, "link", "set", card, "up")
-
-    def weather(self, *netem: str) -> None:
-        """What `tc netem` does to all that leaves both ends; nothing: fair weather."""
-        for name, card in ((self.here, "one"), (self.there, "two")):
-            if netem:
-                command("tc", "-n", name, "qdisc", "replace", "dev", card, "root", "netem", *netem)
-            else:
-                command("tc", "-n", name, "qdisc", "del", "dev", card, "root")
-
-    def plug(self, way: str) -> None:
-        """Pull the plug of the clinic's card ("down"), or put it back ("up")."""
-        command("ip", "-n", self.here, "link", "set", "one", way)
-
-    def close(self) -> None:
-        for name in (self.here, self.there):
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
-
-    def inside(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call it in this thread, in that namespace."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        after = os.open(Path("/var/run/netns") / name, os.O_RDONLY)
-        try:
-            if libc.setns(after, CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "setns")
-            try:
-                return function(*arguments)
-            finally:
-                libc.setns(before, CLONE_NEWNET)
-        finally:
-            os.close(before)
-            os.close(after)
+needs_netem = cache(why_no_netem)
 
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        pytest.skip("only root can make network namespaces")
-    if shutil.which("ip") is None or shutil.which("tc") is None:
-        pytest.skip("this machine has no `ip` and `tc` (iproute2)")
+    if why := why_no_namespaces():
+        pytest.skip(why)
     made = Wire()
-    try:
-        made.open()
-        made.inside(made.here, lambda: None)
-    except (subprocess.CalledProcessError, OSError) as error:
-        made.close()
-        pytest.skip(f"this machine does not let this user make network namespaces: {error}")
+    made.open()
     yield made
     made.close()
+
+
+@pytest.fixture
+def bad_wire(wire: Wire) -> Wire:
+    """One on which there can be weather."""
+    if why := needs_netem():
+        pytest.skip(why)
+    return wire
 
 
 def exchange(transport: Any, peer: str, rounds: int) -> None:
@@ -158,27 +106,36 @@ def test_a_plug_that_is_pulled_and_put_back(star: Any, wire: Wire, monkeypatch: 
         ("rate", "20mbit", "delay", "10ms"),
     ],
 )
-def test_bad_weather(star: Any, wire: Wire, netem: tuple[str, ...]) -> None:
-    clinic, lab, _ = meet(star, wire)
-    try:
-        wire.weather(*netem)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"this kernel has no netem ({error.stderr.strip()})")
-    end(star, begin(star, wire, clinic, lab, 10), clinic, lab)
+def test_bad_weather(star: Any, bad_wire: Wire, netem: tuple[str, ...]) -> None:
+    clinic, lab, _ = meet(star, bad_wire)
+    bad_wire.weather(*netem)
+    end(star, begin(star, bad_wire, clinic, lab, 10), clinic, lab)
 
 
-def test_weather_that_lets_nothing_through_for_a_while(star: Any, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weather_that_lets_nothing_through_for_a_while(
+    star: Any, bad_wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(link_module, "SILENT", 1.0)
-    clinic, lab, _ = meet(star, wire)
-    try:
-        wire.weather("loss", "100%")
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"this kernel has no netem ({error.stderr.strip()})")
-    sides = begin(star, wire, clinic, lab, 10)
+    clinic, lab, _ = meet(star, bad_wire)
+    bad_wire.weather("loss", "100%")
+    sides = begin(star, bad_wire, clinic, lab, 10)
     until = time.monotonic() + SAFETY
     while not star.seen["lab"].losses:
         assert time.monotonic() < until
         time.sleep(0.05)
-    wire.weather()
+    bad_wire.weather()
     end(star, sides, clinic, lab)
     assert lab.retries["clinic"] >= 1
+
+
+def test_all_weather_in_a_kernel_that_has_it() -> None:
+    if not needs_netem():
+        pytest.skip("this kernel has netem itself, so the tests before this one have run")
+    if why := why_no_kernel():
+        pytest.skip(f"{needs_netem()}, and {why}")
+    tests = [__file__, "-k", "test_bad_weather or test_weather"]
+    command = [sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", *tests]
+    environment = {"OMP_NUM_THREADS": "1", "HOME": os.environ.get("HOME", "/")}
+    code, said = run_inside(command, SAFETY * 4, environment=environment)
+    assert code == 0, said
+    assert "4 passed" in said, said
