@@ -4,7 +4,7 @@ Every frame has the same 48-byte head, little endian:
 
     u16 magic | u8 type | u8 zero | u32 length | 16 bytes session | u64 sequence | u64 acknowledged | u64 total
 
-A message travels as one or more DATA frames of at most 256 KiB, one behind the other; `total` is the length of the
+A message travels as one or more DATA frames of at most 257 KiB, one behind the other; `total` is the length of the
 whole message, `sequence` its number on this link, counted from 1. `acknowledged` is the last message that the sender
 of the frame has received whole. JOIN is the first frame of a process that has just started, with 16 random bytes of that
 process in place of the session, and WELCOME the answer, which names the session; RESUME is the first frame on a
@@ -29,7 +29,7 @@ from vsplit.protocol import Bytes
 
 HEAD = struct.Struct("<HBxI16sQQQ")
 MAGIC = 0x5653
-CHUNK = 256 * 1024
+CHUNK = 257 * 1024  # arrays often have 256 KiB, and would need a second frame for the rest of their message
 MOST_CONTROL = 64
 NO_SESSION = bytes(16)
 

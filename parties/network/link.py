@@ -102,6 +102,11 @@ class Link:
         return self._outbox.size >= QUEUE and not self._needs_no_more
 
     @property
+    def arriving(self) -> bool:
+        """A part of a message has come."""
+        return self._reader.pending > 0
+
+    @property
     def unasked(self) -> bool:
         """A message, or a part of one, has come that no role has asked for."""
         return bool(self.inbox) or self._reader.total > 0
@@ -205,7 +210,7 @@ class Link:
         self._controls, dropped = 0, self._reader.dropped
         try:
             while self.wants_to_read and self.stream is not None:
-                count = self.stream.recv_into(self._reader.room())
+                count = _fill(self.stream, self._reader.room())
                 if count == 0:
                     self._lose("was closed by the other side", now)
                     return True
@@ -314,3 +319,19 @@ class Link:
             self.stream.close()
         self.stream, self.descriptor, self.broken, self.more = None, -1, False, False
         self._reader.restart()
+
+
+def _fill(stream: ssl.SSLSocket, room: memoryview) -> int:
+    """How many bytes came into `room`, which ends where a frame ends at the latest; 0: the stream has ended.
+
+    A TLS record holds 16 KiB and a frame sixteen of them, between which there is nothing to decide. Raises as `recv_into`
+    does where nothing came at all.
+    """
+    count = came = stream.recv_into(room)
+    while came and count < len(room):
+        try:
+            came = stream.recv_into(room[count:])
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            break
+        count += came
+    return count

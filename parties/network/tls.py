@@ -23,7 +23,8 @@ from vsplit.protocol import Bytes, PeerLost, ProtocolError, VsplitError
 _STEP = 0.25  # seconds between two looks at the clock
 _KEEPER_PAUSE = 0.003  # leaves the lock to the party between two steps of the keeper
 _PATIENCE = 0.002  # how long a sender waits for a stream that takes no more
-_SPIN = 0.005  # how long a receiver looks for an answer before it sleeps
+_SPIN = 0.005  # how long a receiver looks for an answer, or for more of a message, before it sleeps
+_SPINS = 32  # times that it does so for one message, so that one that trickles in does not keep this machine busy
 _SERVE = 0.05  # seconds between two turns of a gate that does not ask for one
 _TELL = 1.0  # seconds between two calls of the observer about the same absence
 # How long a party that has all that it needs waits for a peer that has, too, and whose link was lost at the farewell.
@@ -97,7 +98,7 @@ class TlsTransport:
         link = self._links[sender]
         with self._lock:
             link.expect(limit)
-            spin = _SPIN
+            spins = _SPINS
             try:
                 while (data := link.take()) is None:
                     self._raise_failure()
@@ -105,8 +106,8 @@ class TlsTransport:
                         raise ProtocolError(
                             sender, f"{sender} ended the session before this party had all that it needs."
                         )
-                    self._step(_STEP, spin)
-                    spin = 0.0
+                    self._step(_STEP, _SPIN if spins == _SPINS or (spins > 0 and link.arriving) else 0.0)
+                    spins -= 1
             finally:
                 link.expect(0)
         return checked_length(sender, data, limit)

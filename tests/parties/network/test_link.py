@@ -7,6 +7,7 @@ from collections import deque
 
 import pytest
 
+from parties.network import frames
 from parties.network import link as link_module
 from parties.network.frames import HEAD, MAGIC, FrameWriter, Type
 from parties.network.link import SILENT, Link
@@ -267,7 +268,10 @@ def test_an_unknown_word_of_a_peer_is_not_repeated(ends: Ends) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 700, QUEUE * 3])
-def test_a_peer_that_floods_messages_is_held_back_whatever_their_size(ends: Ends, size: int) -> None:
+def test_a_peer_that_floods_messages_is_held_back_whatever_their_size(
+    ends: Ends, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "CHUNK", QUEUE // 4)  # a frame is read to its end, and far shorter than the queue
     ends.comes(*[size] * (40_000 // size + 60))
     sent = len(ends.stream.coming)
     ends.link.read(1.0)
