@@ -33,8 +33,7 @@ def read_images(
         import PIL.Image  # noqa: F401
     except ImportError:
         raise ConfigError(
-            "The party file names images (data.image), but Pillow is not installed; "
-            "install it with: pip install 'vsplit-learning[images]'"
+            "The party file names images (data.image), but Pillow is not installed; install it with: pip install pillow"
         ) from None
     found = np.zeros((len(paths), channels, *size), np.uint8)
     bad = []

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # Neither torch nor a library that few ask for is loaded for 
     from vsplit.learn.feature import FeatureState
     from vsplit.learn.label import LabelState
 
-_INSTALL = "pip install 'vsplit-learning[metrics]'"
+_INSTALL = "pip install prometheus-client"
 
 
 class Metrics:

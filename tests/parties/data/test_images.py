@@ -92,5 +92,5 @@ def test_a_small_file_that_unfolds_into_a_huge_image_is_refused(
 
 def test_without_pillow_the_sentence_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
-    with pytest.raises(ConfigError, match=r"pip install 'vsplit-learning\[images\]'"):
+    with pytest.raises(ConfigError, match="pip install pillow"):
         read_images(paths("a.png"), (4, 4), 1, tmp_path)

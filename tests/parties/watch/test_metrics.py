@@ -227,7 +227,9 @@ def test_it_may_stand_at_an_address_of_six_groups() -> None:
 def test_without_the_library_it_is_said_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "prometheus_client", None)
     check_metrics(party(None))
-    with pytest.raises(ConfigError, match=r"needs the package prometheus_client: install it with pip install 'vsplit-"):
+    with pytest.raises(
+        ConfigError, match=r"needs the package prometheus_client: install it with pip install prometheus-client"
+    ):
         check_metrics(party())
 
 
