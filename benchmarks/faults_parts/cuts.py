@@ -17,8 +17,8 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from benchmarks.faults_parts.kills import Run, follow
-from benchmarks.faults_parts.lives import AGGREGATES, NAMES, keep_logs, make_folder, outcome, run_in_peace, warm_up
+from benchmarks.faults_parts.kills import Run, ended_as_in_peace, follow
+from benchmarks.faults_parts.lives import AGGREGATES, NAMES, make_folder, warm_up
 from parties.network import link
 from tests.parties.network.proxy import Proxy
 
@@ -45,19 +45,9 @@ def measure_cuts(runs: int, draw: random.Random, console: Console) -> dict[str, 
             finally:
                 seen = weather.end()
             events += seen
-            if not run.trouble and run.starts > len(NAMES):
-                run.trouble = "a party had to be started again"
-            same = not run.trouble and outcome(place) == run_in_peace(place, place / "peace")[0]
-            equal += same
+            what = f"{number + 1:4}/{runs} {aggregate:13} {run.seconds:6.1f} s, {seen.total():3} events"
+            equal += ended_as_in_peace(run, what, console)
             hangs += run.trouble == "it did not end"
-            verdict = "equal" if same else f"NOT EQUAL {run.trouble}"
-            console.print(
-                f"{number + 1:4}/{runs} {aggregate:13} {run.seconds:6.1f} s, {seen.total():3} events  {verdict}"
-            )
-            if not same:
-                console.print(f"the logs of all starts, and the weather, are kept in {keep_logs(place)}")
-            for sentence in run.faults:
-                console.print(sentence, markup=False)
     console.print(", ".join(f"{what}: {count}" for what, count in sorted(events.items())))
     return {"cuts": runs, "cuts_equal": equal, "hangs": hangs, "events": events.total()}
 

@@ -122,6 +122,19 @@ def follow(run: Run) -> Run:
     return run
 
 
+def ended_as_in_peace(run: Run, what: str, console: Console) -> bool:
+    """Whether a run in which nobody was killed, nor started again, ended as one in peace; tells it, after `what`."""
+    if not run.trouble and run.starts > len(NAMES):
+        run.trouble = "a party had to be started again"
+    same = not run.trouble and outcome(run.folder) == run_in_peace(run.folder, run.folder / "peace", run.begin)[0]
+    console.print(f"{what}  {'equal' if same else f'NOT EQUAL {run.trouble}'}")
+    if not same:
+        console.print(f"the logs of all starts, and the weather, are kept in {keep_logs(run.folder)}")
+    for sentence in run.faults:
+        console.print(sentence, markup=False)
+    return same
+
+
 def _is_over(folder: Path, name: str) -> bool:
     """Whether this party's run folder is whole, and nothing is left of the run that it would go on with."""
     run = folder / "runs" / name

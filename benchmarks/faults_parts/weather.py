@@ -20,8 +20,8 @@ import yaml
 from rich.console import Console
 
 from benchmarks.faults_parts.crew import Crew
-from benchmarks.faults_parts.kills import Run, follow
-from benchmarks.faults_parts.lives import AGGREGATES, NAMES, keep_logs, make_folder, outcome, run_in_peace, warm_up
+from benchmarks.faults_parts.kills import Run, ended_as_in_peace, follow
+from benchmarks.faults_parts.lives import AGGREGATES, NAMES, make_folder, warm_up
 from parties.network import link
 from tests.parties.network.namespaces import HERE, Wire, why_no_netem
 from tests.parties.network.usermode import run_inside, why_no_kernel
@@ -88,19 +88,9 @@ def _measure(runs: int, draw: random.Random, console: Console) -> dict[str, int 
             finally:
                 seen = weather.end()
             changes += seen
-            if not run.trouble and run.starts > len(NAMES):
-                run.trouble = "a party had to be started again"
-            same = not run.trouble and outcome(place) == run_in_peace(place, place / "peace", crew.lives)[0]
-            equal += same
+            what = f"{number + 1:4}/{runs} {aggregate:13} {run.seconds:6.1f} s, {seen.total():3} changes"
+            equal += ended_as_in_peace(run, what, console)
             hangs += run.trouble == "it did not end"
-            verdict = "equal" if same else f"NOT EQUAL {run.trouble}"
-            console.print(
-                f"{number + 1:4}/{runs} {aggregate:13} {run.seconds:6.1f} s, {seen.total():3} changes  {verdict}"
-            )
-            if not same:
-                console.print(f"the logs of all starts, and the weather, are kept in {keep_logs(place)}")
-            for sentence in run.faults:
-                console.print(sentence, markup=False)
     console.print(", ".join(f"{what}: {count}" for what, count in sorted(changes.items())))
     return {"weather": runs, "weather_equal": equal, "hangs": hangs, "weather_changes": changes.total()}
 
