@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,7 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=0, help="of what is done when and to whom")
     arguments.add_argument("--json", type=Path, help="a file for the figures; - for standard output")
     given = arguments.parse_args()
+    signal.signal(signal.SIGTERM, _end)
     console = Console(stderr=True)
     figures: Figures = {}
     for name in given.only or PARTS:
@@ -65,6 +67,11 @@ def main() -> int:
         print(text) if str(given.json) == "-" else given.json.write_text(text + "\n", encoding="utf-8")
     equal = all(figures[key] == figures[key.removesuffix("_equal")] for key in figures if key.endswith("_equal"))
     return 0 if equal and not figures.get("hangs") and not figures.get("unnamed_errors") else 1
+
+
+def _end(number: int, _frame: object) -> None:
+    """Ended from outside: what the parts have begun ends too, and their folders go."""
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

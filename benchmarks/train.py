@@ -111,7 +111,7 @@ def pooled(batch: int, epochs: int) -> float:
             start = time.perf_counter()
         for rows in epoch_batches(split.train, batch, plan.seed, epoch):
             joined = join("concat", [one(store.take(rows)) for one, store in zip(bottoms, stores, strict=True)])
-            loss = target.loss(top(joined), torch.from_numpy(rows))
+            loss = target.loss(top(joined), target.of(rows))
             loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

@@ -120,8 +120,10 @@ def _train(
     for number in range(progress.batch, len(order)):
         embedding = state.bottom(inputs)
         yield from _give(way, state, TRAIN, number, embedding.detach())
+        # While the label party works.
+        state.optimizer.zero_grad(set_to_none=True)
         if number + 1 < len(order):
-            inputs = store.take(order[number + 1])  # while the label party works
+            inputs = store.take(order[number + 1])
         gradient = yield from receive(label_party, Gradient, limit)
         if gradient.step != state.step or gradient.values.shape != embedding.shape:
             raise ProtocolError(
@@ -132,7 +134,6 @@ def _train(
         way.hear(gradient)
         torch.autograd.backward(embedding, torch.from_numpy(gradient.values).to(store.device))
         state.optimizer.step()
-        state.optimizer.zero_grad(set_to_none=True)
         state.step += 1
         progress.batch = number + 1
         if gradient.checkpoint:

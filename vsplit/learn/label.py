@@ -144,25 +144,25 @@ def _train(way: Taking, state: LabelState, side: LabelSide, order: list[Rows], d
     state.top.train()
     if state.bottom is not None:
         state.bottom.train()
+    weights = [each for group in state.optimizer.param_groups for each in group["params"] if each.requires_grad]
     if progress.batch == 0:
         state.loss_sum, state.loss_rows = torch.zeros((), device=side.device), 0
     for number in range(progress.batch, len(order)):
         rows = order[number]
-        # The own bottom runs while the others' embeddings travel.
+        # What needs no embedding of the others is done while these travel.
         own = state.bottom(side.store.take(rows)) if state.bottom is not None and side.store is not None else None
+        truth = side.target.of(rows)
         arrived = yield from _take(way, side, Batch(state.step, progress.epoch, TRAIN, number, len(rows)))
-        leaf = None if own is None else own.detach().requires_grad_()
-        output = state.top(way.join([each.requires_grad_() for each in arrived], leaf))
-        loss = side.target.loss(output, torch.from_numpy(rows).to(side.device))
-        torch.autograd.backward(loss)
+        output = state.top(way.join([each.requires_grad_() for each in arrived], own))
+        loss = side.target.loss(output, truth)
         keep = due(state.step + 1)
-        # The gradients leave before this party's own weights are updated, so that the others work meanwhile.
-        for parties, each in zip(way.groups, arrived, strict=True):
-            gradient = _gradient(state.step, each, keep)
+        # What the others wait for is computed first, and leaves; they work while the gradients of this party's own weights
+        # are computed, for which the few layers of the top model are passed once more.
+        for parties, values in zip(way.groups, _gradients(loss, arrived), strict=True):
+            gradient = _message(state.step, values, keep)
             for party in parties:
                 yield Send(party, gradient)
-        if own is not None and leaf is not None:
-            torch.autograd.backward(own, leaf.grad)
+        torch.autograd.backward(loss, inputs=weights)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.loss_sum += loss.detach() * len(rows)
@@ -195,18 +195,21 @@ def _take(way: Taking, side: LabelSide, batch: Batch) -> Role[list[Tensor]]:
     return [torch.from_numpy(values).to(side.device) for values in arrived]
 
 
-def _gradient(step: int, leaf: Tensor, checkpoint: bool) -> Gradient:
-    if leaf.grad is None:
-        raise RuntimeError("the loss does not depend on this embedding")
+def _gradients(loss: Tensor, arrived: list[Tensor]) -> Sequence[Tensor]:
+    """The gradient of the loss at each array that arrived; the graph is kept for the gradients of the weights."""
+    return torch.autograd.grad(loss, arrived, retain_graph=True) if arrived else ()
+
+
+def _message(step: int, values: Tensor, checkpoint: bool) -> Gradient:
     try:
-        return Gradient(step=step, checkpoint=checkpoint, values=leaf.grad.cpu().numpy())
+        return Gradient(step=step, checkpoint=checkpoint, values=values.cpu().contiguous().numpy())
     except ValueError:
         raise diverged("the gradient of the loss") from None
 
 
 def _loss(target: Target, outputs: Tensor, rows: Rows) -> float:
     with torch.no_grad():
-        loss = float(target.loss(outputs, torch.from_numpy(rows).to(outputs.device)))
+        loss = float(target.loss(outputs, target.of(rows)))
     if not np.isfinite(loss):
         raise diverged("the validation loss")
     return loss

@@ -48,9 +48,12 @@ class Target:
         """Columns of the top model's output."""
         return self.classes if self.task == "multiclass" else 1
 
-    def loss(self, output: Tensor, rows: Tensor) -> Tensor:
-        """Mean loss of `output` [b, outputs] for these positions: cross entropy, or squared error."""
-        truth = self.values[rows]
+    def of(self, rows: npt.NDArray[np.int64]) -> Tensor:
+        """The labels at these positions [b]."""
+        return self.values[torch.from_numpy(rows).to(self.values.device)]
+
+    def loss(self, output: Tensor, truth: Tensor) -> Tensor:
+        """Mean loss of `output` [b, outputs] where the labels are `truth` [b]: cross entropy, or squared error."""
         if self.task == "multiclass":
             return F.cross_entropy(output, truth, weight=self.weights)
         if self.task == "regression":

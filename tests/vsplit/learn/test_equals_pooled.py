@@ -63,7 +63,7 @@ class World:
         for epoch in range(epochs):
             for rows in epoch_batches(self.split.train, self.plan.batch_size, self.plan.seed, epoch):
                 embeddings = [bottoms[name](stores[name].take(rows)) for name in self.plan.contributors]
-                loss = self.target.loss(top(join(self.plan.aggregate, embeddings)), torch.from_numpy(rows))
+                loss = self.target.loss(top(join(self.plan.aggregate, embeddings)), self.target.of(rows))
                 loss.backward()
                 optimizer.step()
                 optimizer.zero_grad()

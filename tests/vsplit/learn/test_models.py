@@ -159,7 +159,7 @@ def test_a_regression_is_learnt_scaled_and_predicted_in_its_own_unit() -> None:
     target = make_target(plan("regression"), values, np.array([0, 1, 2]))
     assert (target.centre, target.scale) == (200.0, pytest.approx(81.6497, rel=1e-5))
     assert target.predictions(torch.tensor([[0.0], [1.0]])).tolist() == [200.0, pytest.approx(281.6497)]
-    assert float(target.loss(torch.tensor([[-1.224745]]), torch.tensor([0]))) == pytest.approx(0.0, abs=1e-9)
+    assert float(target.loss(torch.tensor([[-1.224745]]), target.of(np.array([0])))) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_balanced_weights_make_classes_count_alike_in_training() -> None:
