@@ -38,7 +38,7 @@ def print_check(file: Path, console: Console) -> int:
     print_identity(party, f"job {party.job.job} ({party.job.task})", console)
     print_meetings(party, console)
     check_output(party)
-    RunFolder(party.output)
+    folder = RunFolder(party.output)
     _print_order(party, console)
     print_watching(party, console)
     # What follows takes seconds to import; what is wrong with the files above shows at once.
@@ -56,6 +56,7 @@ def print_check(file: Path, console: Console) -> int:
     print_bounds(party, own, console)
     limits_of(party, own).check_own(own)
     check_model(home)
+    _print_unfinished(home, folder, console)
     print_kernels(console)
     _print_secure_sum(party.job, console)
     _print_leaving(home, console)
@@ -69,6 +70,31 @@ def _print_order(party: Party, console: Console) -> None:
     if party.order is not None:
         order_secret(party)
         say(console, f"The common order of the records is that of an earlier run: {party.order}.")
+
+
+def _print_unfinished(home: Home, folder: RunFolder, console: Console) -> None:
+    """Print with which unfinished run `vsplit run` goes on, if with any. Raises ConfigError where it could not."""
+    from parties.unfinished.checkpoints import Checkpoints
+    from parties.unfinished.fingerprint import origin_of
+
+    kept = Checkpoints(folder.path, origin_of(home), lambda sentence: say(console, sentence))
+    if not kept.folder.is_dir():
+        return
+    finished = folder.finished_run()
+    held = kept.look(finished)
+    if not held.run or held.run.hex() == finished:
+        return
+    if held.final:
+        where = "this party has its outcome already"
+    elif held.steps[-1]:
+        where = f"after step {held.steps[-1]:,}, or the last one before it that all parties have"
+    else:
+        where = "with the alignment that is there, if all parties have it"
+    say(
+        console,
+        f"An unfinished run stands in {kept.folder}, and `vsplit run` goes on with it: {where}. With --restart at every party "
+        "it begins afresh.",
+    )
 
 
 def print_identity(party: Party, job_in_words: str, console: Console) -> None:

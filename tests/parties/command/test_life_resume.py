@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from parties import together
+from parties.command.cli import app
 from parties.events import Event, Step
 from parties.unfinished.checkpoints import UNFINISHED
 from parties.unfinished.kept_file import read_kept
@@ -146,6 +148,29 @@ def test_a_damaged_state_is_said_and_the_one_before_is_used(world: Any, tmp_path
     assert in_peace(world, tmp_path / "alignments") == found
 
 
+def check(world: Any, name: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["check", str(world.folder / f"{name}.yaml")])
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.mark.usefixtures("signals_as_before")
+def test_check_says_with_what_a_run_would_go_on(world: Any) -> None:
+    assert "An unfinished run stands" not in check(small(world), "lab")[1]
+    world.live(show={"lab": at(2)})
+    before = kept(world, "lab")
+    last = max(int(name.removeprefix("step-")) for name in before if name.startswith("step-"))
+    code, said = check(world, "lab")
+    assert (code, kept(world, "lab")) == (0, before)
+    assert f"`vsplit run` goes on with it: after step {last}, or the last one before it" in said
+    for name in before - {"alignment"}:
+        (world.run("lab") / UNFINISHED / name).unlink()
+    assert "goes on with it: with the alignment that is there" in check(world, "lab")[1]
+    world.tables["lab"].loc[3, "tsh"] += 1.0
+    code, said = check(world.write(), "lab")
+    assert code == 2
+    assert "the column tsh is not as it was" in said
+
+
 def test_other_data_at_home_is_named_before_anybody_is_met(world: Any) -> None:
     small(world).live(show={"lab": at(2)})
     before = kept(world, "lab")
@@ -174,6 +199,7 @@ def test_restart_begins_afresh_where_all_give_it_and_costs_nobody_anything_where
         assert kept(world, name) == set()
 
 
+@pytest.mark.usefixtures("signals_as_before")
 def test_a_party_that_has_its_outcome_ends_alone_where_the_others_do_not_come(
     world: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -194,11 +220,13 @@ def test_a_party_that_has_its_outcome_ends_alone_where_the_others_do_not_come(
     for name in world.names:
         assert "final-offered" in kept(world, name)
     copy_alignments(world, tmp_path / "alignments")
+    assert "goes on with it: this party has its outcome already" in check(world, "lab")[1]
     for name in reversed(world.names):
         lives = world.live(name).well()
         told = " ".join(lives.ends[name].lines)
         assert "it ends without the others" in told
         assert kept(world, name)  # somebody else may need it still
+    assert "An unfinished run stands" not in check(world, "lab")[1]
     found = outcome(world)
     # Whoever comes again is not sent away, and nothing of the finished run is lost.
     assert isinstance(world.live("lab").errors["lab"], PeerAbsent)
