@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import TypeVar
 
 from parties import leave
@@ -20,9 +17,8 @@ from parties.folder import RunFolder, check_output
 from parties.home import read_home
 from parties.identity import PrivateIdentity
 from parties.learning import Trained, check_model, train_alone
-from parties.ledger.agreeing import IN_RUN_FOLDER, LEDGER, about_of, recorded_traffic
-from parties.ledger.joining import RunLedger, began_no_run, goes_on_from, join_ledgers
-from parties.ledger.opening import About
+from parties.ledger.agreeing import IN_RUN_FOLDER, about_of, recorded_traffic
+from parties.ledger.settling import own_ledger, told_in_run_folder
 from parties.living import Life
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool, cores
@@ -31,7 +27,7 @@ from parties.unfinished.checkpoints import Checkpoints, Held
 from parties.unfinished.fingerprint import origin_of
 from parties.watch.watching import Watch, watching
 from vsplit.kernels import engine
-from vsplit.protocol import ConfigError, Note, Role, VsplitError
+from vsplit.protocol import Note, Role, VsplitError
 
 R = TypeVar("R")
 
@@ -65,7 +61,7 @@ def _live(party: Party, identity: PrivateIdentity, watch: Watch, restart: bool) 
     said: list[str] = []
     with (
         Checkpoints(party.output, origin_of(home), said.append) as kept,
-        _own_ledger(kept, folder, about_of(party, identity)) as ledger,
+        own_ledger(kept, folder, about_of(party, identity)) as ledger,
         Pool(cores()) as pool,
     ):
         life = Life(party, identity, watch, home, folder, kept, ledger, pool, secret, said=said)
@@ -96,51 +92,6 @@ def _had_ended(party: Party, more: str) -> str:
     return f"The run had come to its end already: {party.output} is whole.{more}"
 
 
-@contextlib.contextmanager
-def _own_ledger(kept: Checkpoints, folder: RunFolder, about: About) -> Iterator[RunLedger]:
-    """This party's ledger, while it lives; before and after, what belongs to the run that has finished here goes there."""
-    _settle(kept, folder, about)
-    try:
-        with RunLedger.open(kept.folder / LEDGER, about) as ledger:
-            yield ledger
-    finally:
-        with contextlib.suppress(OSError, VsplitError):  # the next command tries it again, and says so if it cannot
-            _settle(kept, folder, about)
-
-
-def _settle(kept: Checkpoints, folder: RunFolder, about: About) -> None:
-    """Where the last run has finished here, its ledger is that of the run folder alone, and the next run begins another.
-
-    A session that began no run since then is added to it, as it is at a party that still had to finish that run. Otherwise
-    it would stand in the next run's ledger at one of them, and not at the other. Raises ConfigError.
-    """
-    ledger, finished, run = kept.folder / LEDGER, folder.path / IN_RUN_FOLDER, folder.finished_run()
-    if not (run and finished.exists() and ledger.exists()) or kept.holds_other_than(run):
-        return
-    try:
-        if not folder.has(ledger, IN_RUN_FOLDER):
-            with RunLedger.open(ledger, about) as own:  # which ends a session that was cut off
-                has_sessions = own.tells_of_sessions
-            if has_sessions and not _is_settled(finished, ledger, about):
-                return
-        ledger.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"What the ledger {ledger} tells cannot be added to {finished} ({error.strerror}): free some space, or mend the "
-            "folder's permissions, then give the same command again."
-        ) from None
-
-
-def _is_settled(finished: Path, ledger: Path, about: About) -> bool:
-    """Whether `finished` tells all that `ledger` does, of sessions that went on with the finished run or began none."""
-    if not goes_on_from(finished, ledger) and not began_no_run(ledger):
-        return False
-    try:
-        return join_ledgers(finished, ledger, about)
-    except ConfigError:  # a finished run's ledger that is broken must not keep the next run from its beginning
-        return False
-
-
 def _clear_up(life: Life) -> list[str]:
     """Nobody needs what was kept any more; returns what to tell where it cannot be taken away.
 
@@ -151,7 +102,7 @@ def _clear_up(life: Life) -> list[str]:
     lines = []
     try:
         closed = life.ledger.close()
-        if closed is None or _told_in_run_folder(life.folder, ledger, about_of(life.party, life.identity)):
+        if closed is None or told_in_run_folder(life.folder, ledger, about_of(life.party, life.identity)):
             life.ledger.discard()
         else:
             lines.append(
@@ -171,12 +122,6 @@ def _clear_up(life: Life) -> list[str]:
             "command tries it again."
         )
     return lines
-
-
-def _told_in_run_folder(folder: RunFolder, ledger: Path, about: About) -> bool:
-    """Whether the ledger of the run folder tells all that this one does; sessions after its end are added to it."""
-    finished = folder.path / IN_RUN_FOLDER
-    return folder.has(ledger, IN_RUN_FOLDER) or (finished.exists() and join_ledgers(finished, ledger, about))
 
 
 def _leave(life: Life, trained: Trained) -> Finished:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +11,17 @@ import pytest
 
 from parties import life as life_module
 from parties import together
-from parties.events import Event, Step
+from parties.ledger import settling
 from parties.ledger.compare import compare
 from parties.ledger.examined import Told
 from parties.ledger.ledger import Ledger
 from parties.ledger.verify import examine
 from parties.unfinished.checkpoints import UNFINISHED, Checkpoints
 from parties.unfinished.resuming import Beginning, Holding, Start
+from tests.parties.command.breaking import Broken, at, small
 from vsplit.protocol import MismatchError, PeerAbsent, ProtocolError, Role, Send, receive
 
 pytestmark = pytest.mark.usefixtures("no_report", "one_builds_at_a_time")
-
-
-class Broken(KeyboardInterrupt):
-    """Ends a life in its middle."""
-
-
-def at(epoch: int) -> Callable[[Event], None]:
-    """Breaks off once so many epochs are trained."""
-
-    def look(event: Event) -> None:
-        if isinstance(event, Step) and event.stage == "training" and event.done == epoch:
-            raise Broken
-
-    return look
-
-
-def small(world: Any) -> Any:
-    """Three batches an epoch, and a state kept after every second of them."""
-    world.job["train"] |= {"epochs": 6, "checkpoint": {"steps": 2, "seconds": None}}
-    for file in world.files.values():
-        file["wait"] = 5
-    return world.write()
 
 
 def kept(world: Any, name: str) -> dict[str, bytes]:
@@ -254,10 +232,10 @@ def test_a_session_that_was_cut_off_by_a_kill_is_settled_by_the_next_life(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small(world).live().well()
-    end, settle = Ledger.end_session, life_module._settle
+    end, settle = Ledger.end_session, settling.settle
     with monkeypatch.context() as patch:  # a kill of the clinic leaves no time for these
         patch.setattr(Ledger, "end_session", lambda self, word: self.path.parts[-3] == "clinic" or end(self, word))
-        patch.setattr(life_module, "_settle", lambda kept, *of: kept.folder.parts[-2] == "clinic" or settle(kept, *of))
+        patch.setattr(settling, "settle", lambda kept, *of: kept.folder.parts[-2] == "clinic" or settle(kept, *of))
         live_with(world, "greet", fails)
     assert [len(sessions(world, name)) for name in world.names] == [1, 2]
     world.live().well()
@@ -286,7 +264,7 @@ def test_a_ledger_that_cannot_be_added_is_kept_and_nobody_says_that_it_is_not_ne
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished_by_all_but(world, ("lab",))
-    monkeypatch.setattr(life_module, "join_ledgers", lambda *_: False)
+    monkeypatch.setattr(settling, "join_ledgers", lambda *_: False)
     lives = world.live().well()
     assert "stays where it is" in " ".join(lives.ends["clinic"].lines)
     assert "nobody needs it" not in " ".join(lives.ends["clinic"].lines)

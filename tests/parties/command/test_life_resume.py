@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +13,12 @@ from typer.testing import CliRunner
 
 from parties import together
 from parties.command.cli import app
-from parties.events import Event, Step
 from parties.unfinished.checkpoints import UNFINISHED
 from parties.unfinished.kept_file import read_kept
+from tests.parties.command.breaking import EPOCHS, Broken, at, small
 from vsplit.protocol import ConfigError, MismatchError, PeerAbsent
 
 pytestmark = pytest.mark.usefixtures("no_report", "one_builds_at_a_time")
-
-EPOCHS = 6
-
-
-class Broken(KeyboardInterrupt):
-    """Ends a life in its middle. (What SIGKILL does to real processes is tried in tests/test_faults.py.)"""
-
-
-def at(epoch: int) -> Callable[[Event], None]:
-    """Breaks off once so many epochs are trained."""
-
-    def look(event: Event) -> None:
-        if isinstance(event, Step) and event.stage == "training" and event.done == epoch:
-            raise Broken
-
-    return look
-
-
-def small(world: Any) -> Any:
-    """Three batches an epoch, and a state kept after every second of them."""
-    world.job["train"] |= {"epochs": EPOCHS, "checkpoint": {"steps": 2, "seconds": None}}
-    for file in world.files.values():
-        file["wait"] = 5
-    return world.write()
 
 
 def kept(world: Any, name: str) -> set[str]:
