@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from parties import learning
 from parties.driver import Traffic, drive
 from parties.identity import PrivateIdentity
 from parties.network.memory import MemoryNetwork
@@ -101,3 +102,23 @@ class Networks:
 def networks(request: pytest.FixtureRequest) -> Networks:
     """Each test that asks for this runs over memory and over TLS."""
     return Networks(request.param)
+
+
+@pytest.fixture
+def one_builds_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parties are processes, each with a random state of torch's of its own; as threads they must take turns."""
+    turn = threading.Lock()
+    seed, build = learning.runtime.seed, learning.build_optimizer
+
+    def seed_in_turn(number: int) -> None:
+        turn.acquire()
+        seed(number)
+
+    def build_and_pass(plan: Any, parameters: Any) -> Any:
+        try:
+            return build(plan, parameters)
+        finally:
+            turn.release()
+
+    monkeypatch.setattr(learning.runtime, "seed", seed_in_turn)
+    monkeypatch.setattr(learning, "build_optimizer", build_and_pass)

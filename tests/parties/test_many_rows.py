@@ -31,6 +31,8 @@ from psi.multiplicity import RowCounts
 from vsplit.learn.batches import to_parts
 from vsplit.protocol import DataError, ProtocolError
 
+pytestmark = pytest.mark.usefixtures("one_builds_at_a_time")
+
 PERSONS, ONLY = 150, 12
 FEATURES = ["tsh", "t3", "ward"]
 
@@ -128,26 +130,6 @@ class Pair:
             if isinstance(end, Exception):
                 raise end
         return ends
-
-
-@pytest.fixture(autouse=True)
-def _one_builds_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parties are processes, each with a random state of torch's of its own; as threads they must take turns."""
-    turn = threading.Lock()
-    seed, build = learning.runtime.seed, learning.build_optimizer
-
-    def seed_in_turn(number: int) -> None:
-        turn.acquire()
-        seed(number)
-
-    def build_and_pass(plan: Any, parameters: Any) -> Any:
-        try:
-            return build(plan, parameters)
-        finally:
-            turn.release()
-
-    monkeypatch.setattr(learning.runtime, "seed", seed_in_turn)
-    monkeypatch.setattr(learning, "build_optimizer", build_and_pass)
 
 
 def test_both_sides_have_the_same_persons_on_the_same_rows(tmp_path: Path) -> None:

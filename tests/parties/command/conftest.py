@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from parties import learning
 from parties.config.party import Party, load_party
 from parties.events import Event, Finished, Step
 from parties.identity import PrivateIdentity
@@ -191,23 +190,3 @@ def signals_as_before() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
-
-
-@pytest.fixture
-def one_builds_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parties are processes, each with a random state of torch's of its own; as threads they must take turns."""
-    turn = threading.Lock()
-    seed, build = learning.runtime.seed, learning.build_optimizer
-
-    def seed_in_turn(number: int) -> None:
-        turn.acquire()
-        seed(number)
-
-    def build_and_pass(plan: Any, parameters: Any) -> Any:
-        try:
-            return build(plan, parameters)
-        finally:
-            turn.release()
-
-    monkeypatch.setattr(learning.runtime, "seed", seed_in_turn)
-    monkeypatch.setattr(learning, "build_optimizer", build_and_pass)
