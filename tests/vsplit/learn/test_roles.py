@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from parties.network import wire
-from vsplit.learn.batches import Split, split_by_date, split_by_seed
+from vsplit.learn.batches import Split, epoch_batches, split_by_date, split_by_seed
 from vsplit.learn.feature import FeatureState, feature_role, receive_split
 from vsplit.learn.label import LabelSide, LabelState, label_role, send_split
 from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
@@ -18,7 +18,7 @@ from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabu
 from vsplit.learn.plan import Plan
 from vsplit.learn.traffic import expected_traffic
 from vsplit.learn.training import build_optimizer, make_target
-from vsplit.protocol import DataError, Message, ProtocolError, Role, Send, receive
+from vsplit.protocol import DataError, Message, ProtocolError, Receive, Role, Send, receive
 
 ROWS = 120
 
@@ -64,6 +64,37 @@ def kinds_and_sizes(sent: list[tuple[str, str, bytes]], sender: str) -> list[tup
             kind = next(k for k in (Embedding, Gradient, Verdict, Parts) if k.__name__.encode() in data[:40])
             shown.append((to, kind.__name__, len(data)))
     return shown
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_gradient_leaves_before_anything_that_only_the_label_party_needs() -> None:
+    pair = Pair(plan_of())
+    weights = [weight for group in pair.label.optimizer.param_groups for weight in group["params"]]
+    before = [weight.detach().clone() for weight in weights]
+    role = pair.roles()["clinic"]
+    assert isinstance(next(role), Receive)
+    rows = epoch_batches(pair.split.train, pair.plan.batch_size, pair.plan.seed, 0)[0]
+    values = pair.feature.bottom(pair.store.take(rows)).detach()
+    sent = role.send(Embedding(step=0, values=values.numpy()))
+    assert isinstance(sent, Send) and isinstance(sent.message, Gradient)
+    assert all(weight.grad is None for weight in weights)
+    assert pair.label.step == 0 and all(torch.equal(now, then) for now, then in zip(weights, before, strict=True))
+    # By another way: the slope of the loss as one embedding is moved a little.
+    at, moved = (0, 1), 1e-2
+    slope = 0.0
+    assert pair.label.bottom is not None and pair.side.store is not None
+    for sign in (1, -1):
+        other = values.clone()
+        other[at] += sign * moved
+        joined = torch.cat([pair.label.bottom(pair.side.store.take(rows)), other], 1)
+        loss = pair.side.target.loss(pair.label.top(joined), pair.side.target.of(rows))
+        slope += sign * float(loss.detach()) / (2 * moved)
+    assert float(sent.message.values[at]) == pytest.approx(slope, rel=0.02, abs=1e-5)
+    assert isinstance(role.send(None), Receive)
+    assert pair.label.step == 1 and not any(torch.equal(now, then) for now, then in zip(weights, before, strict=True))
+    role.close()
 
 
 # --- early stopping ---------------------------------------------------------------------------------------------------
