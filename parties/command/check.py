@@ -81,7 +81,7 @@ def _print_unfinished(home: Home, folder: RunFolder, console: Console) -> None:
     if not kept.folder.is_dir():
         return
     finished = folder.finished_run()
-    held = kept.look(finished)
+    held = kept.look(finished)  # which needs no lock: each file is whole or absent, also while a run writes
     if not held.run or held.run.hex() == finished:
         return
     if held.final:

@@ -144,7 +144,6 @@ def _train(way: Taking, state: LabelState, side: LabelSide, order: list[Rows], d
     state.top.train()
     if state.bottom is not None:
         state.bottom.train()
-    weights = [each for group in state.optimizer.param_groups for each in group["params"] if each.requires_grad]
     if progress.batch == 0:
         state.loss_sum, state.loss_rows = torch.zeros((), device=side.device), 0
     for number in range(progress.batch, len(order)):
@@ -157,12 +156,13 @@ def _train(way: Taking, state: LabelState, side: LabelSide, order: list[Rows], d
         loss = side.target.loss(output, truth)
         keep = due(state.step + 1)
         # What the others wait for is computed first, and leaves; they work while the gradients of this party's own weights
-        # are computed, for which the few layers of the top model are passed once more.
+        # are computed, for which the few layers of the top model are passed once more. To name these weights would save
+        # nothing, and reentrant checkpoints in a bottom model of one's own do not allow it.
         for parties, values in zip(way.groups, _gradients(loss, arrived), strict=True):
             gradient = _message(state.step, values, keep)
             for party in parties:
                 yield Send(party, gradient)
-        torch.autograd.backward(loss, inputs=weights)
+        torch.autograd.backward(loss)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.loss_sum += loss.detach() * len(rows)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from parties.network import wire
 from vsplit.learn.batches import Split, epoch_batches, split_by_date, split_by_seed
@@ -95,6 +96,33 @@ def test_the_gradient_leaves_before_anything_that_only_the_label_party_needs() -
     assert isinstance(role.send(None), Receive)
     assert pair.label.step == 1 and not any(torch.equal(now, then) for now, then in zip(weights, before, strict=True))
     role.close()
+
+
+class Checkpointed(torch.nn.Module):
+    """A bottom model that computes its last layer anew on the way back, with torch's reentrant checkpoints."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, inputs: Any) -> torch.Tensor:
+        first, *rest = self.inner.layers
+        last, middle = torch.nn.Sequential(*rest), first(inputs.numeric)
+        found: torch.Tensor = checkpoint(last, middle, use_reentrant=True) if self.training else last(middle)
+        return found
+
+
+def test_a_bottom_model_may_use_reentrant_checkpoints(stage: Any, new_stage: Callable[[], Any]) -> None:
+    plain, other = Pair(plan_of()), Pair(plan_of())
+    for state in (other.label, other.feature):
+        assert state.bottom is not None
+        state.bottom = Checkpointed(state.bottom)
+    stage.play(plain.roles())
+    new_stage().play(other.roles())
+    for one, two in ((plain.label.bottom, other.label.bottom), (plain.feature.bottom, other.feature.bottom)):
+        assert one is not None and two is not None
+        pairs = zip(one.parameters(), two.parameters(), strict=True)
+        assert all(torch.equal(mine, theirs) for mine, theirs in pairs)
 
 
 # --- early stopping ---------------------------------------------------------------------------------------------------
