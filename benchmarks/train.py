@@ -5,14 +5,15 @@
 100,000 rows with 20 + 20 features; bottoms 20-64-32, top 64-32-1; the same fused Adam on both sides; one thread per
 process; the two parties are processes of this machine, linked by TLS 1.3 on loopback. Each has every message on record in its
 ledger before it leaves, and each 1,000 steps both keep their states and sign each other's ledgers, as a job does that
-says nothing else. Pooled training, joint training, and joint training that keeps nothing take turns, and each figure is the
-median over the rounds.
+says nothing else. Pooled training, joint training, and joint training that keeps nothing take turns; a round's ratio is to
+the mean of the pooled training before it and the one after it, and each figure is the median over the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import statistics
@@ -247,19 +248,20 @@ def main() -> int:
         "batch", "pooled, samples/s", "joint, samples/s", "ratio", "its rounds", "keeping nothing", "its rounds"
     )
     for batch, epochs in ((256, 3), (2048, 20)):  # more than STEPS steps
-        rates = [
-            (pooled(batch, epochs), joint(batch, epochs, kept=True), joint(batch, epochs, kept=False))
-            for _ in range(arguments.rounds)
-        ]
-        alone, together, _ = (statistics.median(column) for column in zip(*rates, strict=True))
-        ratios, bare = [b / a for a, b, _ in rates], [c / a for a, _, c in rates]
-        figures[f"ratio_{batch}"] = statistics.median(ratios)
-        figures[f"ratio_keeping_nothing_{batch}"] = statistics.median(bare)
-        figures[f"samples_per_s_{batch}"] = together
-        figures[f"pooled_samples_per_s_{batch}"] = alone
-        told = (", ".join(f"{ratio:.2f}" for ratio in each) for each in (ratios, bare))
-        shown = [f"{statistics.median(each):.2f}" for each in (ratios, bare)]
-        table.add_row(str(batch), f"{alone:,.0f}", f"{together:,.0f}", shown[0], next(told), shown[1], next(told))
+        alone, kept, bare = [pooled(batch, epochs)], [], []
+        for _ in range(arguments.rounds):
+            kept.append(joint(batch, epochs, kept=True))
+            bare.append(joint(batch, epochs, kept=False))
+            alone.append(pooled(batch, epochs))
+        around = [statistics.mean(pair) for pair in itertools.pairwise(alone)]
+        ratios = [[a / b for a, b in zip(rates, around, strict=True)] for rates in (kept, bare)]
+        medians = [statistics.median(each) for each in ratios]
+        figures[f"ratio_{batch}"], figures[f"ratio_keeping_nothing_{batch}"] = medians
+        figures[f"samples_per_s_{batch}"] = statistics.median(kept)
+        figures[f"pooled_samples_per_s_{batch}"] = statistics.median(alone)
+        told = [", ".join(f"{ratio:.2f}" for ratio in each) for each in ratios]
+        rates = [f"{statistics.median(each):,.0f}" for each in (alone, kept)]
+        table.add_row(str(batch), *rates, f"{medians[0]:.2f}", told[0], f"{medians[1]:.2f}", told[1])
     Console().print(table)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")

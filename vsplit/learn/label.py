@@ -152,17 +152,18 @@ def _train(way: Taking, state: LabelState, side: LabelSide, order: list[Rows], d
         own = state.bottom(side.store.take(rows)) if state.bottom is not None and side.store is not None else None
         truth = side.target.of(rows)
         arrived = yield from _take(way, side, Batch(state.step, progress.epoch, TRAIN, number, len(rows)))
-        output = state.top(way.join([each.requires_grad_() for each in arrived], own))
+        leaf = None if own is None else own.detach().requires_grad_()
+        output = state.top(way.join([each.requires_grad_() for each in arrived], leaf))
         loss = side.target.loss(output, truth)
+        torch.autograd.backward(loss)
         keep = due(state.step + 1)
-        # What the others wait for is computed first, and leaves; they work while the gradients of this party's own weights
-        # are computed, for which the few layers of the top model are passed once more. To name these weights would save
-        # nothing, and reentrant checkpoints in a bottom model of one's own do not allow it.
-        for parties, values in zip(way.groups, _gradients(loss, arrived), strict=True):
-            gradient = _message(state.step, values, keep)
+        # What the others wait for leaves first; they work while this party's bottom gets its gradients.
+        for parties, embedding in zip(way.groups, arrived, strict=True):
+            gradient = _message(state.step, embedding, keep)
             for party in parties:
                 yield Send(party, gradient)
-        torch.autograd.backward(loss)
+        if own is not None and leaf is not None:
+            torch.autograd.backward(own, leaf.grad)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.loss_sum += loss.detach() * len(rows)
@@ -195,14 +196,12 @@ def _take(way: Taking, side: LabelSide, batch: Batch) -> Role[list[Tensor]]:
     return [torch.from_numpy(values).to(side.device) for values in arrived]
 
 
-def _gradients(loss: Tensor, arrived: list[Tensor]) -> Sequence[Tensor]:
-    """The gradient of the loss at each array that arrived; the graph is kept for the gradients of the weights."""
-    return torch.autograd.grad(loss, arrived, retain_graph=True) if arrived else ()
-
-
-def _message(step: int, values: Tensor, checkpoint: bool) -> Gradient:
+def _message(step: int, embedding: Tensor, checkpoint: bool) -> Gradient:
+    """What the parties behind this array are told: the gradient of the loss at it."""
+    if embedding.grad is None:
+        raise RuntimeError("the loss does not depend on what arrived")
     try:
-        return Gradient(step=step, checkpoint=checkpoint, values=values.cpu().contiguous().numpy())
+        return Gradient(step=step, checkpoint=checkpoint, values=embedding.grad.cpu().contiguous().numpy())
     except ValueError:
         raise diverged("the gradient of the loss") from None
 

@@ -80,12 +80,12 @@ def test_the_gradient_leaves_before_anything_that_only_the_label_party_needs() -
     values = pair.feature.bottom(pair.store.take(rows)).detach()
     sent = role.send(Embedding(step=0, values=values.numpy()))
     assert isinstance(sent, Send) and isinstance(sent.message, Gradient)
-    assert all(weight.grad is None for weight in weights)
+    assert pair.label.bottom is not None and pair.side.store is not None
+    assert all(weight.grad is None for weight in pair.label.bottom.parameters())
     assert pair.label.step == 0 and all(torch.equal(now, then) for now, then in zip(weights, before, strict=True))
     # By another way: the slope of the loss as one embedding is moved a little.
     at, moved = (0, 1), 1e-2
     slope = 0.0
-    assert pair.label.bottom is not None and pair.side.store is not None
     for sign in (1, -1):
         other = values.clone()
         other[at] += sign * moved
