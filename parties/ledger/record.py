@@ -32,7 +32,6 @@ MOST_LINE = 1 << 16
 DIGEST = 16
 """Bytes of a message's digest."""
 _NONCE = 12
-_JOINED = 1 << 20  # bytes; the parts of a longer message are not copied into one, which would be quicker
 
 Direction = Literal["sent", "received"]
 Hash = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -206,8 +205,8 @@ class PairKey:
             self._ciphers[sender] = key, AESGCM(key)
         (key, cipher), nonce = self._ciphers[sender], number.to_bytes(_NONCE, "big")
         # The tag of a message of which nothing is encrypted and everything authenticated: GMAC.
-        if len(parts) == 1 or sum(map(len, parts)) <= _JOINED:
-            return cipher.encrypt(nonce, b"", parts[0] if len(parts) == 1 else b"".join(parts))
+        if len(parts) == 1:
+            return cipher.encrypt(nonce, b"", parts[0])
         encryptor = Cipher(AES(key), GCM(nonce)).encryptor()
         for part in parts:
             encryptor.authenticate_additional_data(part)

@@ -32,6 +32,10 @@ MAGIC = 0x5653
 CHUNK = 257 * 1024  # arrays often have 256 KiB, and would need a second frame for the rest of their message
 MOST_CONTROL = 64
 NO_SESSION = bytes(16)
+_TOGETHER = 64 * 1024  # a frame of up to so many bytes is one piece
+
+Frame = tuple[bytes | memoryview, ...]
+"""The pieces of one frame, in their order; nobody changes what they hold."""
 
 
 class Type(IntEnum):
@@ -50,6 +54,7 @@ _TYPES = {int(kind): kind for kind in Type}
 # The first frames of a connection, which never come later.
 _OPENING = (Type.WELCOME, Type.JOIN, Type.RESUME)
 _SCRATCH = 64 * 1024
+_AT_FIRST = 1 << 20  # bytes of memory for a message whose head has come; it grows with what follows
 
 
 class FrameError(ValueError):
@@ -113,6 +118,7 @@ class FrameReader:
         self._head = bytearray(HEAD.size)
         self._view = memoryview(self._head)
         self._scratch = memoryview(b"")
+        self._spare: Bytes | None = None  # memory for the message that is awaited
         self.restart()
 
     def restart(self) -> None:
@@ -135,6 +141,11 @@ class FrameReader:
     def pending(self) -> int:
         """Bytes of the message on its way that have come."""
         return self._got if self._message is not None else 0
+
+    def expect(self, limit: int) -> None:
+        """A message of at most `limit` bytes is awaited: its memory is got while there is time for it."""
+        if self._spare is None and not self._total:
+            self._spare = wire.buffer(min(limit, _AT_FIRST))
 
     def room(self) -> memoryview:
         """Where the next bytes of the link belong."""
@@ -190,7 +201,7 @@ class FrameReader:
             if not 0 < total <= self._most:
                 raise FrameError(f"a message of {total:,} bytes where at most {self._most:,} are allowed")
             self._sequence, self._total, self._got = sequence, total, 0
-            self._message = wire.buffer(min(total, 1 << 20)) if sequence > self.received else None
+            self._message = self._first_room(min(total, _AT_FIRST)) if sequence > self.received else None
         elif (sequence, total) != (self._sequence, self._total):
             raise FrameError("a message inside another message")
         if not 0 < length <= min(CHUNK, self._total - self._got):
@@ -201,6 +212,11 @@ class FrameReader:
             raise FrameError("its last word inside a message")
         if not 0 < sequence <= self.received + 1:
             raise FrameError("its last word out of order")
+
+    def _first_room(self, size: int) -> Bytes:
+        spare, self._spare = self._spare, None
+        # Arrays are views of this memory, so it may not be much more than they need.
+        return spare[:size] if spare is not None and size <= len(spare) <= 2 * size else wire.buffer(size)
 
     def _message_room(self) -> memoryview:
         if self._message is None:
@@ -236,23 +252,24 @@ class FrameWriter:
         self.session = session
         self.sequence = 0
 
-    def message(self, parts: Sequence[memoryview], acknowledged: int) -> Iterator[bytes]:
-        """The frames of one message, each one piece of bytes."""
+    def message(self, parts: Sequence[memoryview], acknowledged: int) -> Iterator[Frame]:
+        """The frames of one message.
+
+        The head of a long frame is a piece of its own: so it travels, and is read, while the rest is being encrypted.
+        """
         self.sequence += 1
         total = left = sum(len(part) for part in parts)
         rest = deque(part for part in parts if len(part))
         while left:
             length = min(left, CHUNK)
-            frame: list[bytes | memoryview] = [self._head(Type.DATA, length, acknowledged, total)]
-            room = length
-            while room:
-                part = rest.popleft()
-                frame.append(part[:room])
-                if len(part) > room:
-                    rest.appendleft(part[room:])
-                room -= len(frame[-1])
+            head, slices = self._head(Type.DATA, length, acknowledged, total), _first(rest, length)
             left -= length
-            yield b"".join(frame)
+            if length <= _TOGETHER:
+                yield (b"".join([head, *slices]),)
+            elif len(slices) == 1 and isinstance(slices[0].obj, bytes):
+                yield head, slices[0]
+            else:
+                yield head, b"".join(slices)  # a copy, since a frame may have to go again when its arrays have changed
 
     def control(self, kind: Type, acknowledged: int, payload: bytes = b"") -> bytes:
         """One control frame, without a number of its own; DONE has one."""
@@ -262,3 +279,15 @@ class FrameWriter:
 
     def _head(self, kind: Type, length: int, acknowledged: int, total: int) -> bytes:
         return HEAD.pack(MAGIC, kind, length, self.session, self.sequence, acknowledged, total)
+
+
+def _first(parts: deque[memoryview], length: int) -> list[memoryview]:
+    """Takes the first `length` bytes out of the parts."""
+    taken: list[memoryview] = []
+    while length:
+        part = parts.popleft()
+        taken.append(part[:length])
+        if len(part) > length:
+            parts.appendleft(part[length:])
+        length -= len(taken[-1])
+    return taken

@@ -103,8 +103,8 @@ class Link:
 
     @property
     def arriving(self) -> bool:
-        """A part of a message has come."""
-        return self._reader.pending > 0
+        """A message is on its way: at least its head has come."""
+        return self._reader.total > 0
 
     @property
     def unasked(self) -> bool:
@@ -182,7 +182,7 @@ class Link:
         """Queue the word that no message will follow; it is kept like a message until it is acknowledged."""
         self.saying_done = True
         frame = self._writer.control(Type.DONE, self.received)
-        self._outbox.put(self._writer.sequence, [frame], message=False)
+        self._outbox.put(self._writer.sequence, [(frame,)], message=False)
 
     def stop(self, word: str) -> None:
         """Say why this side ends the session, ahead of all that has not begun to leave."""
@@ -202,6 +202,8 @@ class Link:
     def expect(self, limit: int) -> None:
         """A role waits for a message of at most `limit` bytes; 0: none waits any more."""
         self.limit = limit
+        if limit and not self.inbox:
+            self._reader.expect(limit)
         self._check_length()
 
     def read(self, now: float) -> bool:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from parties.network.frames import FrameError
+from parties.network.frames import Frame, FrameError
 
 # What a kept message costs beside its bytes: without it, a great many small ones would fill the memory.
 _OVERHEAD = 512
@@ -19,7 +19,7 @@ _OVERHEAD = 512
 @dataclass(slots=True)
 class _Kept:
     sequence: int
-    frames: list[bytes]
+    frames: list[Frame]
     size: int
     message: bool
 
@@ -42,25 +42,26 @@ class Outbox:
         self._unsent: deque[_Kept] = deque()  # the first may be written in part
         self._frame = 0  # the next frame of the first unsent message
         self._controls: deque[bytes] = deque()
-        self._current = memoryview(b"")  # what is left of the frame that is being written
-        self._of: _Kept | None = None  # the message that it belongs to
+        self._current = memoryview(b"")  # what is left of the piece that is being written
+        self._pieces: deque[bytes | memoryview] = deque()  # of its frame, those behind it
+        self._of: _Kept | None = None  # the message that the frame belongs to
         self._written = 0  # the last number that was ever wholly written
         self.acknowledged = 0  # the last number that the other side has
 
     @property
     def idle(self) -> bool:
         """There is nothing to write."""
-        return not (self._current or self._controls or self._unsent)
+        return not (self._current or self._pieces or self._controls or self._unsent)
 
     @property
     def settled(self) -> bool:
         """All messages are acknowledged."""
         return not (self._sent or self._unsent)
 
-    def put(self, sequence: int, frames: Iterable[bytes], message: bool = True) -> None:
+    def put(self, sequence: int, frames: Iterable[Frame], message: bool = True) -> None:
         """Queue the frames of the message, or last word, with this number, which follows the one before."""
         kept = _Kept(sequence, list(frames), 0, message)
-        kept.size = sum(map(len, kept.frames)) + _OVERHEAD
+        kept.size = _length(kept) + _OVERHEAD
         self.size += kept.size
         self._unsent.append(kept)
 
@@ -79,18 +80,22 @@ class Outbox:
     def next(self) -> memoryview:
         """The bytes that go next; empty where there are none."""
         if not self._current:
-            if self._controls:
-                self._current, self._of = memoryview(self._controls.popleft()), None
-            elif self._unsent:
+            if not self._pieces and self._controls:
+                self._pieces.append(self._controls.popleft())
+                self._of = None
+            elif not self._pieces and self._unsent:
                 self._of = self._unsent[0]
-                self._current = memoryview(self._of.frames[self._frame])
+                self._pieces.extend(self._of.frames[self._frame])
                 self._frame += 1
+            if self._pieces:
+                self._current = memoryview(self._pieces.popleft())
         return self._current
 
     def wrote(self, count: int) -> None:
         """The stream took `count` bytes of `next`."""
         self._current = self._current[count:]
-        if not self._current and self._of is not None and self._frame == len(self._of.frames):
+        frame_left = self._current or self._pieces
+        if not frame_left and self._of is not None and self._frame == len(self._of.frames):
             self._sent.append(self._unsent.popleft())
             self._written = max(self._written, self._of.sequence)
             self._frame, self._of = 0, None
@@ -119,8 +124,14 @@ class Outbox:
             self.size -= self._unsent.popleft().size
         self.acknowledged = number
         self._current, self._of, self._frame = memoryview(b""), None, 0
+        self._pieces.clear()
         self._controls.clear()
         again = [kept for kept in begun if kept.sequence > number and kept.message]
         if not again:
             return None
-        return Again(again[0].sequence, again[-1].sequence, sum(len(frame) for kept in again for frame in kept.frames))
+        return Again(again[0].sequence, again[-1].sequence, sum(_length(kept) for kept in again))
+
+
+def _length(kept: _Kept) -> int:
+    """Bytes of a message with its frames."""
+    return sum(len(piece) for frame in kept.frames for piece in frame)

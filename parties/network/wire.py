@@ -3,8 +3,8 @@
     u32 length of the head | head | padding | array 0 | padding | array 1 | ...
 
 The head is MessagePack: the kind of the message and its fields, each array as (dtype, shape). The arrays follow in the
-order of the fields, little endian, C order, each on a 64-byte boundary. `encode` copies no array; `decode` copies none
-either: its arrays are writable views of the buffer that the transport received into. No pickle, no code.
+order of the fields, little endian, C order, each on a 64-byte boundary. `encode` copies no large array; `decode` copies
+none at all: its arrays are writable views of the buffer that the transport received into. No pickle, no code.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ ALIGNMENT = 64
 _LENGTH = struct.Struct("<I")
 _MOST_HEAD = 1 << 20
 _ZEROS = bytes(ALIGNMENT)
+_JOINED = 1 << 20  # bytes; a message up to this is copied into one piece, which whoever reads it next does sooner
 _FOREIGN = {
     "unknown field": "a field that it does not have",
     "Invalid enum value": "a word that it does not know",
@@ -48,7 +49,10 @@ def buffer(size: int) -> Bytes:
 
 
 def encode(message: Message) -> list[memoryview]:
-    """The parts of one message in the order in which they go on the wire; the transport joins them."""
+    """The parts of one message in the order in which they go on the wire.
+
+    A message of up to 1 MiB is one part, which holds bytes of its own; of a longer one the arrays are parts themselves.
+    """
     arrays: list[np.ndarray[Any, Any]] = []
 
     def describe(value: object) -> object:
@@ -66,7 +70,7 @@ def encode(message: Message) -> list[memoryview]:
         parts.append(memoryview(_ZEROS)[: -size % ALIGNMENT])
         parts.append(array.reshape(-1).view(np.uint8).data)
         size += len(parts[-2]) + array.nbytes
-    return parts
+    return parts if size > _JOINED else [memoryview(b"".join(parts))]
 
 
 def decode(data: Bytes, kind: type[M]) -> M:

@@ -68,7 +68,8 @@ class Puppet:
     def message(self, data: bytes) -> None:
         """Send one whole message."""
         for frame in self.writer.message([memoryview(data)], 0):
-            self.stream.sendall(frame)
+            for piece in frame:
+                self.stream.sendall(piece)
 
     def raw_head(
         self, kind: int, length: int, sequence: int, total: int, session: bytes | None = None, acknowledged: int = 0

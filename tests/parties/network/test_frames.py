@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Iterable
 from unittest import mock
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from parties.network.frames import (
     MAGIC,
     Arrived,
     Control,
+    Frame,
     FrameError,
     FrameReader,
     FrameWriter,
@@ -49,6 +51,10 @@ def feed(machine: FrameReader, data: bytes, cuts: Iterable[int] = ()) -> list[Co
     return events
 
 
+def whole(sent: Iterable[Frame]) -> bytes:
+    return b"".join(piece for frame in sent for piece in frame)
+
+
 def shown(events: list[Control | Arrived]) -> list[object]:
     return [event.data.tobytes() if isinstance(event, Arrived) else (event.type, event.payload) for event in events]
 
@@ -73,7 +79,7 @@ def test_every_cut_of_the_stream_gives_the_same_messages(
     writer = FrameWriter(SESSION)
     stream = b""
     expected: list[object] = []
-    with mock.patch.object(frames, "CHUNK", 64):  # so that most messages take several frames
+    with mock.patch.multiple(frames, CHUNK=64, _TOGETHER=30):  # so that most messages take several frames and pieces
         for item in sent:
             if isinstance(item, tuple):
                 stream += writer.control(item[0], 0, item[1])
@@ -81,20 +87,24 @@ def test_every_cut_of_the_stream_gives_the_same_messages(
             else:
                 places = sorted({0, len(item), *(split for split in splits if split < len(item))})
                 parts = [memoryview(item)[a:b] for a, b in itertools.pairwise(places)]
-                stream += b"".join(writer.message(parts, 0))
+                stream += whole(writer.message(parts, 0))
                 expected.append(item)
         assert shown(feed(reader(), stream)) == expected
         assert shown(feed(reader(), stream, cuts)) == expected
         assert shown(feed(reader(), stream, [1])) == expected
 
 
+@pytest.mark.parametrize("waited", [False, True])
 @pytest.mark.parametrize("size", [CHUNK - 1, CHUNK, CHUNK + 1, (1 << 20) + 1, 5_000_000])
-def test_messages_around_the_sizes_of_frames_and_buffers_arrive_whole_and_aligned(size: int) -> None:
+def test_messages_around_the_sizes_of_frames_and_buffers_arrive_whole_and_aligned(size: int, waited: bool) -> None:
     data = bytes(range(251)) * (size // 251 + 1)
     writer = FrameWriter(SESSION)
     sent = list(writer.message([memoryview(data)[:size]], 0))
-    assert all(len(frame) <= CHUNK + HEAD.size for frame in sent)
-    (event,) = feed(reader(), b"".join(sent), [16_384, 777])
+    assert all(sum(map(len, frame)) <= CHUNK + HEAD.size for frame in sent)
+    machine = reader()
+    if waited:
+        machine.expect(size)
+    (event,) = feed(machine, whole(sent), [16_384, 777])
     assert isinstance(event, Arrived)
     assert event.data.tobytes() == data[:size]
     assert event.data.ctypes.data % 64 == 0
@@ -103,13 +113,49 @@ def test_messages_around_the_sizes_of_frames_and_buffers_arrive_whole_and_aligne
 
 def test_a_control_frame_between_the_frames_of_a_message_is_seen_at_once() -> None:
     writer = FrameWriter(SESSION)
-    first, second = writer.message([memoryview(bytes(CHUNK + 5))], 0)
+    first, second = (whole([frame]) for frame in writer.message([memoryview(bytes(CHUNK + 5))], 0))
     machine = reader()
     assert feed(machine, first) == []
     assert (machine.total, machine.pending) == (CHUNK + 5, CHUNK)
     assert shown(feed(machine, writer.control(Type.STOP, 0, b"data"))) == [(Type.STOP, b"data")]
     assert len(feed(machine, second)) == 1
     assert (machine.total, machine.pending) == (0, 0)
+
+
+def test_memory_that_was_got_for_a_large_message_is_not_held_by_a_small_one() -> None:
+    writer, machine = FrameWriter(SESSION), reader()
+    found = []
+    for _ in range(3):
+        machine.expect(1 << 20)
+        found += feed(machine, whole(writer.message([memoryview(bytes(100))], 0)))
+    memory = [event.data.base for event in found if isinstance(event, Arrived)]
+    assert len(memory) == 3 and all(isinstance(room, np.ndarray) and room.nbytes < 1000 for room in memory)
+
+
+def test_what_is_awaited_twice_is_got_once_and_two_messages_share_no_memory() -> None:
+    writer, machine = FrameWriter(SESSION), reader()
+    machine.expect(5000)
+    machine.expect(5000)
+    stream = whole(writer.message([memoryview(bytes(5000))], 0)) + whole(writer.message([memoryview(bytes(5000))], 0))
+    one, two = (event.data for event in feed(machine, stream) if isinstance(event, Arrived))
+    assert not np.shares_memory(one, two)
+
+
+def test_a_long_frame_begins_to_travel_before_the_rest_is_read() -> None:
+    short, long = bytes(1000), bytes(200_000)
+    assert [len(frame) for frame in FrameWriter(SESSION).message([memoryview(short)], 0)] == [1]
+    ((start, rest),) = FrameWriter(SESSION).message([memoryview(long)], 0)
+    assert len(start) == HEAD.size
+    assert isinstance(rest, memoryview) and rest.obj is long  # it is kept as it is, since nobody can change it
+
+
+@pytest.mark.parametrize("size", [1000, 200_000, 3 * CHUNK])
+def test_a_frame_that_is_kept_does_not_change_with_the_array_that_it_was_made_of(size: int) -> None:
+    array = np.ones(size, np.uint8)
+    frames_of_it = list(FrameWriter(SESSION).message([array.data], 0))
+    before = whole(frames_of_it)
+    array[:] = 2
+    assert whole(frames_of_it) == before
 
 
 WRONG = {
@@ -147,7 +193,7 @@ def test_what_breaks_the_rules_is_refused(data: bytes, sentence: str) -> None:
 
 def test_what_came_before_is_dropped_without_a_word_and_without_memory() -> None:
     writer = FrameWriter(SESSION)
-    first, last = b"".join(writer.message([memoryview(bytes(3 << 20))], 0)), writer.control(Type.DONE, 0)
+    first, last = whole(writer.message([memoryview(bytes(3 << 20))], 0)), writer.control(Type.DONE, 0)
     machine = reader()
     assert [type(event) for event in feed(machine, first + last)] == [Arrived, Control]
     assert machine.received == 2

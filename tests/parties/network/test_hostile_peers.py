@@ -128,8 +128,8 @@ def test_a_flood_that_nobody_asks_for_is_held_back_and_loses_nothing(star: Any, 
     puppet.stream.settimeout(1.0)
     with pytest.raises(TimeoutError):
         while sent < bound:  # well above what both kernels keep
-            frame = b"".join(puppet.writer.message([memoryview(sent.to_bytes(8, "big") + bytes(size))], 0))
-            puppet.stream.sendall(frame)
+            frames = puppet.writer.message([memoryview(sent.to_bytes(8, "big") + bytes(size))], 0)
+            puppet.stream.sendall(b"".join(piece for frame in frames for piece in frame))
             sent += 1
             assert sent * size < bound
     link = clinic._links["lab"]

@@ -72,7 +72,8 @@ class Ends:
 
     def comes(self, *sizes: int) -> None:
         for size in sizes:
-            self.stream.coming += b"".join(self.writer.message([memoryview(bytes(size))], 0))
+            for frame in self.writer.message([memoryview(bytes(size))], 0):
+                self.stream.coming += b"".join(frame)
 
     def comes_control(self, kind: Type, payload: bytes = b"", acknowledged: int = 0) -> None:
         self.stream.coming += self.writer.control(kind, acknowledged, payload)

@@ -9,10 +9,10 @@ from parties.network.outbox import Again, Outbox
 
 
 def filled(*sizes: int) -> Outbox:
-    """Messages 1, 2, ... of frames of ten bytes each."""
+    """Messages 1, 2, ... of frames of ten bytes each, in two pieces."""
     outbox = Outbox()
     for number, frames in enumerate(sizes, 1):
-        outbox.put(number, [bytes([number]) * 10] * frames)
+        outbox.put(number, [(bytes([number]) * 4, bytes([number]) * 6)] * frames)
     return outbox
 
 
@@ -46,11 +46,12 @@ def test_what_was_never_queued_cannot_be_acknowledged() -> None:
         outbox.acknowledge(2)
 
 
-def test_a_control_frame_goes_between_two_frames() -> None:
+@pytest.mark.parametrize("written", [1, 3, 4, 5, 10])
+def test_a_control_frame_goes_between_two_frames_and_never_between_the_pieces_of_one(written: int) -> None:
     outbox = filled(2)
-    write(outbox, 3)
+    write(outbox, written)
     outbox.control(b"beat")
-    assert write(outbox, 100) == b"\1" * 7 + b"beat" + b"\1" * 10
+    assert write(outbox, 100) == b"\1" * (10 - written) + b"beat" + b"\1" * 10
     outbox.acknowledge(1)
     assert outbox.settled
 
@@ -70,6 +71,7 @@ def test_a_message_that_is_not_wholly_written_cannot_be_acknowledged(written: in
     ("written", "has", "again", "rest"),
     [
         (0, 0, None, (1, 2, 3)),
+        (4, 0, Again(1, 1, 10), (1, 2, 3)),
         (5, 0, Again(1, 1, 10), (1, 2, 3)),
         (15, 0, Again(1, 2, 20), (1, 2, 3)),
         (15, 1, Again(2, 2, 10), (2, 3)),
@@ -103,16 +105,17 @@ def test_a_connection_that_is_lost_at_once_takes_nothing_from_the_next() -> None
 
 def test_a_last_word_is_no_message_that_goes_again() -> None:
     outbox = filled(1)
-    outbox.put(2, [b"done"], message=False)
+    outbox.put(2, [(b"done",)], message=False)
     write(outbox, 100)
     assert outbox.rewind(0) == Again(1, 1, 10)
     assert outbox.rewind(1) is None
     assert write(outbox, 100) == b"done"
 
 
-def test_nothing_follows_a_word_that_stops() -> None:
+@pytest.mark.parametrize(("written", "left"), [(12, 8), (14, 6), (16, 4), (20, 0)])
+def test_nothing_follows_a_word_that_stops_but_the_rest_of_a_frame(written: int, left: int) -> None:
     outbox = filled(3, 3)
-    write(outbox, 12)
+    write(outbox, written)
     outbox.last_word(b"stop")
-    assert write(outbox, 100) == b"\1" * 8 + b"stop"
+    assert write(outbox, 100) == b"\1" * left + b"stop"
     assert outbox.idle and outbox.settled and outbox.size == 0
