@@ -143,7 +143,7 @@ class FrameReader:
         return self._got if self._message is not None else 0
 
     def expect(self, limit: int) -> None:
-        """A message of at most `limit` bytes is awaited: its memory is got while there is time for it."""
+        """A message of at most `limit` bytes is awaited: its memory, 1 MiB at most, is got while there is time for it."""
         if self._spare is None and not self._total:
             self._spare = wire.buffer(min(limit, _AT_FIRST))
 

@@ -200,7 +200,7 @@ class Link:
         return data
 
     def expect(self, limit: int) -> None:
-        """A role waits for a message of at most `limit` bytes; 0: none waits any more."""
+        """A role waits for a message of at most `limit` bytes, for which there is memory at once; 0: none waits any more."""
         self.limit = limit
         if limit and not self.inbox:
             self._reader.expect(limit)

@@ -152,7 +152,7 @@ def _train(way: Taking, state: LabelState, side: LabelSide, order: list[Rows], d
         own = state.bottom(side.store.take(rows)) if state.bottom is not None and side.store is not None else None
         truth = side.target.of(rows)
         arrived = yield from _take(way, side, Batch(state.step, progress.epoch, TRAIN, number, len(rows)))
-        leaf = None if own is None else own.detach().requires_grad_()
+        leaf, behind = _leaf(own)
         output = state.top(way.join([each.requires_grad_() for each in arrived], leaf))
         loss = side.target.loss(output, truth)
         torch.autograd.backward(loss)
@@ -162,8 +162,8 @@ def _train(way: Taking, state: LabelState, side: LabelSide, order: list[Rows], d
             gradient = _message(state.step, embedding, keep)
             for party in parties:
                 yield Send(party, gradient)
-        if own is not None and leaf is not None:
-            torch.autograd.backward(own, leaf.grad)
+        if own is not None:
+            torch.autograd.backward(own, behind)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.loss_sum += loss.detach() * len(rows)
@@ -194,6 +194,20 @@ def _outputs(way: Taking, state: LabelState, side: LabelSide, part: int, order: 
 def _take(way: Taking, side: LabelSide, batch: Batch) -> Role[list[Tensor]]:
     arrived = yield from way.take(batch)
     return [torch.from_numpy(values).to(side.device) for values in arrived]
+
+
+def _leaf(own: Tensor | None) -> tuple[Tensor | None, list[Tensor]]:
+    """The own embedding cut off from its bottom, and where the gradient at it will be found.
+
+    It is caught on its way, with the strides that it has in one pass through everything; `grad` would hold a contiguous copy,
+    of which some of torch's sums are another in the last bit.
+    """
+    behind: list[Tensor] = []
+    if own is None:
+        return None, behind
+    leaf = own.detach().requires_grad_()
+    leaf.register_hook(behind.append)  # type: ignore[no-untyped-call]
+    return leaf, behind
 
 
 def _message(step: int, embedding: Tensor, checkpoint: bool) -> Gradient:

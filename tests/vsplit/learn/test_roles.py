@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def kinds_and_sizes(sent: list[tuple[str, str, bytes]], sender: str) -> list[tup
 # --- order ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_gradient_leaves_before_anything_that_only_the_label_party_needs() -> None:
+def test_the_gradient_leaves_before_the_label_partys_bottom_and_optimiser_have_their_turn() -> None:
     pair = Pair(plan_of())
     weights = [weight for group in pair.label.optimizer.param_groups for weight in group["params"]]
     before = [weight.detach().clone() for weight in weights]
@@ -95,6 +96,49 @@ def test_the_gradient_leaves_before_anything_that_only_the_label_party_needs() -
     assert float(sent.message.values[at]) == pytest.approx(slope, rel=0.02, abs=1e-5)
     assert isinstance(role.send(None), Receive)
     assert pair.label.step == 1 and not any(torch.equal(now, then) for now, then in zip(weights, before, strict=True))
+    role.close()
+
+
+class Normalised(torch.nn.Module):
+    """A bottom model that ends in a batch normalisation, whose sums depend on how a gradient lies in memory."""
+
+    def __init__(self, inner: torch.nn.Module, width: int) -> None:
+        super().__init__()
+        self.inner, self.last = inner, torch.nn.BatchNorm1d(width)
+
+    def forward(self, inputs: Any) -> torch.Tensor:
+        found: torch.Tensor = self.last(self.inner(inputs))
+        return found
+
+
+@pytest.mark.parametrize(("width", "normalised"), [(1, False), (4, False), (4, True)])
+def test_the_label_partys_own_step_is_that_of_one_pass_through_everything(width: int, normalised: bool) -> None:
+    pair = Pair(plan_of(width=width))
+    assert pair.label.bottom is not None and pair.side.store is not None
+    if normalised:
+        pair.label.bottom = Normalised(pair.label.bottom, width)
+        parameters = [*pair.label.bottom.parameters(), *pair.label.top.parameters()]
+        pair.label.optimizer = build_optimizer(pair.plan, parameters)
+    bottom, top = deepcopy(pair.label.bottom).train(), deepcopy(pair.label.top).train()
+    optimizer = build_optimizer(pair.plan, [*bottom.parameters(), *top.parameters()])
+    order = epoch_batches(pair.split.train, pair.plan.batch_size, pair.plan.seed, 0)
+    embeddings = [pair.feature.bottom(pair.store.take(rows)).detach() for rows in order]
+    role = pair.roles()["clinic"]
+    for step, (rows, theirs) in enumerate(zip(order, embeddings, strict=True)):
+        assert isinstance(role.send(None), Receive)
+        sent = role.send(Embedding(step=step, values=theirs.numpy().copy()))
+        theirs.requires_grad_()
+        loss = pair.side.target.loss(
+            top(torch.cat([bottom(pair.side.store.take(rows)), theirs], 1)), pair.side.target.of(rows)
+        )
+        loss.backward()
+        assert isinstance(sent, Send) and isinstance(sent.message, Gradient) and theirs.grad is not None
+        assert np.array_equal(sent.message.values, theirs.grad.numpy())
+        optimizer.step()
+        optimizer.zero_grad()
+    role.send(None)
+    for one, two in ((bottom, pair.label.bottom), (top, pair.label.top)):
+        assert all(torch.equal(mine, own) for mine, own in zip(one.parameters(), two.parameters(), strict=True))
     role.close()
 
 
