@@ -262,7 +262,7 @@ class FrameWriter:
         rest = deque(part for part in parts if len(part))
         while left:
             length = min(left, CHUNK)
-            head, slices = self._head(Type.DATA, length, acknowledged, total), _first(rest, length)
+            head, slices = self._head(Type.DATA, length, acknowledged, total), _take(rest, length)
             left -= length
             if length <= _TOGETHER:
                 yield (b"".join([head, *slices]),)
@@ -281,7 +281,7 @@ class FrameWriter:
         return HEAD.pack(MAGIC, kind, length, self.session, self.sequence, acknowledged, total)
 
 
-def _first(parts: deque[memoryview], length: int) -> list[memoryview]:
+def _take(parts: deque[memoryview], length: int) -> list[memoryview]:
     """Takes the first `length` bytes out of the parts."""
     taken: list[memoryview] = []
     while length:

@@ -201,9 +201,9 @@ class Link:
 
     def expect(self, limit: int) -> None:
         """A role waits for a message of at most `limit` bytes, for which there is memory at once; 0: none waits any more."""
-        self.limit = limit
         if limit and not self.inbox:
             self._reader.expect(limit)
+        self.limit = limit
         self._check_length()
 
     def read(self, now: float) -> bool:

@@ -42,16 +42,15 @@ class Outbox:
         self._unsent: deque[_Kept] = deque()  # the first may be written in part
         self._frame = 0  # the next frame of the first unsent message
         self._controls: deque[bytes] = deque()
-        self._current = memoryview(b"")  # what is left of the piece that is being written
-        self._pieces: deque[bytes | memoryview] = deque()  # of its frame, those behind it
-        self._of: _Kept | None = None  # the message that the frame belongs to
+        self._left: deque[memoryview] = deque()  # of the pieces of the frame that is being written
+        self._of: _Kept | None = None  # the message that it belongs to
         self._written = 0  # the last number that was ever wholly written
         self.acknowledged = 0  # the last number that the other side has
 
     @property
     def idle(self) -> bool:
         """There is nothing to write."""
-        return not (self._current or self._pieces or self._controls or self._unsent)
+        return not (self._left or self._controls or self._unsent)
 
     @property
     def settled(self) -> bool:
@@ -79,23 +78,20 @@ class Outbox:
 
     def next(self) -> memoryview:
         """The bytes that go next; empty where there are none."""
-        if not self._current:
-            if not self._pieces and self._controls:
-                self._pieces.append(self._controls.popleft())
-                self._of = None
-            elif not self._pieces and self._unsent:
-                self._of = self._unsent[0]
-                self._pieces.extend(self._of.frames[self._frame])
-                self._frame += 1
-            if self._pieces:
-                self._current = memoryview(self._pieces.popleft())
-        return self._current
+        if not self._left and self._controls:
+            self._left.append(memoryview(self._controls.popleft()))
+            self._of = None
+        elif not self._left and self._unsent:
+            self._of = self._unsent[0]
+            self._left.extend(map(memoryview, self._of.frames[self._frame]))
+            self._frame += 1
+        return self._left[0] if self._left else memoryview(b"")
 
     def wrote(self, count: int) -> None:
         """The stream took `count` bytes of `next`."""
-        self._current = self._current[count:]
-        frame_left = self._current or self._pieces
-        if not frame_left and self._of is not None and self._frame == len(self._of.frames):
+        if rest := self._left.popleft()[count:]:
+            self._left.appendleft(rest)
+        if not self._left and self._of is not None and self._frame == len(self._of.frames):
             self._sent.append(self._unsent.popleft())
             self._written = max(self._written, self._of.sequence)
             self._frame, self._of = 0, None
@@ -123,8 +119,8 @@ class Outbox:
         while self._unsent and self._unsent[0].sequence <= number:
             self.size -= self._unsent.popleft().size
         self.acknowledged = number
-        self._current, self._of, self._frame = memoryview(b""), None, 0
-        self._pieces.clear()
+        self._of, self._frame = None, 0
+        self._left.clear()
         self._controls.clear()
         again = [kept for kept in begun if kept.sequence > number and kept.message]
         if not again:

@@ -25,7 +25,8 @@ ALIGNMENT = 64
 _LENGTH = struct.Struct("<I")
 _MOST_HEAD = 1 << 20
 _ZEROS = bytes(ALIGNMENT)
-_JOINED = 1 << 20  # bytes; a message up to this is copied into one piece, which whoever reads it next does sooner
+# Bytes up to which a message is copied into one piece, so that neither its digest nor a long frame needs a copy of its own.
+_JOINED = 1 << 20
 _FOREIGN = {
     "unknown field": "a field that it does not have",
     "Invalid enum value": "a word that it does not know",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parties.network import frames
+from parties.network import frames, wire
 from parties.network.frames import (
     CHUNK,
     HEAD,
@@ -134,11 +134,15 @@ def test_memory_that_was_got_for_a_large_message_is_not_held_by_a_small_one() ->
 
 def test_what_is_awaited_twice_is_got_once_and_two_messages_share_no_memory() -> None:
     writer, machine = FrameWriter(SESSION), reader()
-    machine.expect(5000)
-    machine.expect(5000)
-    stream = whole(writer.message([memoryview(bytes(5000))], 0)) + whole(writer.message([memoryview(bytes(5000))], 0))
-    one, two = (event.data for event in feed(machine, stream) if isinstance(event, Arrived))
-    assert not np.shares_memory(one, two)
+    found, got = [], []
+    with mock.patch.object(wire, "buffer", wraps=wire.buffer) as buffer:
+        machine.expect(5000)
+        machine.expect(5000)
+        for _ in range(2):
+            found += feed(machine, whole(writer.message([memoryview(bytes(5000))], 0)))
+            got.append(buffer.call_count)
+    one, two = (event.data for event in found if isinstance(event, Arrived))
+    assert got == [1, 2] and not np.shares_memory(one, two)
 
 
 def test_a_long_frame_begins_to_travel_before_the_rest_is_read() -> None:

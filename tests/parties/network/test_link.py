@@ -300,6 +300,14 @@ def test_a_message_longer_than_the_role_takes_is_refused_at_its_first_frame(ends
     assert "1,001 bytes where at most 1,000" in str(ends.link.failure)
 
 
+def test_a_message_is_on_its_way_from_its_head_until_its_end(ends: Ends) -> None:
+    (frame,) = ends.writer.message([memoryview(bytes(100_000))], 0)
+    for piece, on_its_way in zip((b"", *frame), (False, True, False), strict=True):
+        ends.stream.coming += piece
+        ends.link.read(0.0)
+        assert ends.link.arriving is on_its_way
+
+
 def test_a_message_that_began_before_the_role_asked_is_measured_when_it_asks(ends: Ends) -> None:
     ends.stream.coming += HEAD.pack(MAGIC, Type.DATA, 2 * QUEUE, SESSION, 1, 0, 4 * QUEUE) + bytes(2 * QUEUE)
     ends.link.read(1.0)
