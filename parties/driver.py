@@ -50,7 +50,7 @@ class Recorder(Protocol):
         """This message, the wire bytes in `parts`, is about to leave. It leaves only once this has returned."""
 
     def received(self, sender: str, kind: str, data: Bytes) -> None:
-        """This message, the wire bytes in `data`, has come. The role gets it only once this has returned."""
+        """This message, the wire bytes in `data`, has come. Since then one message may have left, and nothing else was done."""
 
 
 class Unrecorded:
@@ -85,6 +85,15 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A message that came and is not on record yet."""
+
+    sender: str
+    kind: str
+    data: Bytes
+
+
+@dataclass(slots=True)
 class _Hands:
     """All by which the effects of one role are done."""
 
@@ -95,6 +104,7 @@ class _Hands:
     note: Callable[[Note], None]
     checkpoint: Callable[[Checkpoint], None]
     waited: Waited | None
+    arrived: _Arrived | None = None
 
 
 def drive(
@@ -111,7 +121,9 @@ def drive(
     """Run `role` to its end and return its result.
 
     What an effect raises is raised inside the role, at its yield, so that the role can say whose fault it was. `ledger`
-    has each message before it leaves and before the role has it; `checkpoint` returns when the state is kept.
+    has each message before it leaves. What came it has once the role's next message has left, so that the peer who waits for
+    an answer need not wait for the record too; or before anything else that the role asks for, or its end. `checkpoint`
+    returns when the state is kept.
     """
     traffic = Traffic() if traffic is None else traffic
     hands = _Hands(transport, pool, traffic, ledger or Unrecorded(), note, checkpoint, waited)
@@ -132,13 +144,17 @@ def drive(
     except MemoryError:  # in the role itself, which makes room for a list of the size that a peer announced
         raise LocalError(OUT_OF_MEMORY) from None
     finally:
-        role.close()
+        try:
+            _record_arrived(hands)
+        finally:
+            role.close()
 
 
 def _perform(effect: Effect, hands: _Hands) -> object:
+    if isinstance(effect, Send):
+        _send(effect, hands)
+    _record_arrived(hands)
     match effect:
-        case Send():
-            _send(effect, hands)
         case Receive():
             return _receive(effect, hands)
         case Work(function, pieces, later):
@@ -171,9 +187,15 @@ def _receive(effect: Receive[Any], hands: _Hands) -> object:
         raise ProtocolError(
             sender, f"{sender} sent {error}; its program is another version or does not follow the protocol."
         ) from None
-    hands.ledger.received(sender, kind, data)
+    hands.arrived = _Arrived(sender, kind, data)
     hands.traffic.record("received", sender, kind, len(data))
     return message
+
+
+def _record_arrived(hands: _Hands) -> None:
+    arrived, hands.arrived = hands.arrived, None
+    if arrived is not None:
+        hands.ledger.received(arrived.sender, arrived.kind, arrived.data)
 
 
 def _timed(hands: _Hands, cause: Cause, peer: str, act: Callable[[], R]) -> R:

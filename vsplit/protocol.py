@@ -192,7 +192,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, eq=False, forbid_unknow
     """A frozen typed record that crosses between parties: checked when it is built and again when it is decoded.
 
     A subclass says in `reveals` what its receiver learns from it, in words for a data-protection officer; the
-    command `vsplit check` prints it. `repr` shows shapes and never contents.
+    command `vsplit check` prints it. `repr` shows shapes and never contents. Nobody writes into the arrays of a message that
+    was sent or has come: its bytes may still be on their way out, or to the record.
     """
 
     reveals: ClassVar[str]

@@ -107,7 +107,7 @@ def _not_arrived(found: Compared, where: str, count: int, first: Entry, sent: To
     if sent.end == received.end == FINISHED:
         found.faults.append(f"{sentence}, although the session was finished.")
     else:
-        found.notes.append(f"{sentence}: under way when the session was cut off.")
+        found.notes.append(f"{sentence}: under way, or not yet written down, when the session was cut off.")
 
 
 def _difference(one: Entry, two: Entry) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from vsplit.protocol import (
     Note,
     PeerLost,
     ProtocolError,
+    Receive,
     Role,
     Send,
     VsplitError,
@@ -201,25 +203,93 @@ class Diary:
         self.told.append((direction, peer, kind, raw, len(self.tape.sent)))
 
 
-def test_a_message_is_on_record_before_it_leaves_and_before_the_role_has_it() -> None:
-    seen = []
-
+def test_a_message_is_on_record_before_it_leaves_and_what_came_as_soon_as_its_answer_has_left() -> None:
     def role() -> Role[None]:
         yield Send("lab", Letter(number=1))
         yield from receive("lab", Letter, 100)
-        seen.append(len(diary.told))
-        yield Send("bank", Letter(number=2))
+        yield Send("lab", Letter(number=2))
+        yield Send("bank", Letter(number=3))
 
     tape = Tape(Letter(number=5))
     diary = Diary(tape)
     drive(role(), tape, Pool(), ledger=diary)
     assert [(direction, peer, kind, sent) for direction, peer, kind, _, sent in diary.told] == [
         ("sent", "lab", "Letter", 0),
-        ("received", "lab", "Letter", 1),
-        ("sent", "bank", "Letter", 1),
+        ("sent", "lab", "Letter", 1),
+        ("received", "lab", "Letter", 2),
+        ("sent", "bank", "Letter", 2),
     ]
     assert [raw for direction, _, _, raw, _ in diary.told if direction == "sent"] == [raw for _, raw in tape.sent]
-    assert seen == [2]
+    assert [raw for direction, _, _, raw, _ in diary.told if direction == "received"] == [
+        b"".join(wire.encode(Letter(number=5)))
+    ]
+
+
+def test_what_came_is_on_record_before_anything_but_an_answer() -> None:
+    seen: list[int] = []
+
+    def look(*_: object) -> None:
+        seen.append(len(diary.told))
+
+    class Watched(Tape):
+        def receive(self, sender: str, limit: int) -> Bytes:
+            if sender == "bank":
+                look()
+            return super().receive(sender, limit)
+
+    def role() -> Role[None]:
+        for effect in (Note("stage", 1, 2), Work(look, [()]), Checkpoint(3, "state"), Receive("bank", Letter, 100)):
+            yield from receive("lab", Letter, 100)
+            yield effect
+
+    tape = Watched(*[Letter(number=number) for number in range(5)])
+    diary = Diary(tape)
+    drive(role(), tape, Pool(), ledger=diary, note=look, checkpoint=look)
+    assert seen == [1, 2, 3, 4]
+    assert len(diary.told) == 5
+
+
+@pytest.mark.parametrize("error", [None, ProtocolError("lab", "lab sent an odd number."), KeyboardInterrupt()])
+def test_what_came_is_on_record_when_the_role_has_ended(error: BaseException | None) -> None:
+    def role() -> Role[None]:
+        yield from receive("lab", Letter, 100)
+        if error is not None:
+            raise error
+
+    tape = Tape(Letter(number=5))
+    diary = Diary(tape)
+    with nullcontext() if error is None else pytest.raises(type(error)):
+        drive(role(), tape, Pool(), ledger=diary)
+    assert [(direction, peer) for direction, peer, *_ in diary.told] == [("received", "lab")]
+
+
+def test_what_came_and_cannot_be_recorded_ends_the_role_and_lets_it_clean_up() -> None:
+    steps = []
+
+    def role() -> Role[str]:
+        try:
+            yield from receive("lab", Letter, 100)
+            steps.append("got it")
+            yield Note("stage", 1, 2)
+            steps.append("went on")
+        finally:
+            steps.append("closed")
+        return "done"
+
+    tape = Tape(Letter(number=5))
+    with pytest.raises(LocalError, match="The disk is full"):
+        drive(role(), tape, Pool(), ledger=Diary(tape, failing=True))
+    assert steps == ["got it", "closed"]
+
+
+def test_a_role_whose_last_message_cannot_be_recorded_has_no_result() -> None:
+    def role() -> Role[str]:
+        yield from receive("lab", Letter, 100)
+        return "done"
+
+    tape = Tape(Letter(number=5))
+    with pytest.raises(LocalError, match="The disk is full"):
+        drive(role(), tape, Pool(), ledger=Diary(tape, failing=True))
 
 
 def test_nothing_leaves_that_cannot_be_recorded() -> None:
