@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from benchmarks.faults_parts.kills import Run, ended_as_in_peace, follow
+from benchmarks.faults_parts.kills import DID_NOT_END, Run, ended_as_in_peace, follow
 from benchmarks.faults_parts.lives import AGGREGATES, NAMES, make_folder, warm_up
 from parties.network import link
 from tests.parties.network.proxy import Proxy
@@ -47,7 +47,7 @@ def measure_cuts(runs: int, draw: random.Random, console: Console) -> dict[str, 
             events += seen
             what = f"{number + 1:4}/{runs} {aggregate:13} {run.seconds:6.1f} s, {seen.total():3} events"
             equal += ended_as_in_peace(run, what, console)
-            hangs += run.trouble == "it did not end"
+            hangs += run.trouble == DID_NOT_END
     console.print(", ".join(f"{what}: {count}" for what, count in sorted(events.items())))
     return {"cuts": runs, "cuts_equal": equal, "hangs": hangs, "events": events.total()}
 

@@ -1,6 +1,7 @@
 """Runs of which a random party, or all, are killed at a random moment, and that are begun again with the same command.
 
-Each ends as a run with the same alignment that was left in peace: weights, predictions and losses, bit for bit.
+Each ends as a run with the same alignment that was left in peace: weights, predictions and losses, bit for bit. And the
+parties' ledgers, of the sessions that were cut off too, are unbroken and tell the same story.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks.faults_parts.lives import (
     alignments,
     copy_alignments,
     keep_logs,
+    ledgers_disagree,
     make_folder,
     outcome,
     run_in_peace,
@@ -37,6 +39,8 @@ FIRST_GUESS = 3.0
 """How long a run may last, in seconds, before one has been seen."""
 ALL_OF_THEM = 0.25
 """How often all parties are killed, and not one of them."""
+DID_NOT_END = "it did not end"
+"""The trouble of a run that hangs."""
 
 
 @dataclass(slots=True)
@@ -71,7 +75,7 @@ def measure_kills(runs: int, draw: random.Random, console: Console) -> dict[str,
                 peaceful, lasts[aggregate] = run_in_peace(place, place / "peace")
                 same = outcome(place) == peaceful
             equal += same
-            hangs += run.trouble == "it did not end"
+            hangs += run.trouble == DID_NOT_END
             starts += run.starts
             stages[run.stage] += 1
             who = "all" if len(victims) > 1 else victims[0]
@@ -111,15 +115,22 @@ def follow(run: Run) -> Run:
             if not lives.children:
                 break
         run.starts = sum(lives.starts.values())
-        if lives.children:
-            run.trouble = "it did not end"
-        elif any(lives.ended[name] != 0 for name in NAMES):
-            run.trouble = f"it failed: {lives.ended}"
+        run.trouble = _trouble(run.folder, lives)
         if run.trouble:
             run.faults = [f"--- {name}\n{lives.log(name)[-3000:]}" for name in NAMES]
     finally:
         lives.stop()
     return run
+
+
+def _trouble(folder: Path, lives: Lives) -> str:
+    """What is wrong with lives that are over, or should be; empty: nothing."""
+    if lives.children:
+        return DID_NOT_END
+    if any(lives.ended[name] != 0 for name in NAMES):
+        return f"it failed: {lives.ended}"
+    apart = ledgers_disagree(folder)
+    return f"its ledgers disagree: {' '.join(apart)}" if apart else ""
 
 
 def ended_as_in_peace(run: Run, what: str, console: Console) -> bool:

@@ -27,6 +27,9 @@ import yaml
 from parties import leave
 from parties.command.cli import app
 from parties.identity import PrivateIdentity
+from parties.ledger.agreeing import IN_RUN_FOLDER
+from parties.ledger.compare import compare
+from parties.ledger.verify import examine
 from parties.life import live
 from parties.network.sockets import free_port
 from parties.unfinished.checkpoints import UNFINISHED
@@ -242,6 +245,13 @@ def outcome(folder: Path) -> dict[str, Any]:
         found[f"{name}/kept"] = training["kept"], training["secure_sum"]
     found["predictions"] = (folder / "runs" / "clinic" / "predictions.parquet").read_bytes()
     return found
+
+
+def ledgers_disagree(folder: Path) -> list[str]:
+    """Where the ledger of a party is broken, or that of the label party tells another story than that of another one."""
+    ledgers = [examine(folder / "runs" / name / IN_RUN_FOLDER) for name in NAMES]
+    found = [f"{ledger.path}, {fault.sentence}" for ledger in ledgers for fault in ledger.faults]
+    return found + [fault for other in ledgers[1:] for fault in compare(ledgers[0], other).faults]
 
 
 def watching(seconds: float, pause: float = 0.004) -> Iterator[float]:

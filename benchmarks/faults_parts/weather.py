@@ -20,7 +20,7 @@ import yaml
 from rich.console import Console
 
 from benchmarks.faults_parts.crew import Crew
-from benchmarks.faults_parts.kills import Run, ended_as_in_peace, follow
+from benchmarks.faults_parts.kills import DID_NOT_END, Run, ended_as_in_peace, follow
 from benchmarks.faults_parts.lives import AGGREGATES, NAMES, make_folder, warm_up
 from parties.network import link
 from tests.parties.network.namespaces import HERE, Wire, why_no_netem
@@ -90,7 +90,7 @@ def _measure(runs: int, draw: random.Random, console: Console) -> dict[str, int 
             changes += seen
             what = f"{number + 1:4}/{runs} {aggregate:13} {run.seconds:6.1f} s, {seen.total():3} changes"
             equal += ended_as_in_peace(run, what, console)
-            hangs += run.trouble == "it did not end"
+            hangs += run.trouble == DID_NOT_END
     console.print(", ".join(f"{what}: {count}" for what, count in sorted(changes.items())))
     return {"weather": runs, "weather_equal": equal, "hangs": hangs, "weather_changes": changes.total()}
 
