@@ -50,7 +50,7 @@ class Recorder(Protocol):
         """This message, the wire bytes in `parts`, is about to leave. It leaves only once this has returned."""
 
     def received(self, sender: str, kind: str, data: Bytes) -> None:
-        """This message, the wire bytes in `data`, has come. Since then one message may have left, and nothing else was done."""
+        """This message, the wire bytes in `data`, has come. When the role gets it, see `Receive`."""
 
 
 class Unrecorded:
@@ -121,12 +121,18 @@ def drive(
     """Run `role` to its end and return its result.
 
     What an effect raises is raised inside the role, at its yield, so that the role can say whose fault it was. `ledger`
-    has each message before it leaves. What came it has once the role's next message has left, so that the peer who waits for
-    an answer need not wait for the record too; or before anything else that the role asks for, or its end. `checkpoint`
-    returns when the state is kept.
+    has each message before it leaves, and what came before the role has it or, where the role wants that, once its answer has
+    left; `checkpoint` returns when the state is kept.
     """
     traffic = Traffic() if traffic is None else traffic
     hands = _Hands(transport, pool, traffic, ledger or Unrecorded(), note, checkpoint, waited)
+    try:
+        return _run(role, hands)
+    except MemoryError:  # in the role itself, which makes room for a list of the size that a peer announced
+        raise LocalError(OUT_OF_MEMORY) from None
+
+
+def _run(role: Role[R], hands: _Hands) -> R:
     try:
         effect = next(role)
         while True:
@@ -141,8 +147,6 @@ def drive(
     except StopIteration as end:
         result: R = end.value
         return result
-    except MemoryError:  # in the role itself, which makes room for a list of the size that a peer announced
-        raise LocalError(OUT_OF_MEMORY) from None
     finally:
         try:
             _record_arrived(hands)
@@ -188,6 +192,8 @@ def _receive(effect: Receive[Any], hands: _Hands) -> object:
             sender, f"{sender} sent {error}; its program is another version or does not follow the protocol."
         ) from None
     hands.arrived = _Arrived(sender, kind, data)
+    if not effect.answer_first:
+        _record_arrived(hands)
     hands.traffic.record("received", sender, kind, len(data))
     return message
 

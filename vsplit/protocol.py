@@ -225,11 +225,16 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Receive(Generic[M]):
-    """The next message of the party named `sender`: of type `kind`, at most `limit` bytes on the wire."""
+    """The next message of the party named `sender`: of type `kind`, at most `limit` bytes on the wire.
+
+    It is on record before the role has it. With `answer_first` the role's next message, for which the others wait, may leave
+    before that, but nothing else is done.
+    """
 
     sender: str
     kind: type[M]
     limit: int
+    answer_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +287,9 @@ def send(to: str, message: Message) -> Role[None]:
     yield Send(to, message)
 
 
-def receive(sender: str, kind: type[M], limit: int) -> Role[M]:
+def receive(sender: str, kind: type[M], limit: int, *, answer_first: bool = False) -> Role[M]:
     """`message = yield from receive(...)`: a typed way to yield one Receive. `limit` is in bytes."""
-    answer: M = yield Receive(sender, kind, limit)
+    answer: M = yield Receive(sender, kind, limit, answer_first)
     return answer
 
 

@@ -1,7 +1,7 @@
 """The file of a ledger: one write for each line, each with the hash of the line before. SPEC.md, section 8.
 
-A line is handed to the operating system in one write before anything else happens, so a killed process leaves a file that
-lacks nothing; `sync` forces it to the disk.
+A line is handed to the operating system in one write before `append` returns, so a killed process leaves all that was
+appended; `sync` forces it to the disk.
 """
 
 from __future__ import annotations

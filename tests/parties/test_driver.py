@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import pytest
 
-from parties.driver import OUT_OF_MEMORY, UNREADABLE, Traffic, drive
+from parties.driver import OUT_OF_MEMORY, UNREADABLE, Traffic, Unrecorded, drive
 from parties.network import wire
 from parties.pool import Pool
 from vsplit.protocol import (
@@ -203,56 +203,90 @@ class Diary:
         self.told.append((direction, peer, kind, raw, len(self.tape.sent)))
 
 
-def test_a_message_is_on_record_before_it_leaves_and_what_came_as_soon_as_its_answer_has_left() -> None:
+def lines_of(diary: Diary) -> list[tuple[str, str, int]]:
+    """Direction and other party of each line, and how many messages had left by then."""
+    return [(direction, peer, sent) for direction, peer, _, _, sent in diary.told]
+
+
+def test_a_message_is_on_record_before_it_leaves_and_before_the_role_has_it() -> None:
+    seen = []
+
     def role() -> Role[None]:
         yield Send("lab", Letter(number=1))
         yield from receive("lab", Letter, 100)
-        yield Send("lab", Letter(number=2))
+        seen.append(len(diary.told))
+        yield Send("bank", Letter(number=2))
+
+    tape = Tape(Letter(number=5))
+    diary = Diary(tape)
+    drive(role(), tape, Pool(), ledger=diary)
+    assert lines_of(diary) == [("sent", "lab", 0), ("received", "lab", 1), ("sent", "bank", 1)]
+    assert [raw for direction, _, _, raw, _ in diary.told if direction == "sent"] == [raw for _, raw in tape.sent]
+    assert [raw for direction, _, _, raw, _ in diary.told if direction == "received"] == [
+        b"".join(wire.encode(Letter(number=5)))
+    ]
+    assert seen == [2]
+
+
+@pytest.mark.parametrize("to", ["lab", "bank"])
+def test_what_may_wait_for_its_answer_is_on_record_as_soon_as_one_message_has_left(to: str) -> None:
+    def role() -> Role[None]:
+        yield from receive("lab", Letter, 100, answer_first=True)
+        yield Send(to, Letter(number=2))
         yield Send("bank", Letter(number=3))
 
     tape = Tape(Letter(number=5))
     diary = Diary(tape)
     drive(role(), tape, Pool(), ledger=diary)
-    assert [(direction, peer, kind, sent) for direction, peer, kind, _, sent in diary.told] == [
-        ("sent", "lab", "Letter", 0),
-        ("sent", "lab", "Letter", 1),
-        ("received", "lab", "Letter", 2),
-        ("sent", "bank", "Letter", 2),
-    ]
-    assert [raw for direction, _, _, raw, _ in diary.told if direction == "sent"] == [raw for _, raw in tape.sent]
-    assert [raw for direction, _, _, raw, _ in diary.told if direction == "received"] == [
-        b"".join(wire.encode(Letter(number=5)))
-    ]
+    assert lines_of(diary) == [("sent", to, 0), ("received", "lab", 1), ("sent", "bank", 1)]
 
 
-def test_what_came_is_on_record_before_anything_but_an_answer() -> None:
+def test_what_may_wait_for_its_answer_is_on_record_before_anything_else_is_done() -> None:
     seen: list[int] = []
 
     def look(*_: object) -> None:
         seen.append(len(diary.told))
 
-    class Watched(Tape):
+    class WatchedTape(Tape):
         def receive(self, sender: str, limit: int) -> Bytes:
             if sender == "bank":
                 look()
             return super().receive(sender, limit)
 
+    class WatchedPool(Pool):
+        def start(self, function: Any, pieces: Any) -> object:
+            look()
+            return super().start(function, pieces)
+
+        def collect(self, ticket: Any) -> list[Any]:
+            look()
+            return super().collect(ticket)
+
     def role() -> Role[None]:
-        for effect in (Note("stage", 1, 2), Work(look, [()]), Checkpoint(3, "state"), Receive("bank", Letter, 100)):
-            yield from receive("lab", Letter, 100)
+        ticket = yield Work(divmod, [(7, 2)], later=True)
+        seen.clear()
+        for effect in (
+            Note("stage", 1, 2),
+            Work(divmod, [(7, 2)]),
+            Work(divmod, [(7, 2)], later=True),
+            Collect(ticket),
+            Checkpoint(3, "state"),
+            Receive("bank", Letter, 100, answer_first=True),
+        ):
+            yield from receive("lab", Letter, 100, answer_first=True)
             yield effect
 
-    tape = Watched(*[Letter(number=number) for number in range(5)])
+    tape = WatchedTape(*[Letter(number=number) for number in range(7)])
     diary = Diary(tape)
-    drive(role(), tape, Pool(), ledger=diary, note=look, checkpoint=look)
-    assert seen == [1, 2, 3, 4]
-    assert len(diary.told) == 5
+    drive(role(), tape, WatchedPool(), ledger=diary, note=look, checkpoint=look)
+    assert seen == [1, 2, 2, 3, 4, 5, 6]  # what is not for later is begun and collected
+    assert len(diary.told) == 7
 
 
 @pytest.mark.parametrize("error", [None, ProtocolError("lab", "lab sent an odd number."), KeyboardInterrupt()])
-def test_what_came_is_on_record_when_the_role_has_ended(error: BaseException | None) -> None:
+def test_what_may_wait_for_its_answer_is_on_record_when_the_role_ends_without_one(error: BaseException | None) -> None:
     def role() -> Role[None]:
-        yield from receive("lab", Letter, 100)
+        yield from receive("lab", Letter, 100, answer_first=True)
         if error is not None:
             raise error
 
@@ -260,36 +294,60 @@ def test_what_came_is_on_record_when_the_role_has_ended(error: BaseException | N
     diary = Diary(tape)
     with nullcontext() if error is None else pytest.raises(type(error)):
         drive(role(), tape, Pool(), ledger=diary)
-    assert [(direction, peer) for direction, peer, *_ in diary.told] == [("received", "lab")]
+    assert lines_of(diary) == [("received", "lab", 0)]
 
 
-def test_what_came_and_cannot_be_recorded_ends_the_role_and_lets_it_clean_up() -> None:
+def test_what_may_wait_for_its_answer_is_on_record_when_this_cannot_leave() -> None:
+    class Gone(Tape):
+        def send(self, to: str, parts: Sequence[memoryview]) -> None:
+            raise PeerLost(to, "gone.")
+
+    def role() -> Role[None]:
+        yield from receive("lab", Letter, 100, answer_first=True)
+        yield Send("lab", Letter(number=2))
+
+    tape = Gone(Letter(number=5))
+    diary = Diary(tape)
+    with pytest.raises(PeerLost):
+        drive(role(), tape, Pool(), ledger=diary)
+    assert lines_of(diary) == [("sent", "lab", 0), ("received", "lab", 0)]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (LocalError("The disk is full."), LocalError("The disk is full.")),
+        (MemoryError(), LocalError(OUT_OF_MEMORY)),
+        (KeyboardInterrupt(), KeyboardInterrupt()),
+    ],
+)
+@pytest.mark.parametrize("answer_first", [False, True])
+@pytest.mark.parametrize("last", [False, True])
+def test_what_came_and_cannot_be_recorded_ends_the_role_and_is_tried_once(
+    error: BaseException, raised: BaseException, answer_first: bool, last: bool
+) -> None:
     steps = []
+
+    class Failing(Unrecorded):
+        def received(self, sender: str, kind: str, data: Bytes) -> None:
+            steps.append("record")
+            raise error
 
     def role() -> Role[str]:
         try:
-            yield from receive("lab", Letter, 100)
+            yield from receive("lab", Letter, 100, answer_first=answer_first)
             steps.append("got it")
-            yield Note("stage", 1, 2)
-            steps.append("went on")
+            if not last:
+                yield Note("stage", 1, 2)
+                steps.append("went on")
         finally:
             steps.append("closed")
         return "done"
 
-    tape = Tape(Letter(number=5))
-    with pytest.raises(LocalError, match="The disk is full"):
-        drive(role(), tape, Pool(), ledger=Diary(tape, failing=True))
-    assert steps == ["got it", "closed"]
-
-
-def test_a_role_whose_last_message_cannot_be_recorded_has_no_result() -> None:
-    def role() -> Role[str]:
-        yield from receive("lab", Letter, 100)
-        return "done"
-
-    tape = Tape(Letter(number=5))
-    with pytest.raises(LocalError, match="The disk is full"):
-        drive(role(), tape, Pool(), ledger=Diary(tape, failing=True))
+    with pytest.raises(type(raised), match=f"^{raised}$"):
+        drive(role(), Tape(Letter(number=5)), Pool(), ledger=Failing())
+    before, after = ["record", "closed"], ["got it", "closed", "record"] if last else ["got it", "record", "closed"]
+    assert steps == (after if answer_first else before)
 
 
 def test_nothing_leaves_that_cannot_be_recorded() -> None:

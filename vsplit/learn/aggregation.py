@@ -120,7 +120,7 @@ class OpenTaking(Taking):
         limit = most_in_batch(self._plan.batch_size) * self._plan.width * 4 + HEAD
         arrived = []
         for party in self._feature_parties:
-            message = yield from receive(party, Embedding, limit)
+            message = yield from receive(party, Embedding, limit, answer_first=True)
             if message.step != batch.step or message.values.shape != due:
                 raise ProtocolError(
                     party,

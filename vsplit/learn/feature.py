@@ -124,7 +124,7 @@ def _train(
         state.optimizer.zero_grad(set_to_none=True)
         if number + 1 < len(order):
             inputs = store.take(order[number + 1])
-        gradient = yield from receive(label_party, Gradient, limit)
+        gradient = yield from receive(label_party, Gradient, limit, answer_first=True)
         if gradient.step != state.step or gradient.values.shape != embedding.shape:
             raise ProtocolError(
                 label_party,
@@ -132,7 +132,8 @@ def _train(
                 f"{state.step} and {tuple(embedding.shape)} were due.",
             )
         way.hear(gradient)
-        torch.autograd.backward(embedding, torch.from_numpy(gradient.values).to(store.device))
+        # A copy, since a bottom of one's own may write into it, and the message is not on record yet.
+        torch.autograd.backward(embedding, torch.tensor(gradient.values, device=store.device))
         state.optimizer.step()
         state.step += 1
         progress.batch = number + 1

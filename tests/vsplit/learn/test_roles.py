@@ -142,6 +142,35 @@ def test_the_label_partys_own_step_is_that_of_one_pass_through_everything(width:
     role.close()
 
 
+class Clipped(torch.nn.Module):
+    """A bottom that clips the gradient at its end in place, as torch advises against."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, inputs: Any) -> torch.Tensor:
+        found: torch.Tensor = self.inner(inputs)
+        if found.requires_grad:
+            found.register_hook(lambda gradient: gradient.clamp_(-0.001, 0.001))  # type: ignore[no-untyped-call]
+        return found
+
+
+def test_a_bottom_that_writes_into_its_gradient_leaves_the_message_as_it_came() -> None:
+    pair = Pair(plan_of())
+    pair.feature.bottom = Clipped(pair.feature.bottom)
+    role = pair.roles()["lab"]
+    before = [parameter.detach().clone() for parameter in pair.feature.bottom.parameters()]
+    first = next(role)
+    assert isinstance(first, Send) and isinstance(first.message, Embedding)
+    assert isinstance(role.send(None), Receive)
+    came = np.ones_like(first.message.values)
+    assert isinstance(role.send(Gradient(step=0, checkpoint=False, values=came)), Send)
+    assert (came == 1).all()
+    assert not torch.equal(before[0], next(iter(pair.feature.bottom.parameters())))
+    role.close()
+
+
 class Checkpointed(torch.nn.Module):
     """A bottom model that computes its last layer anew on the way back, with torch's reentrant checkpoints."""
 
