@@ -151,7 +151,9 @@ def _resamples(
         size = min(block, count - start)
         picks = rng.integers(0, units, size=(size, units)) + units * np.arange(size)[:, None]
         drawn = np.bincount(picks.ravel(), minlength=size * units).reshape(size, units).astype(np.float64)
-        yield drawn if owner is None else drawn[:, owner]
+        yield (
+            drawn if owner is None else np.take(drawn, owner, axis=1)
+        )  # contiguous rows, which drawn[:, owner] has not
 
 
 def checked_scores(task: Task, truth: npt.ArrayLike, scores: npt.ArrayLike, name: str) -> tuple[Array, Array]:

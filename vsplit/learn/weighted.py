@@ -2,6 +2,10 @@
 
 Each function here sorts and prepares once and returns a function from weights to each metric, float64 [b]; a test
 compares every one with scikit-learn's `sample_weight`.
+
+Each row of weights is summed along contiguous memory, in the one order of numpy's pairwise sum. A product of matrices would
+sum in an order that depends on the processor, on the layout of the weights in memory and on the number of rows judged at
+once, and equal resamples would differ in the last bits.
 """
 
 from __future__ import annotations
@@ -21,17 +25,23 @@ NEAREST = float(np.finfo(np.float32).eps)
 def binary_weighted(truth: Array, scores: Array) -> Weighted:
     """A function from weights [b, n] to each metric [b]; NaN where a resample does not define it."""
     told = np.clip(np.where(truth == 1, scores, 1 - scores), NEAREST, 1 - NEAREST)
-    per_row = np.column_stack([(scores >= 0.5) == (truth == 1), -np.log(told), (scores - truth) ** 2])
+    right = (scores >= 0.5) == (truth == 1)
+    per_row = {"accuracy": right, "log_loss": -np.log(told), "brier": (scores - truth) ** 2}
     ranked = _ranked(truth, scores)
 
     def function(weights: Array) -> dict[str, Array]:
-        means = (weights @ per_row).T / weights.sum(axis=1)
-        found = dict(zip(("accuracy", "log_loss", "brier"), means, strict=True))
+        found = {name: _mean(weights, values) for name, values in per_row.items()}
         passed, hits = ranked(weights)
         found["auc"], found["average_precision"] = _auc(passed, hits), _average_precision(passed, hits)
         return found
 
     return function
+
+
+def _mean(weights: Array, values: npt.NDArray[np.float64 | np.bool_]) -> Array:
+    """The weighted mean [b] of one value for each row [n]."""
+    mean: Array = (weights * values).sum(axis=1) / weights.sum(axis=1)
+    return mean
 
 
 def _ranked(truth: Array, scores: Array) -> Callable[[Array], tuple[Array, Array]]:
@@ -43,10 +53,10 @@ def _ranked(truth: Array, scores: Array) -> Callable[[Array], tuple[Array, Array
     last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
 
     def function(weights: Array) -> tuple[Array, Array]:
-        sorted_weights = weights[:, order]
-        passed = np.cumsum(sorted_weights, axis=1)[:, last]
-        hits = np.cumsum(sorted_weights * positive, axis=1)[:, last]
-        return passed, hits
+        sorted_weights = np.take(weights, order, axis=1)
+        passed = np.cumsum(sorted_weights, axis=1)
+        hits = np.cumsum(sorted_weights * positive, axis=1)
+        return np.take(passed, last, axis=1), np.take(hits, last, axis=1)
 
     return function
 
@@ -56,7 +66,7 @@ def _auc(passed: Array, hits: Array) -> Array:
     missed = passed - hits
     middle = hits.copy()
     middle[:, 1:] += hits[:, :-1]
-    under = np.einsum("bt,bt->b", np.diff(missed, axis=1, prepend=0), middle) / 2
+    under = (np.diff(missed, axis=1, prepend=0) * middle).sum(axis=1) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         area: Array = under / (hits[:, -1] * missed[:, -1])
     return area
@@ -67,14 +77,13 @@ def _average_precision(passed: Array, hits: Array) -> Array:
     # A threshold that no drawn row passes has no precision, and gains no recall.
     precision = np.divide(hits, passed, out=np.zeros_like(hits), where=passed > 0)
     with np.errstate(invalid="ignore"):
-        mean: Array = np.einsum("bt,bt->b", np.diff(hits, axis=1, prepend=0), precision) / hits[:, -1]
+        mean: Array = (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1) / hits[:, -1]
     return mean
 
 
 def multiclass_weighted(truth: Array, scores: Array) -> Weighted:
     predicted, present = scores.argmax(axis=1), np.unique(truth)
     told = -np.log(np.maximum(scores[np.arange(len(truth)), truth.astype(int)], NEAREST))
-    per_row = np.column_stack([predicted == truth, told])
     rankings = [_ranked((truth == c).astype(np.float64), scores[:, int(c)]) for c in present]
     said, true = [predicted == c for c in present], [truth == c for c in present]
 
@@ -82,7 +91,6 @@ def multiclass_weighted(truth: Array, scores: Array) -> Weighted:
         return np.stack([weights[:, mask].sum(axis=1) for mask in masks])
 
     def function(weights: Array) -> dict[str, Array]:
-        accuracy, log_loss = (weights @ per_row).T / weights.sum(axis=1)
         support = total(weights, true)
         hits = total(weights, [one & other for one, other in zip(said, true, strict=True)])
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -90,10 +98,10 @@ def multiclass_weighted(truth: Array, scores: Array) -> Weighted:
             f1 = np.where(support > 0, 2 * hits / (support + total(weights, said)), np.nan)
         return {
             "macro_auc": _mean_of_defined(np.stack([_auc(*ranked(weights)) for ranked in rankings])),
-            "accuracy": accuracy,
+            "accuracy": _mean(weights, predicted == truth),
             "macro_f1": _mean_of_defined(f1),
             "macro_recall": _mean_of_defined(recall),
-            "log_loss": log_loss,
+            "log_loss": _mean(weights, told),
         }
 
     return function
@@ -110,10 +118,10 @@ def _mean_of_defined(values: Array) -> Array:
 def regression_weighted(truth: Array, scores: Array) -> Weighted:
     centred = truth - truth.mean()  # The variance below is a difference of squares, exact only near zero.
     off = scores - truth
-    per_row = np.column_stack([np.abs(off), off**2, centred, centred**2])
+    per_row = (np.abs(off), off**2, centred, centred**2)
 
     def function(weights: Array) -> dict[str, Array]:
-        mae, mse, mean, square = (weights @ per_row).T / weights.sum(axis=1)
+        mae, mse, mean, square = (_mean(weights, values) for values in per_row)
         several = (weights * (truth != truth[weights.argmax(axis=1)][:, None])).any(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             r2 = np.where(several, 1 - mse / (square - mean**2), np.nan)

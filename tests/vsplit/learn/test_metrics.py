@@ -16,6 +16,8 @@ from sklearn import metrics as sk
 from vsplit.learn import curves, metrics, weighted
 from vsplit.protocol import DataError
 
+TASKS = ["binary", "multiclass", "regression"]
+
 Case = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
@@ -147,30 +149,45 @@ def test_equal_models_differ_by_exactly_nothing_since_resamples_are_paired() -> 
         assert estimate == {"value": 0, "low": 0, "high": 0}
 
 
-def test_the_seed_decides_and_the_block_size_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def of_task(task: Any, rows: int = 600) -> tuple[Any, Any, Any]:
+    """Truth, and the outputs of two models, for any task."""
+    truth, joint, alone = binary(rows)
+    if task == "multiclass":
+        joint, alone = (np.column_stack([1 - scores, scores * 0.8, scores * 0.2]) for scores in (joint, alone))
+    return truth, joint, alone
+
+
+def test_the_seed_decides() -> None:
     truth, joint, alone = binary()
     first = metrics.compare("binary", truth, joint, alone, seed=5, resamples=50)
+    assert metrics.compare("binary", truth, joint, alone, seed=5, resamples=50) == first
     assert metrics.compare("binary", truth, joint, alone, seed=6, resamples=50) != first
-    monkeypatch.setattr(metrics, "_BLOCK_CELLS", 1300)
-    small = metrics.compare("binary", truth, joint, alone, seed=5, resamples=50)
-    for name in first["joint"]:
-        assert small["joint"][name] == pytest.approx(first["joint"][name])
 
 
-def test_persons_of_one_row_each_are_drawn_like_rows() -> None:
-    truth, joint, alone = binary()
-    plain = metrics.compare("binary", truth, joint, alone, seed=5, resamples=50)
-    numbered = metrics.compare("binary", truth, joint, alone, seed=5, resamples=50, persons=np.arange(600) * 3 - 100)
+@pytest.mark.parametrize("rows", [600, 20_000])  # the second is more than numpy's buffers hold
+@pytest.mark.parametrize("task", TASKS)
+def test_how_many_resamples_are_judged_at_once_changes_not_a_bit(
+    task: Any, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = metrics.compare(task, *of_task(task, rows), seed=5, resamples=25)
+    for at_once in (1, 2, 7):
+        monkeypatch.setattr(metrics, "_BLOCK_CELLS", rows * at_once + 1)
+        assert metrics.compare(task, *of_task(task, rows), seed=5, resamples=25) == first
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_persons_of_one_row_each_are_drawn_like_rows(task: Any) -> None:
+    truth, joint, alone = of_task(task)
+    plain = metrics.compare(task, truth, joint, alone, seed=5, resamples=50)
+    numbered = metrics.compare(task, truth, joint, alone, seed=5, resamples=50, persons=np.arange(600) * 3 - 100)
     assert numbered.pop("persons") == 600  # type: ignore[typeddict-item]
     assert numbered == plain
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("task", TASKS)
 def test_rows_that_repeat_a_person_add_no_certainty_when_persons_are_drawn(task: Any) -> None:
     """Each row four times, in any order: the intervals stay those of single rows; over rows they would be half as wide."""
-    truth, joint, alone = binary(rows=300)
-    if task == "multiclass":
-        joint, alone = (np.column_stack([1 - scores, scores * 0.8, scores * 0.2]) for scores in (joint, alone))
+    truth, joint, alone = of_task(task, rows=300)
     single = metrics.compare(task, truth, joint, alone, seed=2, resamples=300)
     order = np.random.default_rng(1).permutation(1200)
     persons = np.repeat(np.arange(300), 4)[order]
