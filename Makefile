@@ -4,7 +4,7 @@ BIN := .venv/bin
 # On one machine with two parties, one thread each is the fastest, and results do not depend on the machine.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint constraints clean
 
 demo: .venv/ready
 	$(BIN)/vsplit demo
@@ -18,13 +18,25 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# torch goes first and by its exact version: a bare `torch` would bring gigabytes of CUDA libraries.
-.venv/ready: pyproject.toml constraints.txt
+# All but torch is checked against hashes, what torch needs too, so that pip looks for nothing but torch in the second step. The
+# project is built by what is installed by then: the third step downloads nothing.
+.venv/ready: pyproject.toml constraints.txt constraints-dev.txt constraints-torch.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vsplit needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,images]'
+	$(BIN)/pip install --quiet --require-hashes --requirement constraints.txt --requirement constraints-dev.txt
+	$(BIN)/pip install --quiet --requirement constraints-torch.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+# Pins again what pyproject.toml and constraints.in ask for, with the hashes of every platform's wheels. Versions that still fit stay;
+# UPGRADE=--upgrade takes the newest. UV names the command uv (PyPI's package uv).
+UV ?= uv
+LOCK = $(UV) pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --only-binary :all: \
+	--emit-build-options --no-annotate --excludes constraints-torch.txt --custom-compile-command 'make constraints' $(UPGRADE) pyproject.toml constraints.in
+constraints:
+	$(LOCK) --extra images --extra metrics --output-file constraints.txt
+	$(LOCK) --all-extras --constraint constraints.txt $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' constraints.txt) \
+		--output-file constraints-dev.txt
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache runs vsplit-demo
