@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from parties.network.transport import Transport
 from vsplit.protocol import Bytes
+
+# No test waits on the clock for its verdict: an example may be slow on a machine that does other things as well.
+settings.register_profile("vsplit", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vsplit")
 
 
 class Recorder:

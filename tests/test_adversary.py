@@ -28,8 +28,8 @@ from parties.identity import PrivateIdentity
 from parties.network import wire
 from parties.network.certificates import client_context
 from parties.network.frames import FrameWriter, Type
-from parties.network.sockets import free_port
 from parties.unfinished.resuming import Beginning
+from tests.ports import own_port
 from vsplit.learn.messages import Embedding, Gradient
 from vsplit.protocol import Message, ProtocolError, StoppedError
 from vsplit.sealing import Sealed
@@ -65,7 +65,7 @@ class Siege:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world = World(folder, ("lab", "gym"))
-        self.port = free_port("127.0.0.1")
+        self.port = own_port()
         self.proxy = Proxy(self.port)
         self.world.files["clinic"]["listen"] = f"127.0.0.1:{self.port}"
         self.world.job["address"] = f"127.0.0.1:{self.proxy.port}"

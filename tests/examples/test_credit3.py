@@ -16,7 +16,7 @@ from parties.command.launch import find_parties
 from parties.config.party import load_party
 from parties.identity import PrivateIdentity
 from parties.life import live
-from parties.network.sockets import free_port
+from tests.ports import own_port
 
 PARTIES = {"bank": "customer_id", "billing_company": "account_id", "payments_company": "holder_id"}
 CUSTOMERS = 400
@@ -58,7 +58,7 @@ def small(project: Path, tmp_path: Path, tables: dict[str, pd.DataFrame]) -> Sma
         job = yaml.safe_load((project / "configs/credit3/job.yaml").read_text())
         for name, key in keys.items():
             job["parties"][name]["identity"] = key.public.line
-        job["address"] = f"127.0.0.1:{free_port('127.0.0.1')}"
+        job["address"] = f"127.0.0.1:{own_port()}"
         job["model"]["aggregate"] = aggregate
         job["train"]["epochs"] = 2
         if aggregate == "paillier_sum":

@@ -17,7 +17,7 @@ from parties.config.party import Party, load_party
 from parties.events import Event, Finished, Step
 from parties.identity import PrivateIdentity
 from parties.life import live
-from parties.network.sockets import free_port
+from tests.ports import own_port
 from vsplit.protocol import VsplitError
 
 PEOPLE = 240
@@ -85,7 +85,7 @@ class World:
         self.job: dict[str, Any] = {
             "job": "test",
             "task": "binary",
-            "address": f"127.0.0.1:{free_port('127.0.0.1')}",
+            "address": f"127.0.0.1:{own_port()}",
             "parties": {
                 name: {"role": "feature" if number else "label", "identity": key.public.line}
                 for number, (name, key) in enumerate(self.keys.items())

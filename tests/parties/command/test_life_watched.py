@@ -13,7 +13,7 @@ from rich.console import Console
 
 from parties.command.check import print_check
 from parties.events import Step
-from parties.network.sockets import free_port
+from tests.ports import own_port
 from vsplit.protocol import ConfigError
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -23,7 +23,7 @@ def watched(world, *, level="debug", form="json"):
     """Every party of this world keeps a log and has an endpoint."""
     for name in world.names:
         world.files[name]["log"] = {"level": level, "format": form, "file": f"{name}.log"}
-        world.files[name]["metrics"] = f"127.0.0.1:{free_port('127.0.0.1')}"
+        world.files[name]["metrics"] = f"127.0.0.1:{own_port()}"
     return world
 
 
