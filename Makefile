@@ -4,13 +4,18 @@ BIN := .venv/bin
 # On one machine with two parties, one thread each is the fastest, and results do not depend on the machine.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint constraints clean
+.PHONY: demo test test-cpu lint constraints clean
 
 demo: .venv/ready
 	$(BIN)/vsplit demo
 
 test: .venv/ready lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest -m alone
+
+# The numerical tests as if this processor were older; `make test-cpu ARGUMENTS="--only all-oldest"` for some of the modes.
+test-cpu: .venv/ready
+	$(BIN)/python tests/cpu_modes.py $(ARGUMENTS)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

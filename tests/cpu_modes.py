@@ -34,6 +34,7 @@ NUMERICAL = (
     "tests/parties/report/test_page.py",
     "tests/parties/test_many_rows.py",
     "tests/parties/unfinished",
+    "tests/test_mutations.py",
     "tests/test_transcripts.py",
 )
 

@@ -13,7 +13,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the lives of this benchmark are forks")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="the lives of this benchmark are forks"),
+    pytest.mark.alone,  # three processes a life, of which some are killed at a random moment
+]
 
 
 def figures_of(part: str, runs: int) -> dict[str, float]:

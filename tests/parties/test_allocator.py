@@ -33,6 +33,7 @@ def run(*arguments: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.alone  # page faults are counted
 @pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so eagerly, or can be asked"
 )

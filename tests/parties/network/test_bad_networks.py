@@ -15,6 +15,8 @@ from parties.network import tls
 from vsplit.protocol import PeerLost
 
 SAFETY = 60.0
+
+pytestmark = pytest.mark.alone  # links are cut in so many hundredths of a second, and must be up again in the next
 ONE = [memoryview(b"one")]
 
 

@@ -17,6 +17,8 @@ from parties.network.frames import Type
 
 SAFETY = 60.0
 
+pytestmark = pytest.mark.alone  # what others do to the machine would be part of the flood
+
 
 @pytest.fixture
 def crowd() -> Iterator[Any]:

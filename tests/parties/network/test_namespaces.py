@@ -22,6 +22,9 @@ from tests.parties.network.namespaces import HERE, Wire, why_no_namespaces, why_
 from tests.parties.network.usermode import run_inside, why_no_kernel
 
 SAFETY = 90.0
+
+pytestmark = pytest.mark.alone  # the weather is made by the kernel, and where this one cannot, by one that is begun
+
 needs_netem = cache(why_no_netem)
 
 

@@ -30,9 +30,13 @@ FLAGS = (
     "--window-size=1000,1400",
 )
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed (Debian: chromium, chromium-driver)"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER),
+        reason="chromium and chromedriver are not installed (Debian: chromium, chromium-driver)",
+    ),
+    pytest.mark.alone,  # a browser is many processes
+]
 
 
 @pytest.fixture
