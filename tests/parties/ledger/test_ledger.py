@@ -173,6 +173,7 @@ def test_a_line_that_is_too_long_is_no_torn_one_after_which_all_may_be_cut_off(p
         assert path.read_bytes() == raw
 
 
+@pytest.mark.alone  # to a few thousand bytes, and pytest-xdist has a thread that takes memory too
 def test_opening_takes_the_same_memory_however_many_messages_there_are(
     pairs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
