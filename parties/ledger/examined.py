@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 from parties.ledger.heads import Bond
-from parties.ledger.record import DIGEST, NO_HASH, Begin, Crossed, Direction, Head, Resent, Standing
+from parties.ledger.record import DIGEST, NO_HASH, Begin, Crossed, Direction, Head, Pin, Resent, Standing
 
 Way = tuple[Direction, str]
 """A direction, and the party at the other end."""
@@ -111,6 +111,7 @@ class Told:
     job: str
     identities: Mapping[str, str]
     bond: Bond
+    format: int = 1
     counts: dict[Way, int] = field(default_factory=lambda: defaultdict(int))
     streams: dict[Way, Messages] = field(default_factory=lambda: defaultdict(Messages))
     resent: list[Resent] = field(default_factory=list)
@@ -143,6 +144,8 @@ class Examined:
     cut: int = 0  # how often an earlier crash had left a line without an end
     last: str = NO_HASH
     going_on: Told | None = None  # the session that has not ended
+    pins: dict[str, Pin] = field(default_factory=dict)
+    """By each party that has signed for lines of this file: what it signed last."""
 
     @property
     def lines(self) -> int:
@@ -158,6 +161,13 @@ class Examined:
         self.fault_count += 1
         if len(self.faults) < _MOST_FAULTS:
             self.faults.append(Fault(line, sentence))
+
+
+def pin_of(head: Head) -> Pin | None:
+    """What the head says of its receiver's file, as it was signed; None in format 1."""
+    if head.peer_lines is None or head.peer_head is None:
+        return None
+    return Pin(head.peer_lines, bytes.fromhex(head.peer_head), head.final)
 
 
 def standing_of(head: Head) -> Standing:

@@ -14,21 +14,18 @@ from pathlib import Path
 
 import msgspec
 
-from parties.driver import UNREADABLE
 from parties.identity import PublicIdentity
 from parties.ledger.examined import Examined, Told
+from parties.ledger.exchanges import MEETING
 from parties.ledger.file import ChainFile
-from parties.ledger.heads import OPEN_KINDS
 from parties.ledger.ledger import Ledger
 from parties.ledger.opening import About, end_line, open_file, utc
 from parties.ledger.record import CUT, Begin, Crossed, End, NewSession, Resent, decode
 from parties.ledger.verify import survey
 from parties.unfinished.atomic import pieces, sync_folder, write_whole
-from parties.unfinished.resuming import Beginning, Holding
 from vsplit.protocol import StorageError
 
 _Movable = NewSession | Crossed | Resent | End
-_MEETING = OPEN_KINDS | {Holding.__name__, Beginning.__name__, UNREADABLE}
 
 
 class RunLedger(Ledger):
@@ -116,7 +113,7 @@ def began_no_run(ledger: Path) -> bool:
     """Whether all sessions in this ledger ended before anything else crossed than what parties say when they meet."""
     kinds: set[str] = set()
     survey(ledger, each=lambda _told, line: kinds.add(line.kind) if isinstance(line, Crossed) else None)
-    return kinds <= _MEETING
+    return kinds <= MEETING
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from parties.ledger.file import ChainFile
 from parties.ledger.heads import OPEN_KINDS, Bond, Exchanged, LedgerHead, Signer
 from parties.ledger.opening import About, Now, end_line, open_file, utc
 from parties.ledger.record import (
+    FORMAT,
     Crossed,
     Direction,
     Head,
@@ -114,6 +115,7 @@ class Ledger:
                     digest=self._about.digest.hex(),
                     identities=lines,
                     version=__version__,
+                    format=FORMAT,
                 )
             )
             self._sessions.add(session.hex())
@@ -281,5 +283,8 @@ class Ledger:
                 received=head.received,
                 received_stream=head.received_stream.tobytes().hex(),
                 signature=head.signature.tobytes().hex(),
+                peer_lines=head.peer_lines,
+                peer_head=head.peer_head.tobytes().hex(),
+                final=head.final,
             )
         )

@@ -34,8 +34,8 @@ def test_an_unbroken_ledger(pairs: Any) -> None:
     result = ledger("verify", pairs.path("lab"))
     assert result.exit_code == 0
     words = " ".join(result.output.split())
-    assert "the ledger of lab, unbroken, 19 lines, the last with the hash" in words
-    assert "clinic has signed for 10 of 12 messages" in words
+    assert "the ledger of lab, unbroken, 23 lines, the last with the hash" in words
+    assert "clinic has signed for 11 of 16 messages" in words
     assert "Whose signatures these are, the ledgers say themselves" in words
 
 
@@ -44,7 +44,7 @@ def test_two_ledgers_that_tell_the_same_story(pairs: Any) -> None:
     result = ledger("verify", pairs.path("lab"), pairs.path("clinic"), "--json")
     assert result.exit_code == 0
     content = json.loads(result.output)
-    assert (content["well"], content["same_story"], content["messages_in_common"]) == (True, True, 12)
+    assert (content["well"], content["same_story"], content["messages_in_common"]) == (True, True, 16)
     assert [one["party"] for one in content["ledgers"]] == ["lab", "clinic"]
     assert [one["unbroken"] for one in content["ledgers"]] == [True, True]
     assert content["differences"] == content["notes"] == content["identity_faults"] == []
@@ -163,7 +163,7 @@ def test_what_left_and_what_came_is_summed_up_with_what_it_reveals(pairs: Any) -
     assert "signed" in rows["sent", "LedgerHead"]["reveals"]
     assert parcels["reveals"] is None
     table = " ".join(ledger("show", pairs.path("lab")).output.split())
-    assert "lab (feature party), job test: 26 lines" in table
+    assert "lab (feature party), job test: 31 lines" in table
 
 
 def test_a_message_that_left_again_and_again_counts_once(pairs: Any) -> None:
