@@ -15,6 +15,7 @@ from parties.ledger.compare import Compared, compare
 from parties.ledger.examined import Examined
 from parties.ledger.show import Meeting, Sum, Sums, meetings
 from parties.ledger.verify import examine, survey
+from parties.ledger.vouching import vouched
 from vsplit.protocol import ConfigError
 
 IN_FOLDER = ("ledger.jsonl", ".unfinished/ledger")
@@ -178,6 +179,8 @@ def _print_judged(
             say(f"  And {found.fault_count - MOST_FAULTS:,} more, which may follow from these.")
         for one in meetings(found):
             say(f"  Session {one.session[:8]}: {one.peer} has signed for {one.signed:,} of {one.messages:,} messages.")
+        for sentence in () if found.faults else vouched(found):
+            say(f"  {sentence}")
     for sentence in strangers:
         say(sentence, "red")
     if not identities_known:
@@ -247,6 +250,10 @@ def _judged(ledgers: list[Examined], compared: Compared | None, strangers: list[
                 "fault_count": found.fault_count,
                 "faults": [{"line": fault.line, "sentence": fault.sentence} for fault in found.faults],
                 "sessions": [_met(one) for one in meetings(found)],
+                "signed_for": [
+                    {"by": peer, "lines": pin.lines, "training_ended": pin.final} for peer, pin in found.pins.items()
+                ],
+                "vouched": [] if found.faults else vouched(found),
             }
             for found in ledgers
         ],

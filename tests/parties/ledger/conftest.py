@@ -58,6 +58,8 @@ class Pairs:
         self.names = ("clinic", *features)
         self.keys = {name: PrivateIdentity.generate() for name in self.names}
         self.session = 0
+        self.resend: set[str] = set()
+        """Who makes its link anew in each session, after the first round."""
 
     def path(self, name: str) -> Path:
         """The ledger of this party."""
@@ -100,6 +102,8 @@ class Pairs:
                 self._agree(name, ledger, run)
                 for number in range(rounds):
                     run(_label(self.features, number, yes) if name == "clinic" else _feature(number))
+                    if number == 0 and name in self.resend:
+                        ledger.resent(self.features[0] if name == "clinic" else "clinic", 1, 2, 500)
                     if heads:
                         self.exchange(name, ledger, run, final=end and number == rounds - 1)
                 if end and heads and rounds:

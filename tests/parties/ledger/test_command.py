@@ -36,7 +36,55 @@ def test_an_unbroken_ledger(pairs: Any) -> None:
     words = " ".join(result.output.split())
     assert "the ledger of lab, unbroken, 23 lines, the last with the hash" in words
     assert "clinic has signed for 11 of 16 messages" in words
+    assert "clinic has signed for lines 1 to 15 as they stand here, when the training had ended." in words
+    assert "For the 8 lines behind line 15 lab alone vouches" in words
     assert "Whose signatures these are, the ledgers say themselves" in words
+    [one] = json.loads(ledger("verify", pairs.path("lab"), "--json").output)["ledgers"]
+    assert one["signed_for"] == [{"by": "clinic", "lines": 15, "training_ended": True}]
+    assert len(one["vouched"]) == 2
+
+
+def test_a_ledger_of_a_run_that_was_killed_says_that_its_end_is_not_signed(pairs: Any) -> None:
+    pairs.talk(2, end=False)
+    pairs.open("lab").close()
+    words = " ".join(ledger("verify", pairs.path("lab")).output.split())
+    assert "clinic has signed for lines 1 to 15 as they stand here, at a checkpoint. It has signed for no end" in words
+
+
+def test_ledgers_of_the_format_before_verify_as_what_they_are(tmp_path: Path) -> None:
+    """Two that were written before heads repeated the last line that their receiver had told."""
+    old = {name: Path(__file__).parent / "format1" / f"{name}.jsonl" for name in ("lab", "clinic")}
+    both = ledger("verify", old["lab"], old["clinic"])
+    assert both.exit_code == 0, both.output
+    words = " ".join(both.output.split())
+    assert "The two ledgers tell the same story of 29 messages." in words
+    for one, other in (("lab", "clinic"), ("clinic", "lab")):
+        assert (
+            f"was recorded by an older version. What {other} signed in it holds the messages with {one} alone, and neither "
+            "their times nor the other lines and sessions of this file"
+        ) in words
+    assert "has signed for lines" not in words
+    # Their signatures are still checked.
+    path = tmp_path / "changed"
+    path.write_bytes(old["lab"].read_bytes().replace(b'"sent":2', b'"sent":1', 1))
+    assert ledger("verify", path).exit_code == BROKEN
+
+
+def test_a_ledger_of_the_format_before_goes_on_in_this_one_and_is_held_by_its_heads_from_then_on(pairs: Any) -> None:
+    """As where vsplit is brought up to date between two runs of one ledger."""
+    old = (Path(__file__).parent / "format1" / "lab.jsonl").read_bytes()
+    pairs.path("lab").write_bytes(old)
+    pairs.session = 2
+    pairs.talk(2)
+    found = ledger("verify", pairs.path("lab"))
+    assert found.exit_code == 0, found.output
+    words = " ".join(found.output.split())
+    assert "clinic has signed for lines 1 to 58 as they stand here" in words
+    assert "older version" not in words
+    path = pairs.path("lab")
+    assert path.read_bytes().startswith(old)
+    path.write_bytes(path.read_bytes().replace(b'"sent":2', b'"sent":1', 1))
+    assert ledger("verify", path).exit_code == BROKEN
 
 
 def test_two_ledgers_that_tell_the_same_story(pairs: Any) -> None:

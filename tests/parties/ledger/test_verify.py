@@ -203,7 +203,9 @@ def own_head(now: Any, line: Head, sign: Callable[[bytes], bytes]) -> Any:
             stream.add(entry.kind, entry.size, bytes.fromhex(entry.digest))
         streams[f"{way}_stream"] = stream.value().hex()
     line = altered_line(line, head=now.hash_of(line.lines).hex(), **streams)
-    return altered_line(line, signature=sign(told.bond.statement("lab", "clinic", standing_of(line), pin_of(line))).hex())
+    return altered_line(
+        line, signature=sign(told.bond.statement("lab", "clinic", standing_of(line), pin_of(line))).hex()
+    )
 
 
 def altered_line(line: Any, **fields: Any) -> Any:
