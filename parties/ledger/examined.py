@@ -41,6 +41,7 @@ class Messages(Sequence[Entry]):
 
     def __init__(self) -> None:
         self._kinds: dict[str, int] = {}  # each kind's number, in the order in which they first came
+        self._names: list[str] = []  # and the kind of each number
         self._kind = array("L")
         self._line = array("Q")
         self._size = array("Q")
@@ -48,7 +49,10 @@ class Messages(Sequence[Entry]):
 
     def add(self, line: Crossed) -> None:
         """One more message."""
-        self._kind.append(self._kinds.setdefault(line.kind, len(self._kinds)))
+        number = self._kinds.setdefault(line.kind, len(self._names))
+        if number == len(self._names):
+            self._names.append(line.kind)
+        self._kind.append(number)
         self._line.append(line.line)
         self._size.append(line.size)
         self._digest += bytes.fromhex(line.digest)
@@ -66,10 +70,8 @@ class Messages(Sequence[Entry]):
         if isinstance(at, slice):
             return [self[one] for one in range(*at.indices(len(self)))]
         place = range(len(self))[at]
-        kind = next(name for name, number in self._kinds.items() if number == self._kind[place])
-        return Entry(
-            self._line[place], kind, self._size[place], self._digest[DIGEST * place : DIGEST * (place + 1)].hex()
-        )
+        digest = self._digest[DIGEST * place : DIGEST * (place + 1)].hex()
+        return Entry(self._line[place], self._names[self._kind[place]], self._size[place], digest)
 
 
 class Hashes:

@@ -9,7 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -78,7 +78,11 @@ class Ledger:
         A session in it that has no end was cut off, and is ended as such; the job may have changed since. Raises ConfigError
         where it cannot be opened or written, is open in another process, is broken, or is the ledger of another party.
         """
-        return cls(*open_file(path, about, now), about, now)
+
+        def now_utc() -> datetime:
+            return now().astimezone(UTC)
+
+        return cls(*open_file(path, about, now_utc), about, now_utc)
 
     @property
     def path(self) -> Path:

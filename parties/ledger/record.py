@@ -11,7 +11,7 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -162,13 +162,16 @@ def encode(line: AnyLine) -> bytes:
 
 
 def decode(raw: bytes) -> AnyLine:
-    """The line in `raw`; raises ValueError where there is none."""
+    """The line in `raw`; raises ValueError where there is none. Its time keeps the offset in which it is written."""
     if len(raw) > MOST_LINE:
         raise ValueError("a line that is too long")
     try:
-        return _decoder.decode(raw)
+        line = _decoder.decode(raw)
+        if line.time.utcoffset():
+            line.time.astimezone(UTC)  # so that whoever shows it can do so, too
     except (msgspec.DecodeError, RecursionError, OverflowError) as error:
         raise ValueError(str(error)) from None
+    return line
 
 
 def chained(raw: bytes) -> str:

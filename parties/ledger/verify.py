@@ -31,6 +31,7 @@ from parties.ledger.record import (
     decode,
     encode,
 )
+from parties.plain_file import open_plain
 from vsplit.protocol import ConfigError
 
 # Heads come after what they cover, by as many messages as heads themselves are; and after the line that their signer had
@@ -93,7 +94,7 @@ def _read(path: Path, unfinished: bool, hashes: Hashes, each: Each) -> Examined:
 
 def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
     """Each line without its line feed, and whether it has one; of one that is longer than vsplit writes, some other bytes."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         while raw := file.readline(MOST_LINE + 1):
             if raw.endswith(b"\n"):
                 yield raw[:-1], True
