@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from parties.config.party import Party
+from parties.plain_file import open_plain
 from psi.order import ORDER_SECRET
 from vsplit.protocol import ConfigError
 
@@ -19,7 +20,7 @@ def order_secret(party: Party) -> bytes:
         return os.urandom(ORDER_SECRET)
     where = f"In {party.file}, the key order names the file {party.order}"
     try:
-        with party.order.open("rb") as file:
+        with open_plain(party.order) as file:
             secret = file.read(ORDER_SECRET + 1)
     except FileNotFoundError:
         raise ConfigError(

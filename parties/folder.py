@@ -16,6 +16,7 @@ import msgspec
 from parties.config.party import Party
 from parties.config.reading import read_text
 from parties.config.urls import masked_copy
+from parties.plain_file import read_plain
 from parties.unfinished.atomic import pieces, sync_folder, write_whole
 from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import ConfigError, StorageError
@@ -71,7 +72,7 @@ class RunFolder:
     def finished_run(self) -> str:
         """The name of the finished run that stands here, as its run.json has it, 32 hexadecimal digits; or empty."""
         try:
-            content = msgspec.json.decode((self.path / FINISHED).read_bytes(), type=dict[str, Any])
+            content = msgspec.json.decode(read_plain(self.path / FINISHED), type=dict[str, Any])
         except (OSError, msgspec.MsgspecError):
             return ""
         run = str(content.get("run", ""))

@@ -14,7 +14,7 @@ from vsplit import __version__
 from vsplit.protocol import Message, MismatchError, Role, Send, receive
 
 # Raised whenever messages or their sequence change, so that two versions never begin what they cannot end.
-PROTOCOL = 3
+PROTOCOL = 4
 MOST_KEYS = 4096
 _LIMIT = 1 << 20
 # Both may stand in a sentence on the other side's screen, so nothing but plain names gets there.

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from parties.plain_file import NotPlainError, open_plain
 from vsplit.protocol import ConfigError
 
 PREFIX = "vsplit1"
@@ -159,23 +160,18 @@ def _checksum(key: bytes) -> bytes:
     return hashlib.sha256(b"vsplit public identity 1\0" + key).digest()[:CHECK_BYTES]
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    # Opening a named pipe would otherwise wait for a writer that may never come.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def _read_private(path: Path) -> bytes:
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
+        with open_plain(path) as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ConfigError(f"The key file {path} is not a plain file")
             if os.name == "posix" and status.st_mode & 0o077:
                 raise ConfigError(
                     f"The key file {path} can be read or written by others (mode {stat.S_IMODE(status.st_mode):04o}); "
                     f"close it with: chmod 600 {path}"
                 )
             return file.read(KEY_FILE_LIMIT)
+    except NotPlainError:
+        raise ConfigError(f"The key file {path} is not a plain file") from None
     except FileNotFoundError:
         raise ConfigError(f"There is no key file {path}; make one with: vsplit identity new") from None
     except OSError as error:

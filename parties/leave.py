@@ -19,7 +19,7 @@ from parties.home import Home
 from parties.judging import headlines, judge, predictions_file
 from parties.learning import Trained
 from parties.ledger.agreeing import IN_RUN_FOLDER
-from parties.ledger.heads import LedgerHead, LedgerSalt
+from parties.ledger.heads import LedgerHead, LedgerLastLine, LedgerSalt
 from parties.ledger.ledger import Closed
 from parties.parts import save_part
 from parties.report import content as shown
@@ -54,6 +54,7 @@ from vsplit.sealing import FreshKeys, KeyProofs, Sealed
 KINDS: tuple[type[Message], ...] = (
     Greeting,
     LedgerSalt,
+    LedgerLastLine,
     LedgerHead,
     Holding,
     Beginning,

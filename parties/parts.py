@@ -13,6 +13,7 @@ from parties.data.prepare import Preparation
 from parties.folder import RunFolder
 from parties.home import Home
 from parties.learning import Trained
+from parties.plain_file import read_plain
 from vsplit.learn.label import LabelState
 from vsplit.learn.models import InputShape, build_bottom, build_top, imported, load_weights, tabular, weights
 from vsplit.learn.plan import Plan
@@ -83,7 +84,7 @@ def trained_classes(home: Home, trained: Trained) -> tuple[str, ...]:
 def load_part(path: Path) -> Part:
     """Read a party's part from its run folder `path`. Raises ConfigError where it is of another format or incomplete."""
     try:
-        description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+        description = json.loads(read_plain(path / DESCRIPTION))
         if description.get("format") != FORMAT:
             raise ConfigError(f"{path / DESCRIPTION} has a format that this version of vsplit does not know.")
         preparation, bottom = _load_bottom(path, description)
@@ -107,7 +108,7 @@ def _load_bottom(path: Path, description: dict[str, Any]) -> tuple[Preparation |
     bottom = build_bottom(
         builder, InputShape(spec["numeric"], tuple(spec["vocabularies"]), image), description["embedding"]
     )
-    load_weights(bottom, (path / BOTTOM).read_bytes())
+    load_weights(bottom, read_plain(path / BOTTOM))
     return Preparation.from_json(spec["preparation"]), bottom.eval()
 
 
@@ -123,5 +124,5 @@ def _load_top(path: Path, description: dict[str, Any]) -> Any:
         top_hidden=tuple(spec["hidden"]),
     )
     top = build_top(plan, spec["outputs"])
-    load_weights(top, (path / TOP).read_bytes())
+    load_weights(top, read_plain(path / TOP))
     return top.eval()

@@ -152,9 +152,9 @@ class _Session:
             keep_step(self._life.kept, self._life.run, state, self._life.story_until_now())
         self.sign()
 
-    def sign(self) -> None:
-        """All parties are here at once, and nothing is under way: each signs what is on record."""
-        exchange_heads(self._life.ledger, self._life.party, self.run)
+    def sign(self, *, final: bool = False) -> None:
+        """All parties are here at once, and nothing is under way: each signs what is on record; `final` after the training."""
+        exchange_heads(self._life.ledger, self._life.party, self.run, final=final)
 
 
 @contextlib.contextmanager
@@ -208,7 +208,7 @@ def _with_the_others(life: Life, session: _Session, start: Start) -> Trained:
         life.kept.begin_at(begun.state.step)
         trained = _train(life, session, begun, seals)
         offer_final(life.kept, life.run, trained, life.story_until_now())
-    session.sign()
+    session.sign(final=True)
     _all_keep(life, session, "final")
     life.kept.agree_on_final()
     life.over = True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from parties.config.digests import Purpose, meeting_digests
 from parties.greeting import Greeting
-from parties.ledger.heads import HASH, SALT, SIGNATURE, LedgerHead, LedgerSalt
+from parties.ledger.heads import HASH, SALT, SIGNATURE, LedgerHead, LedgerLastLine, LedgerSalt
 from parties.unfinished.resuming import Beginning, Holding, Kept, KeptByAll
 from psi import KeyShapes, expected_row_counts, expected_traffic
 from psi.messages import ListSize, ListSizes, MaskedByAll, MaskedKeys, MatchCount
@@ -123,14 +123,16 @@ def _of_beginning(party: Party) -> list[Leaving]:
 def _of_ledger(party: Party) -> list[Leaving]:
     """The key for digests, and signatures: once all have the alignment, and once all have trained."""
     receivers = party.job.feature_parties if party.role == "label" else (party.job.label_party,)
-    size = 3 * HASH + SIGNATURE + 4 * FRAMING
+    last_line, size = HASH + 2 * FRAMING, 4 * HASH + SIGNATURE + 5 * FRAMING
+    of_feature: list[tuple[type[Message], int]] = [] if party.role == "label" else [(LedgerLastLine, last_line)]
+    signing: list[tuple[type[Message], int]] = [*of_feature, (LedgerHead, size)]
     return [
         row
         for to in receivers
         for row in (
             Leaving(LedgerSalt.__name__, to, 1, SALT + FRAMING, LedgerSalt.reveals),
-            Leaving(LedgerHead.__name__, to, 2, 2 * size, LedgerHead.reveals),
-            Leaving(LedgerHead.__name__, to, 1, size, LedgerHead.reveals, only_if="step kept"),
+            *(Leaving(kind.__name__, to, 2, 2 * of_one, kind.reveals) for kind, of_one in signing),
+            *(Leaving(kind.__name__, to, 1, of_one, kind.reveals, only_if="step kept") for kind, of_one in signing),
         )
     ]
 

@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from parties.command.ledger_screen import show_ledger, show_verdict
 from parties.driver import UNREADABLE
 from parties.ledger.compare import Compared, compare
 from parties.ledger.examined import Examined
 from parties.ledger.show import Meeting, Sum, Sums, meetings
 from parties.ledger.verify import examine, survey
+from parties.ledger.vouching import vouched
 from vsplit.protocol import ConfigError
 
 IN_FOLDER = ("ledger.jsonl", ".unfinished/ledger")
 """Where a ledger stands in a run folder: of a run that has finished, and of one that has not."""
-MOST_FAULTS = 20
-"""So many faults of one ledger are printed; one change may break all that follows."""
 BROKEN = 7
 """The exit code where a ledger is broken, or two tell different stories."""
 
@@ -37,24 +35,7 @@ def print_ledger(path: Path, console: Console, *, as_json: bool) -> int:
     if as_json:
         _print_json(_shown(found, rows, met, reveals))
         return BROKEN if found.faults else 0
-    begin = found.begin
-    if found.faults:
-        console.print(
-            f"[bold red]This ledger is broken[/] ({_faults(found)}): [bold]vsplit ledger verify[/] says where.",
-            highlight=False,
-        )
-    console.print(
-        f"[bold]{escape(begin.party)}[/] ({begin.role} party), job {escape(begin.job)}: {found.lines:,} lines",
-        highlight=False,
-    )
-    console.print(_sum_table(rows))
-    console.print("What each kind tells its receiver:", highlight=False)
-    for kind in dict.fromkeys(row.kind for row in rows):
-        told = reveals.get(kind, "(a kind that this version does not know)")
-        console.print(f"  [bold]{escape(kind)}[/]: {escape(told)}", highlight=False)
-    console.print(_meeting_table(met))
-    if found.torn or found.cut:
-        console.print("A crash had left a line without an end.", highlight=False)
+    show_ledger(console, found, rows, met, reveals)
     return BROKEN if found.faults else 0
 
 
@@ -72,7 +53,7 @@ def print_verdict(
     if as_json:
         _print_json(_judged(ledgers, compared, strangers, well))
     else:
-        _print_judged(console, ledgers, compared, strangers, identities_known=job is not None)
+        show_verdict(console, ledgers, compared, strangers, identities_known=job is not None)
     return 0 if well else BROKEN
 
 
@@ -124,87 +105,6 @@ def _strangers(found: Examined, job_file: Path) -> list[str]:
     return sentences
 
 
-# --- for people -------------------------------------------------------------------------------------------------------
-
-
-def _sum_table(rows: list[Sum]) -> Table:
-    from parties.report.words import bytes_text
-
-    table = Table("", "party", "kind", "messages", "size", "first and last (UTC)")
-    for row in rows:
-        again = f" ({row.resent:,} resent)" if row.resent else ""
-        last = "%H:%M:%S" if row.first.date() == row.last.date() else "%Y-%m-%d %H:%M:%S"
-        table.add_row(
-            row.direction,
-            row.peer,
-            row.kind,
-            f"{row.messages:,}{again}",
-            bytes_text(row.bytes),
-            f"{row.first:%Y-%m-%d %H:%M:%S} – {row.last:{last}}",
-        )
-    return table
-
-
-def _meeting_table(met: list[Meeting]) -> Table:
-    table = Table("session", "began (UTC)", "with", "messages", "signed by it", "ended")
-    for one in met:
-        table.add_row(
-            one.session[:8],
-            f"{one.began:%Y-%m-%d %H:%M:%S}",
-            one.peer,
-            f"{one.messages:,}",
-            f"the first {one.signed:,}" if one.signed else "none",
-            one.end or "cut off, or goes on",
-        )
-    return table
-
-
-def _print_judged(
-    console: Console,
-    ledgers: list[Examined],
-    compared: Compared | None,
-    strangers: list[str],
-    *,
-    identities_known: bool,
-) -> None:
-    def say(text: str, style: str = "") -> None:
-        console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
-
-    for found in ledgers:
-        say(f"{found.path}: {_verdict(found)}", "red" if found.faults else "green")
-        for fault in found.faults[:MOST_FAULTS]:
-            say(f"  {fault.sentence}")
-        if found.fault_count > MOST_FAULTS:
-            say(f"  And {found.fault_count - MOST_FAULTS:,} more, which may follow from these.")
-        for one in meetings(found):
-            say(f"  Session {one.session[:8]}: {one.peer} has signed for {one.signed:,} of {one.messages:,} messages.")
-    for sentence in strangers:
-        say(sentence, "red")
-    if not identities_known:
-        say("Whose signatures these are, the ledgers say themselves; with --job JOB.yaml the identities are compared.")
-    elif not strangers:
-        say("The identities are those of the job file.", "green")
-    if compared is not None:
-        if compared.faults:
-            say("The two ledgers tell different stories:", "red")
-        else:
-            say(f"The two ledgers tell the same story of {compared.messages:,} messages.", "green")
-        for sentence in (*compared.faults, *compared.notes):
-            say(f"  {sentence}")
-
-
-def _faults(found: Examined) -> str:
-    return f"{found.fault_count:,} {'fault' if found.fault_count == 1 else 'faults'}"
-
-
-def _verdict(found: Examined) -> str:
-    if found.faults:
-        return f"broken, {_faults(found)}."
-    whose = f"the ledger of {found.begin.party}, " if found.begin else ""
-    torn = "; a crash has left a last line without its end" if found.torn else ""
-    return f"{whose}unbroken, {found.lines:,} lines, the last with the hash {found.last}{torn}."
-
-
 # --- for programs -----------------------------------------------------------------------------------------------------
 
 
@@ -247,6 +147,10 @@ def _judged(ledgers: list[Examined], compared: Compared | None, strangers: list[
                 "fault_count": found.fault_count,
                 "faults": [{"line": fault.line, "sentence": fault.sentence} for fault in found.faults],
                 "sessions": [_met(one) for one in meetings(found)],
+                "signed_for": [
+                    {"by": peer, "lines": pin.lines, "training_ended": pin.final} for peer, pin in found.pins.items()
+                ],
+                "vouched": [] if found.faults else vouched(found),
             }
             for found in ledgers
         ],

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from parties.plain_file import open_plain
 from vsplit.protocol import ConfigError
 
 FILE_LIMIT = 1 << 20
@@ -61,7 +62,7 @@ def read_text(path: Path, named_by: str = "") -> str:
     """
     hint = f", which {named_by} names," if named_by else ""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             raw = file.read(FILE_LIMIT + 1)
     except FileNotFoundError:
         raise ConfigError(

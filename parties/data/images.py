@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from parties.plain_file import open_plain
 from vsplit.protocol import ConfigError, DataError
 
 MOST_PIXELS = 64_000_000
@@ -59,7 +60,7 @@ def _read(path: Path, size: tuple[int, int], channels: int) -> npt.NDArray[np.ui
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata, and names the file.
-            with Image.open(path, formats=FORMATS) as file:
+            with open_plain(path) as opened, Image.open(opened, formats=FORMATS) as file:
                 if file.width * file.height > MOST_PIXELS:
                     return None
                 upright = ImageOps.exif_transpose(file)

@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from parties.config.party import Party
 from parties.config.urls import fill_url
+from parties.plain_file import NotPlainError, check_plain
 from vsplit.protocol import ConfigError, DataError
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
@@ -69,7 +70,7 @@ def _read_file(party: Party, path: Path, only: Sequence[str]) -> pa.Table:
     if not path.is_file():
         # What looks like a URL gone wrong may hold a password, so only a plain path is shown.
         shown = "that file" if "@" in party.settings.data.source else str(path)
-        raise ConfigError(f"In {party.file}, the key data.source names {shown}, which does not exist.")
+        raise ConfigError(f"In {party.file}, the key data.source names {shown}, {_why_not(path)}.")
     try:
         return _read_parquet(path, only) if path.name.lower().endswith(".parquet") else _read_csv(path, only)
     except (OSError, EOFError):
@@ -167,8 +168,19 @@ def _beside(url: URL, party: Party) -> URL:
         return url
     path = party.file.parent / url.database
     if not path.is_file():
-        raise ConfigError(f"In {party.file}, the key data.source names the database {path}, which does not exist.")
+        raise ConfigError(f"In {party.file}, the key data.source names the database {path}, {_why_not(path)}.")
     return url.set(database=str(path))
+
+
+def _why_not(path: Path) -> str:
+    """Why this is no file from which data is read."""
+    try:
+        check_plain(path)
+    except NotPlainError as error:
+        return f"which cannot be read: {error.strerror}"
+    except OSError:
+        pass
+    return "which is a folder" if path.is_dir() else "which does not exist"
 
 
 def _array(values: Sequence[Any]) -> pa.Array:

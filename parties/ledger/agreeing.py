@@ -59,21 +59,22 @@ def agree_keys(ledger: Ledger, party: Party, run: Run) -> None:
         ledger.set_key(job.label_party, bond.pair_key(job.label_party, party.name, theirs, own))
 
 
-def exchange_heads(ledger: Ledger, party: Party, run: Run) -> None:
+def exchange_heads(ledger: Ledger, party: Party, run: Run, *, final: bool) -> None:
     """Sign with the others what is on record by now, write it down and force it to the disk.
 
-    All parties call it at the same point, when no message is under way. Raises ProtocolError where another party signs
-    another story than this ledger tells.
+    All parties call it at the same point, when no message is under way; `final` once the training has ended. Raises
+    ProtocolError where another party signs another story than this ledger tells.
     """
     job, signer = party.job, ledger.signer
+    peers = job.feature_parties if party.role == "label" else (job.label_party,)
+    standings = {peer: ledger.standing(peer) for peer in peers}
     # What is signed must be there after a power cut as well, or an honest ledger would contradict its own head.
     ledger.sync()
     if party.role == "label":
-        standings = {peer: ledger.standing(peer) for peer in job.feature_parties}
-        ledger.keep_heads(run(exchange_heads_label(signer, standings, job.feature_parties)))
+        ledger.keep_heads(run(exchange_heads_label(signer, standings, job.feature_parties, final=final)))
     else:
-        standing = ledger.standing(job.label_party)
-        ledger.keep_heads({job.label_party: run(exchange_heads_feature(signer, standing, job.label_party))})
+        [(label_party, standing)] = standings.items()
+        ledger.keep_heads({label_party: run(exchange_heads_feature(signer, standing, label_party, final=final))})
 
 
 def recorded_traffic(path: Path) -> Traffic:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 from parties.ledger.heads import Bond
-from parties.ledger.record import DIGEST, NO_HASH, Begin, Crossed, Direction, Head, Resent, Standing
+from parties.ledger.record import DIGEST, NO_HASH, Begin, Crossed, Direction, Head, Pin, Resent, Standing
 
 Way = tuple[Direction, str]
 """A direction, and the party at the other end."""
@@ -41,6 +41,7 @@ class Messages(Sequence[Entry]):
 
     def __init__(self) -> None:
         self._kinds: dict[str, int] = {}  # each kind's number, in the order in which they first came
+        self._names: list[str] = []  # and the kind of each number
         self._kind = array("L")
         self._line = array("Q")
         self._size = array("Q")
@@ -48,7 +49,10 @@ class Messages(Sequence[Entry]):
 
     def add(self, line: Crossed) -> None:
         """One more message."""
-        self._kind.append(self._kinds.setdefault(line.kind, len(self._kinds)))
+        number = self._kinds.setdefault(line.kind, len(self._names))
+        if number == len(self._names):
+            self._names.append(line.kind)
+        self._kind.append(number)
         self._line.append(line.line)
         self._size.append(line.size)
         self._digest += bytes.fromhex(line.digest)
@@ -66,10 +70,8 @@ class Messages(Sequence[Entry]):
         if isinstance(at, slice):
             return [self[one] for one in range(*at.indices(len(self)))]
         place = range(len(self))[at]
-        kind = next(name for name, number in self._kinds.items() if number == self._kind[place])
-        return Entry(
-            self._line[place], kind, self._size[place], self._digest[DIGEST * place : DIGEST * (place + 1)].hex()
-        )
+        digest = self._digest[DIGEST * place : DIGEST * (place + 1)].hex()
+        return Entry(self._line[place], self._names[self._kind[place]], self._size[place], digest)
 
 
 class Hashes:
@@ -111,6 +113,7 @@ class Told:
     job: str
     identities: Mapping[str, str]
     bond: Bond
+    format: int = 1
     counts: dict[Way, int] = field(default_factory=lambda: defaultdict(int))
     streams: dict[Way, Messages] = field(default_factory=lambda: defaultdict(Messages))
     resent: list[Resent] = field(default_factory=list)
@@ -143,6 +146,8 @@ class Examined:
     cut: int = 0  # how often an earlier crash had left a line without an end
     last: str = NO_HASH
     going_on: Told | None = None  # the session that has not ended
+    pins: dict[str, Pin] = field(default_factory=dict)
+    """By each party that has signed for lines of this file: what it signed last."""
 
     @property
     def lines(self) -> int:
@@ -158,6 +163,13 @@ class Examined:
         self.fault_count += 1
         if len(self.faults) < _MOST_FAULTS:
             self.faults.append(Fault(line, sentence))
+
+
+def pin_of(head: Head) -> Pin | None:
+    """What the head says of its receiver's file, as it was signed; None in format 1."""
+    if head.peer_lines is None or head.peer_head is None:
+        return None
+    return Pin(head.peer_lines, bytes.fromhex(head.peer_head), head.final)
 
 
 def standing_of(head: Head) -> Standing:

@@ -15,14 +15,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from parties.ledger.record import MOST, Standing
+from parties.ledger.record import MOST, Head, Pin, Standing
 from vsplit.protocol import Array, Bytes, Message, ProtocolError, Role, Send, receive
 
 SALT, HASH, SIGNATURE = 32, 32, 64
 """Bytes of a party's half of a key, of a hash, and of a signature."""
 
 _KEY = b"vsplit-ledger-v1 key"
-_HEAD = b"vsplit-ledger-head-v1"
+_HEAD = b"vsplit-ledger-head-v2"
+_HEAD_OF_FORMAT_1 = b"vsplit-ledger-head-v1"
 _END = b"vsplit-ledger-end-v1"
 _LIMIT = 1024
 RandomBytes = Callable[[int], bytes]
@@ -40,12 +41,31 @@ class LedgerSalt(Message, frozen=True, kw_only=True, eq=False):
     half: Annotated[Bytes, Array("uint8", (SALT,))]
 
 
-class LedgerHead(Message, frozen=True, kw_only=True, eq=False):
-    """Both ways, at each checkpoint and at the end: how far the sender's ledger is, signed; see `record.Standing`."""
+class LedgerLastLine(Message, frozen=True, kw_only=True, eq=False):
+    """Feature party to label party, before each `LedgerHead`: how many lines its ledger has, and the hash of the last."""
 
     reveals: ClassVar[str] = (
-        "how many lines the ledger of its sender has, and fingerprints of it that tell nothing else; it is signed, so that "
-        "neither side can change its ledger later"
+        "how many lines the ledger of its sender has, and a fingerprint of the last that tells nothing else; the other side "
+        "signs both, so that its sender cannot change its ledger later"
+    )
+
+    lines: int
+    head: Annotated[Bytes, Array("uint8", (HASH,))]
+
+    def check(self) -> None:
+        if not 0 < self.lines <= MOST:
+            raise ValueError("a ledger has lines")
+
+
+class LedgerHead(Message, frozen=True, kw_only=True, eq=False):
+    """Both ways, at each checkpoint and at the end: how far the sender's ledger is, signed; see `record.Standing`.
+
+    With it the sender signs `peer_lines` and `peer_head`, the last line that its receiver has told; see `record.Pin`.
+    """
+
+    reveals: ClassVar[str] = (
+        "how many lines the ledger of its sender has, and fingerprints of it that tell nothing else; it is signed, and repeats "
+        "the last line of its receiver's ledger, so that neither side can change its ledger later"
     )
 
     lines: int
@@ -54,10 +74,15 @@ class LedgerHead(Message, frozen=True, kw_only=True, eq=False):
     sent_stream: Annotated[Bytes, Array("uint8", (HASH,))]
     received: int
     received_stream: Annotated[Bytes, Array("uint8", (HASH,))]
+    peer_lines: int
+    peer_head: Annotated[Bytes, Array("uint8", (HASH,))]
+    final: bool
     signature: Annotated[Bytes, Array("uint8", (SIGNATURE,))]
 
     def check(self) -> None:
-        if not (0 < self.lines <= MOST and 0 <= self.sent <= MOST and 0 <= self.received <= MOST):
+        if not (0 < self.lines <= MOST and 0 < self.peer_lines <= MOST):
+            raise ValueError("a ledger has lines, and no fewer than no messages")
+        if not (0 <= self.sent <= MOST and 0 <= self.received <= MOST):
             raise ValueError("a ledger has lines, and no fewer than no messages")
 
     @property
@@ -71,6 +96,11 @@ class LedgerHead(Message, frozen=True, kw_only=True, eq=False):
             self.received,
             self.received_stream.tobytes(),
         )
+
+    @property
+    def pin(self) -> Pin:
+        """What the sender signs of its receiver's ledger."""
+        return Pin(self.peer_lines, self.peer_head.tobytes(), self.final)
 
 
 OPEN_KINDS = frozenset({"Greeting", LedgerSalt.__name__})
@@ -94,10 +124,11 @@ class Bond:
         info = _joined(_KEY, self.job, self.session, *ids)
         return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(label_half + feature_half)
 
-    def statement(self, signer: str, receiver: str, standing: Standing) -> bytes:
-        """What `signer` signs for `receiver`."""
+    def statement(self, signer: str, receiver: str, standing: Standing, pin: Pin | None) -> bytes:
+        """What `signer` signs for `receiver`; without a pin in format 1."""
+        pinned = () if pin is None else (pin.lines.to_bytes(8, "big"), pin.head, bytes([pin.final]))
         return _joined(
-            _HEAD,
+            _HEAD_OF_FORMAT_1 if pin is None else _HEAD,
             self.job,
             self.session,
             signer.encode(),
@@ -110,6 +141,7 @@ class Bond:
             standing.sent_stream,
             standing.received.to_bytes(8, "big"),
             standing.received_stream,
+            *pinned,
         )
 
     def end_statement(self, party: str, word: str, line: int, before: bytes) -> bytes:
@@ -138,8 +170,8 @@ class Signer:
     bond: Bond
     sign: Sign = field(repr=False)
 
-    def head(self, receiver: str, standing: Standing) -> LedgerHead:
-        """A message that tells `receiver` where this party's ledger is."""
+    def head(self, receiver: str, standing: Standing, pin: Pin) -> LedgerHead:
+        """A message that tells `receiver` where this party's ledger is, and signs for the last line that `receiver` told."""
         return LedgerHead(
             lines=standing.lines,
             head=_array(standing.head),
@@ -147,13 +179,16 @@ class Signer:
             sent_stream=_array(standing.sent_stream),
             received=standing.received,
             received_stream=_array(standing.received_stream),
-            signature=_array(self.sign(self.bond.statement(self.me, receiver, standing))),
+            peer_lines=pin.lines,
+            peer_head=_array(pin.head),
+            final=pin.final,
+            signature=_array(self.sign(self.bond.statement(self.me, receiver, standing, pin))),
         )
 
-    def check(self, sender: str, head: LedgerHead, mine: Standing) -> None:
-        """Raise ProtocolError unless `sender` has signed the story that this party's own ledger tells."""
-        theirs = head.standing
-        if not self.bond.is_signed(sender, self.bond.statement(sender, self.me, theirs), head.signature.tobytes()):
+    def check(self, sender: str, head: LedgerHead, mine: Standing, *, final: bool) -> None:
+        """Raise ProtocolError unless `sender` has signed the story of this party's own ledger, and its last line as told."""
+        theirs, statement = head.standing, self.bond.statement(sender, self.me, head.standing, head.pin)
+        if not self.bond.is_signed(sender, statement, head.signature.tobytes()):
             raise ProtocolError(
                 sender,
                 f"{sender} sent the head of its ledger without its own signature for this job and session; its program is "
@@ -165,6 +200,12 @@ class Signer:
                 f"{sender} has another record of what it and {self.me} exchanged in this session: there {theirs.sent:,} "
                 f"messages left and {theirs.received:,} came, here {mine.received:,} came and {mine.sent:,} left, and if the "
                 "numbers are equal, contents are not. Keep both ledgers, and compare them with: vsplit ledger verify.",
+            )
+        if head.pin != Pin(mine.lines, mine.head, final):
+            raise ProtocolError(
+                sender,
+                f"{sender} signed for another line of the ledger of {self.me} than the last one, line {mine.lines:,}, or for "
+                "another moment of the run; its program does not follow the protocol, so ask there.",
             )
 
 
@@ -201,32 +242,68 @@ def agree_as_feature(label_party: str, random_bytes: RandomBytes) -> Role[tuple[
 
 
 def exchange_heads_label(
-    signer: Signer, standings: Mapping[str, Standing], feature_parties: Sequence[str]
+    signer: Signer, standings: Mapping[str, Standing], feature_parties: Sequence[str], *, final: bool = False
 ) -> Role[dict[str, Exchanged]]:
     """The label party's side, when nothing is under way; `standings` are where its ledger is with each feature party.
 
-    Learns: how many lines each ledger has. Reveals: the same of its own. Assumes: private keys are their owners' alone.
-    Raises ProtocolError where a feature party has signed another story, or has not signed.
+    `final`: the training has ended. Learns: how many lines each ledger has. Reveals: the same of its own. Assumes: private
+    keys are their owners' alone. Raises ProtocolError where a feature party has signed another story, or has not signed.
     """
-    theirs = {}
+    last, own, theirs = {}, {}, {}
+    for party in feature_parties:
+        last[party] = yield from receive(party, LedgerLastLine, _LIMIT)
+    for party in feature_parties:
+        pin = Pin(last[party].lines, last[party].head.tobytes(), final)
+        own[party] = signer.head(party, standings[party], pin)
+        yield Send(party, own[party])
     for party in feature_parties:
         theirs[party] = yield from receive(party, LedgerHead, _LIMIT)
-        signer.check(party, theirs[party], standings[party])
-    exchanged = {}
-    for party in feature_parties:
-        own = signer.head(party, standings[party])
-        yield Send(party, own)
-        exchanged[party] = Exchanged(own, theirs[party])
-    return exchanged
+        signer.check(party, theirs[party], standings[party], final=final)
+        if (theirs[party].lines, theirs[party].head.tobytes()) != (
+            own[party].peer_lines,
+            own[party].peer_head.tobytes(),
+        ):
+            raise ProtocolError(
+                party,
+                f"{party} signed for another last line of its ledger than it had told just before; its program does not follow "
+                "the protocol, so ask there.",
+            )
+    return {party: Exchanged(own[party], theirs[party]) for party in feature_parties}
 
 
-def exchange_heads_feature(signer: Signer, standing: Standing, label_party: str) -> Role[Exchanged]:
+def exchange_heads_feature(
+    signer: Signer, standing: Standing, label_party: str, *, final: bool = False
+) -> Role[Exchanged]:
     """A feature party's side. As `exchange_heads_label`."""
-    own = signer.head(label_party, standing)
-    yield Send(label_party, own)
+    yield Send(label_party, LedgerLastLine(lines=standing.lines, head=_array(standing.head)))
     theirs = yield from receive(label_party, LedgerHead, _LIMIT)
-    signer.check(label_party, theirs, standing)
+    signer.check(label_party, theirs, standing, final=final)
+    own = signer.head(label_party, standing, Pin(theirs.lines, theirs.head.tobytes(), final))
+    yield Send(label_party, own)
     return Exchanged(own, theirs)
+
+
+def as_messages(line: Head) -> tuple[LedgerLastLine, LedgerHead]:
+    """The messages that crossed where this head, of format 2, was sent; the first of them if a feature party signed it."""
+    if line.peer_lines is None or line.peer_head is None:
+        raise ValueError("a head of format 1 was sent otherwise")
+    head = LedgerHead(
+        lines=line.lines,
+        head=_unhex(line.head),
+        sent=line.sent,
+        sent_stream=_unhex(line.sent_stream),
+        received=line.received,
+        received_stream=_unhex(line.received_stream),
+        peer_lines=line.peer_lines,
+        peer_head=_unhex(line.peer_head),
+        final=line.final,
+        signature=_unhex(line.signature),
+    )
+    return LedgerLastLine(lines=head.lines, head=head.head), head
+
+
+def _unhex(text: str) -> Bytes:
+    return _array(bytes.fromhex(text))
 
 
 def _array(raw: bytes) -> Bytes:

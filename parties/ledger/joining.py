@@ -14,21 +14,19 @@ from pathlib import Path
 
 import msgspec
 
-from parties.driver import UNREADABLE
 from parties.identity import PublicIdentity
 from parties.ledger.examined import Examined, Told
+from parties.ledger.exchanges import MEETING
 from parties.ledger.file import ChainFile
-from parties.ledger.heads import OPEN_KINDS
 from parties.ledger.ledger import Ledger
 from parties.ledger.opening import About, end_line, open_file, utc
 from parties.ledger.record import CUT, Begin, Crossed, End, NewSession, Resent, decode
 from parties.ledger.verify import survey
+from parties.plain_file import open_plain
 from parties.unfinished.atomic import pieces, sync_folder, write_whole
-from parties.unfinished.resuming import Beginning, Holding
 from vsplit.protocol import StorageError
 
 _Movable = NewSession | Crossed | Resent | End
-_MEETING = OPEN_KINDS | {Holding.__name__, Beginning.__name__, UNREADABLE}
 
 
 class RunLedger(Ledger):
@@ -108,7 +106,7 @@ def goes_on_from(finished: Path, later: Path) -> bool:
     """Whether the ledger `later` has all that `finished` has, byte for byte, before its own. Raises OSError."""
     if later.stat().st_size < finished.stat().st_size:
         return False
-    with later.open("rb") as other:
+    with open_plain(later) as other:
         return all(other.read(len(piece)) == piece for piece in pieces(finished))
 
 
@@ -116,7 +114,7 @@ def began_no_run(ledger: Path) -> bool:
     """Whether all sessions in this ledger ended before anything else crossed than what parties say when they meet."""
     kinds: set[str] = set()
     survey(ledger, each=lambda _told, line: kinds.add(line.kind) if isinstance(line, Crossed) else None)
-    return kinds <= _MEETING
+    return kinds <= MEETING
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +136,7 @@ def _moving(later: Path, there: Mapping[str, Told], about: About, *, goes_on: bo
     if not all(_can_be_signed(told, about) for name, told in found.sessions.items() if name not in known):
         return None
     lines: list[_Movable] = []
-    with later.open("rb") as file:
+    with open_plain(later) as file:
         for line in map(decode, file):
             if isinstance(line, Begin):
                 continue

@@ -9,7 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,7 @@ from parties.ledger.file import ChainFile
 from parties.ledger.heads import OPEN_KINDS, Bond, Exchanged, LedgerHead, Signer
 from parties.ledger.opening import About, Now, end_line, open_file, utc
 from parties.ledger.record import (
+    FORMAT,
     Crossed,
     Direction,
     Head,
@@ -77,7 +78,11 @@ class Ledger:
         A session in it that has no end was cut off, and is ended as such; the job may have changed since. Raises ConfigError
         where it cannot be opened or written, is open in another process, is broken, or is the ledger of another party.
         """
-        return cls(*open_file(path, about, now), about, now)
+
+        def now_utc() -> datetime:
+            return now().astimezone(UTC)
+
+        return cls(*open_file(path, about, now_utc), about, now_utc)
 
     @property
     def path(self) -> Path:
@@ -114,6 +119,7 @@ class Ledger:
                     digest=self._about.digest.hex(),
                     identities=lines,
                     version=__version__,
+                    format=FORMAT,
                 )
             )
             self._sessions.add(session.hex())
@@ -281,5 +287,8 @@ class Ledger:
                 received=head.received,
                 received_stream=head.received_stream.tobytes().hex(),
                 signature=head.signature.tobytes().hex(),
+                peer_lines=head.peer_lines,
+                peer_head=head.peer_head.tobytes().hex(),
+                final=head.final,
             )
         )

@@ -11,8 +11,8 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 
-FORMAT = 1
+FORMAT: Final = 2
+"""The format that this version writes. In format 1 a head did not repeat the last line that its receiver had told."""
 NO_HASH = "0" * 64
 """What the first line has for the hash of the line before it."""
 FINISHED = "finished"
@@ -63,7 +64,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Begin(Line, frozen=True, kw_only=True, tag="begin"):
     """The first line: whose ledger this is, of which job."""
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = FORMAT
     party: Name
     role: Literal["label", "feature"]
     job: JobName
@@ -72,14 +73,18 @@ class Begin(Line, frozen=True, kw_only=True, tag="begin"):
     version: Version
 
 
-class NewSession(Line, frozen=True, kw_only=True, tag="session"):
-    """The parties have met; what comes after belongs to this session. The job may be another one than in the first line."""
+class NewSession(Line, frozen=True, kw_only=True, omit_defaults=True, tag="session"):
+    """The parties have met; what comes after belongs to this session. The job may be another one than in the first line.
+
+    `format` says how the heads of this session are made: a ledger that an older version began may go on in a later format.
+    """
 
     session: Session
     job: JobName
     digest: Hash
     identities: dict[Name, Identity]
     version: Version
+    format: Literal[1, 2] = 1
 
 
 class Crossed(Line, frozen=True, kw_only=True, tag="message"):
@@ -104,8 +109,13 @@ class Resent(Line, frozen=True, kw_only=True, tag="resent"):
     bytes: Count
 
 
-class Head(Line, frozen=True, kw_only=True, tag="head"):
-    """What `signer` had on record, signed for `receiver`: its whole file, and both streams of the pair as it sees them."""
+class Head(Line, frozen=True, kw_only=True, omit_defaults=True, tag="head"):
+    """What `signer` had on record, signed for `receiver`: its whole file, and both streams of the pair as it sees them.
+
+    `peer_lines` and `peer_head` repeat number and hash of the last line that `receiver` had told, so that the file of
+    `receiver` is held up to that line by a signature that is not its own. `final`: the training has ended. A head of format
+    1 has none of the three.
+    """
 
     signer: Name
     receiver: Name
@@ -117,6 +127,9 @@ class Head(Line, frozen=True, kw_only=True, tag="head"):
     received: Count
     received_stream: Hash
     signature: Signature
+    peer_lines: Number | None = None
+    peer_head: Hash | None = None
+    final: bool = False
 
 
 class Torn(Line, frozen=True, kw_only=True, tag="torn"):
@@ -149,13 +162,16 @@ def encode(line: AnyLine) -> bytes:
 
 
 def decode(raw: bytes) -> AnyLine:
-    """The line in `raw`; raises ValueError where there is none."""
+    """The line in `raw`; raises ValueError where there is none. Its time keeps the offset in which it is written."""
     if len(raw) > MOST_LINE:
         raise ValueError("a line that is too long")
     try:
-        return _decoder.decode(raw)
+        line = _decoder.decode(raw)
+        if line.time.utcoffset():
+            line.time.astimezone(UTC)  # so that whoever shows it can do so, too
     except (msgspec.DecodeError, RecursionError, OverflowError) as error:
         raise ValueError(str(error)) from None
+    return line
 
 
 def chained(raw: bytes) -> str:
@@ -241,6 +257,15 @@ class Stream:
         if count == self.count:
             return self.value()
         return next((code.copy().digest() for number, code in reversed(self._recent) if number == count), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What a head says of its receiver's file: number and hash of the last line that it told; `final` as in `Head`."""
+
+    lines: int
+    head: bytes
+    final: bool
 
 
 @dataclass(frozen=True, slots=True)

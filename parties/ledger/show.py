@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from parties.ledger.examined import Examined, Told
 from parties.ledger.record import Crossed, Direction, Head, Resent
@@ -16,7 +16,7 @@ _MOST_KEPT = 1 << 16
 
 @dataclass(slots=True)
 class Sum:
-    """All messages of one kind in one direction with one party: how many, their bytes, and when the first and last crossed.
+    """All messages of one kind in one direction with one party: how many, their bytes, and the first and last time, in UTC.
 
     `resent` is how many of them left once more after a link was made again; their bytes are not counted again.
     """
@@ -78,7 +78,8 @@ class Sums:
     def rows(self) -> list[Sum]:
         """What left first, then by party, in the order in which kinds first crossed."""
         order: dict[Direction, int] = {"sent": 0, "received": 1}
-        return sorted(self._rows.values(), key=lambda row: (order[row.direction], row.peer))
+        found = (replace(row, first=_utc(row.first), last=_utc(row.last)) for row in self._rows.values())
+        return sorted(found, key=lambda row: (order[row.direction], row.peer))
 
 
 class _Sent:
@@ -108,8 +109,15 @@ def meetings(found: Examined) -> list[Meeting]:
 
 
 def _meetings(told: Told) -> Iterable[Meeting]:
-    for peer in dict.fromkeys(peer for _, peer in told.counts):
-        crossed = sum(count for (_, other), count in told.counts.items() if other == peer)
+    crossed: dict[str, int] = defaultdict(int)
+    for (_, peer), count in told.counts.items():
+        crossed[peer] += count
+    for peer, messages in crossed.items():
         head = told.signed_by(peer)
         signed = 0 if head is None else head.sent + head.received
-        yield Meeting(told.session, told.began, peer, crossed, signed, told.end or "")
+        yield Meeting(told.session, _utc(told.began), peer, messages, signed, told.end or "")
+
+
+def _utc(time: datetime) -> datetime:
+    """The same moment; a line may have been written with another offset."""
+    return time.astimezone(UTC)

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from parties.identity import PublicIdentity
-from parties.ledger.examined import Examined, Hashes, Told, Way, standing_of
+from parties.ledger.examined import Examined, Hashes, Told, Way, pin_of, standing_of
+from parties.ledger.exchanges import Exchanges
 from parties.ledger.heads import Bond, is_signed
 from parties.ledger.record import (
     CUT,
+    FINISHED,
     MOST_LINE,
     AnyLine,
     Begin,
@@ -29,6 +31,7 @@ from parties.ledger.record import (
     decode,
     encode,
 )
+from parties.plain_file import open_plain
 from vsplit.protocol import ConfigError
 
 # Heads come after what they cover, by as many messages as heads themselves are; and after the line that their signer had
@@ -36,6 +39,12 @@ from vsplit.protocol import ConfigError
 _RECENT = 64
 _RECENT_LINES = 1 << 12
 _TOO_LONG = b" " * (MOST_LINE + 1)
+
+_NOT_THERE = "in which {} signed for another line {} than the one that stands here"
+_CHANGED = (
+    "in which {} signed for line {} as it was, and another one stands there now: this line or one before it was changed, "
+    "removed or put in afterwards"
+)
 
 Each = Callable[[Told, Crossed | Resent | Head], None]
 
@@ -85,7 +94,7 @@ def _read(path: Path, unfinished: bool, hashes: Hashes, each: Each) -> Examined:
 
 def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
     """Each line without its line feed, and whether it has one; of one that is longer than vsplit writes, some other bytes."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         while raw := file.readline(MOST_LINE + 1):
             if raw.endswith(b"\n"):
                 yield raw[:-1], True
@@ -107,9 +116,10 @@ class _Examination:
         self._others: frozenset[str] = frozenset()  # with whom messages are exchanged in this session
         self._streams: dict[Way, Stream] = {}
         self._numbers: dict[Way, int] = {}
-        # By the line for which this party has signed: the head, and in which line it stands. Only those for lines whose
-        # hashes were not kept so long, as many lines may have come between.
-        self.late: dict[int, list[tuple[int, Head]]] = defaultdict(list)
+        self._exchanges: Exchanges  # of the session that goes on
+        # By the line for which somebody has signed: in which line the head stands, the hash that it names, and what to say
+        # if it is another. Only those for lines whose hashes were not kept so long, as many lines may have come between.
+        self.late: dict[int, list[tuple[int, str, str]]] = defaultdict(list)
 
     def take(self, raw: bytes) -> None:
         """The next line."""
@@ -133,10 +143,10 @@ class _Examination:
 
     def take_late(self, number: int, raw: bytes) -> None:
         """Line `number`, once more, for the heads in `late`."""
-        for at, head in self.late.get(number, ()):
-            if chained(raw) != head.head:
+        for at, expected, what in self.late.get(number, ()):
+            if chained(raw) != expected:
                 self._at = at
-                self._is_not_there(head)
+                self._fault(what)
 
     def end(self, unfinished: bool) -> None:
         """There are no more lines."""
@@ -183,7 +193,7 @@ class _Examination:
             if self._at == 1:
                 self._fault("is not the line that begins a ledger, so lines are missing before it")
         elif isinstance(line, NewSession):
-            self._session(begin.party, line)
+            self._session(begin, line)
         elif isinstance(line, Torn):
             self.found.cut += 1
         elif now is None or line.session != now.session:
@@ -203,7 +213,7 @@ class _Examination:
         else:
             self.found.begin = line
 
-    def _session(self, me: str, line: NewSession) -> None:
+    def _session(self, begin: Begin, line: NewSession) -> None:
         identities = _keys_in(line.identities)
         if not identities:
             self._fault("names an identity that is none")
@@ -212,9 +222,10 @@ class _Examination:
         if self.found.going_on is not None:
             self._fault("begins a session before the one before it was ended")
         bond = Bond(bytes.fromhex(line.digest), bytes.fromhex(line.session), identities)
-        now = Told(line.session, self._at, line.time, line.job, line.identities, bond)
+        now = Told(line.session, self._at, line.time, line.job, line.identities, bond, line.format)
         self.found.sessions[line.session] = self.found.going_on = now
-        self._others = frozenset(line.identities) - {me}
+        self._others = frozenset(line.identities) - {begin.party}
+        self._exchanges = Exchanges(begin.party, now, is_label=begin.role == "label")
         self._streams, self._numbers = defaultdict(lambda: Stream(_RECENT)), defaultdict(int)
 
     def _message(self, now: Told, line: Crossed) -> None:
@@ -228,11 +239,13 @@ class _Examination:
             self._fault(f"is {which}: a message is missing, or was put in")
         self._numbers[way] = line.number
         self._streams[way].add(line.kind, line.size, bytes.fromhex(line.digest))
+        self._exchanges.message(line)
         self._each(now, line)
 
     def _resent(self, now: Told, line: Resent) -> None:
         if not line.first <= line.last <= self._numbers["sent", line.peer]:
             self._fault(f"says that messages to {line.peer} left once more which this ledger does not have")
+        self._exchanges.resent()
         self._each(now, line)
 
     def _head(self, me: str, now: Told, line: Head) -> None:
@@ -240,35 +253,50 @@ class _Examination:
         if {line.signer, line.receiver} != {me, peer} or not {me, peer} <= now.bond.identities.keys() or me == peer:
             self._fault("is a head between other parties")
             return
-        before = self.found.fault_count
-        standing = standing_of(line)
-        if not now.bond.is_signed(line.signer, now.bond.statement(line.signer, line.receiver, standing), _raw(line)):
-            self._fault(
-                f"holds a head that {line.signer} has not signed: the signature does not fit what it says, or the "
-                f"identity of {line.signer} in line {now.line}"
-            )
-        elif not self._is_told(me, peer, line):
-            self._fault(
-                f"holds a head in which {line.signer} signed for other messages than this ledger has between {me} and "
-                f"{peer}: messages before it were changed, left out or put in"
-            )
-        elif line.signer == me:
-            self._check_own(line)
-        if self.found.fault_count == before:  # otherwise it does not vouch for what stands here
+        fault = self._fault_of_head(me, peer, now, line)
+        if line.signer == me:
+            self._exchanges.own(line)
+            fault = fault or self._fault_of_line(line.lines, line.head, _NOT_THERE.format(line.signer, line.lines))
+        else:
+            out_of_place = self._exchanges.theirs(line)
+            if line.peer_lines is not None and line.peer_head is not None:
+                changed = _CHANGED.format(line.signer, line.peer_lines)
+                fault = fault or self._fault_of_line(line.peer_lines, line.peer_head, changed)
+            fault = fault or out_of_place
+        if fault is None:  # otherwise it does not vouch for what stands here
             now.last_heads[line.signer] = line
+            pin = pin_of(line)
+            if pin is not None and line.signer != me:
+                self.found.pins[peer] = pin
+        else:
+            self._fault(f"holds a head {fault}")
         self._each(now, line)
 
-    def _check_own(self, line: Head) -> None:
-        stands = self.found.hash_of(line.lines)
-        if stands is None and line.lines <= self.found.lines:
-            self.late[line.lines].append((self._at, line))
-        elif stands is None or stands.hex() != line.head:
-            self._is_not_there(line)
+    def _fault_of_head(self, me: str, peer: str, now: Told, line: Head) -> str | None:
+        """What is wrong with the head itself, or with the messages that it covers."""
+        pin = pin_of(line)
+        if (pin is None) != (now.format == 1) or (pin is None and line.final):
+            return f"of another format than that of the session in line {now.line}"
+        statement = now.bond.statement(line.signer, line.receiver, standing_of(line), pin)
+        if not now.bond.is_signed(line.signer, statement, bytes.fromhex(line.signature)):
+            return (
+                f"that {line.signer} has not signed: the signature does not fit what it says, or the identity of {line.signer} "
+                f"in line {now.line}"
+            )
+        if not self._is_told(me, peer, line):
+            return (
+                f"in which {line.signer} signed for other messages than this ledger has between {me} and {peer}: messages "
+                "before it were changed, left out or put in"
+            )
+        return None
 
-    def _is_not_there(self, line: Head) -> None:
-        self._fault(
-            f"holds a head in which {line.signer} signed for another line {line.lines} than the one that stands here"
-        )
+    def _fault_of_line(self, number: int, expected: str, what: str) -> str | None:
+        """`what`, where line `number` of this file is not the one whose hash was signed; or that is found out later."""
+        stands = self.found.hash_of(number)
+        if stands is None and number <= self.found.lines:
+            self.late[number].append((self._at, expected, f"holds a head {what}"))
+            return None
+        return None if stands is not None and stands.hex() == expected else what
 
     def _is_told(self, me: str, peer: str, line: Head) -> bool:
         ways: tuple[Direction, Direction] = ("sent", "received") if line.signer == me else ("received", "sent")
@@ -291,6 +319,9 @@ class _Examination:
             key = _keys_in({me: line.identity}).get(me, b"")
         if not is_signed(key, statement, bytes.fromhex(line.signature)):
             self._fault(f"ends the session without the signature of {me}: it or a line before it was changed")
+        if line.word == FINISHED:
+            for what in self._exchanges.faults_of_end():
+                self._fault(f"ends the session as finished {what}")
         now.end, now.end_identity, self.found.going_on = line.word, line.identity, None
 
 
@@ -300,10 +331,6 @@ def _keys_in(identities: Mapping[str, str]) -> dict[str, bytes]:
         return {name: PublicIdentity.parse(line).key for name, line in identities.items()}
     except ConfigError:
         return {}
-
-
-def _raw(head: Head) -> bytes:
-    return bytes.fromhex(head.signature)
 
 
 def _words(way: Way) -> str:

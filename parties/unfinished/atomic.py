@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from parties.plain_file import open_plain
+
 _PIECE = 1 << 20
 
 
@@ -51,6 +53,6 @@ def sync_folder(folder: Path) -> None:
 
 def pieces(file: Path) -> Iterator[bytes]:
     """What is in `file`, piece by piece, for `write_whole`. Raises OSError."""
-    with file.open("rb") as stream:
+    with open_plain(file) as stream:
         while piece := stream.read(_PIECE):
             yield piece

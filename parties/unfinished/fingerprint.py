@@ -19,6 +19,7 @@ from parties.config.digests import key_digests
 from parties.config.job import load_job
 from parties.config.party import Party
 from parties.home import Home
+from parties.plain_file import open_plain
 from parties.unfinished.kept_file import Origin
 from vsplit import __version__
 from vsplit.learn import runtime
@@ -99,7 +100,7 @@ def _of_setting(value: object) -> str:
 def _of_files(folder: Path, names: Iterable[str]) -> str:
     state = hashlib.blake2b(digest_size=_BYTES)
     for name in names:
-        with (folder / str(name)).open("rb") as file:
+        with open_plain(folder / str(name)) as file:
             while chunk := file.read(_CHUNK):
                 state.update(chunk)
         state.update(b"\0")

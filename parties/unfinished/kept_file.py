@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from parties.plain_file import read_plain
 from parties.unfinished.atomic import write_whole
 
 Kind = Literal["alignment", "step", "final"]
@@ -94,7 +95,7 @@ def write_kept(path: Path, head: Head, body: bytes | memoryview) -> None:
 
 def read_kept(path: Path) -> KeptFile:
     """Read the file. Raises DamagedError, OtherVersionError or OSError."""
-    whole = memoryview(path.read_bytes())
+    whole = memoryview(read_plain(path))
     begin = len(MAGIC) + _LENGTH
     if len(whole) < begin + _CHECKSUM or whole[: len(MAGIC)] != MAGIC:
         raise DamagedError("it is cut off, or no such file")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+
+from parties.plain_file import open_to_append
 
 
 class ErrorOutput(logging.StreamHandler[IO[str]]):
@@ -47,7 +48,7 @@ class PrivateFile(WatchedFileHandler):
         super().__init__(file, encoding="utf-8")
 
     def _open(self) -> Any:
-        return open(self.baseFilename, "a", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600))
+        return open(self.baseFilename, "a", encoding="utf-8", opener=open_to_append)
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._ended:

@@ -124,7 +124,7 @@ def test_no_key_value_or_label_is_in_a_ledger(world):
         assert {key for line in lines for key in line} <= {
             "what", "line", "time", "before", "format", "party", "role", "job", "digest", "identities", "version", "session",
             "direction", "peer", "kind", "number", "size", "signer", "receiver", "lines", "head", "sent", "sent_stream",
-            "received", "received_stream", "signature", "word",
+            "received", "received_stream", "peer_lines", "peer_head", "final", "signature", "word",
         }  # fmt: skip
 
 

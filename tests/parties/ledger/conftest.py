@@ -24,6 +24,7 @@ from parties.ledger.ledger import Ledger
 from parties.ledger.opening import About
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool
+from parties.unfinished.resuming import all_keep_feature, all_keep_label
 from vsplit.protocol import Array, Bytes, Message, Role, Send, receive
 
 JOB = bytes(range(32))
@@ -57,6 +58,8 @@ class Pairs:
         self.names = ("clinic", *features)
         self.keys = {name: PrivateIdentity.generate() for name in self.names}
         self.session = 0
+        self.resend: set[str] = set()
+        """Who makes its link anew in each session, after the first round."""
 
     def path(self, name: str) -> Path:
         """The ledger of this party."""
@@ -80,7 +83,10 @@ class Pairs:
     def talk(
         self, rounds: int = 3, *, end: bool = True, heads: bool = True, yes: Sequence[bool] = (True, False)
     ) -> None:
-        """One session of all parties: keys, some rounds of messages with heads after each, and the end."""
+        """One session of all parties: keys, some rounds of messages with heads after each, and the end.
+
+        Unless it has an end nothing is final, as where all parties are killed. Without rounds it began no run.
+        """
         self.session += 1
         network = MemoryNetwork(self.names)
         failures: list[BaseException] = []
@@ -96,8 +102,16 @@ class Pairs:
                 self._agree(name, ledger, run)
                 for number in range(rounds):
                     run(_label(self.features, number, yes) if name == "clinic" else _feature(number))
+                    if number == 0 and name in self.resend:
+                        ledger.resent(self.features[0] if name == "clinic" else "clinic", 1, 2, 500)
                     if heads:
-                        self.exchange(name, ledger, run)
+                        self.exchange(name, ledger, run, final=end and number == rounds - 1)
+                if end and heads and rounds:
+                    run(
+                        all_keep_label(self.features, "final")
+                        if name == "clinic"
+                        else all_keep_feature("clinic", "final")
+                    )
                 transport.finish()
                 if end:
                     ledger.end_session("finished")
@@ -124,14 +138,15 @@ class Pairs:
             theirs, own = run(agree_as_feature("clinic", _entropy))
             ledger.set_key("clinic", bond.pair_key("clinic", name, theirs, own))
 
-    def exchange(self, name: str, ledger: Ledger, run: Callable[[Role[Any]], Any]) -> None:
+    def exchange(self, name: str, ledger: Ledger, run: Callable[[Role[Any]], Any], *, final: bool = False) -> None:
         """Heads, signed and kept by both sides."""
         heads: dict[str, Exchanged]
         if name == "clinic":
             standings = {peer: ledger.standing(peer) for peer in self.features}
-            heads = run(exchange_heads_label(ledger.signer, standings, self.features))
+            heads = run(exchange_heads_label(ledger.signer, standings, self.features, final=final))
         else:
-            heads = {"clinic": run(exchange_heads_feature(ledger.signer, ledger.standing("clinic"), "clinic"))}
+            role = exchange_heads_feature(ledger.signer, ledger.standing("clinic"), "clinic", final=final)
+            heads = {"clinic": run(role)}
         ledger.keep_heads(heads)
 
 

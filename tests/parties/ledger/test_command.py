@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import cProfile
 import json
+import os
 import re
+import socket
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
@@ -14,6 +20,7 @@ from typer.testing import CliRunner, Result
 from parties.command.cli import app
 from parties.command.ledger import BROKEN
 from parties.identity import PrivateIdentity
+from parties.ledger.record import NO_HASH, chained, decode, encode
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +41,57 @@ def test_an_unbroken_ledger(pairs: Any) -> None:
     result = ledger("verify", pairs.path("lab"))
     assert result.exit_code == 0
     words = " ".join(result.output.split())
-    assert "the ledger of lab, unbroken, 19 lines, the last with the hash" in words
-    assert "clinic has signed for 10 of 12 messages" in words
+    assert "the ledger of lab, unbroken, 23 lines, the last with the hash" in words
+    assert "clinic has signed for 11 of 16 messages" in words
+    assert "clinic has signed for lines 1 to 15 as they stand here, when the training had ended." in words
+    assert "For the 8 lines behind line 15 lab alone vouches" in words
     assert "Whose signatures these are, the ledgers say themselves" in words
+    [one] = json.loads(ledger("verify", pairs.path("lab"), "--json").output)["ledgers"]
+    assert one["signed_for"] == [{"by": "clinic", "lines": 15, "training_ended": True}]
+    assert len(one["vouched"]) == 2
+
+
+def test_a_ledger_of_a_run_that_was_killed_says_that_its_end_is_not_signed(pairs: Any) -> None:
+    pairs.talk(2, end=False)
+    pairs.open("lab").close()
+    words = " ".join(ledger("verify", pairs.path("lab")).output.split())
+    assert "clinic has signed for lines 1 to 15 as they stand here, at a checkpoint. It has signed for no end" in words
+
+
+def test_ledgers_of_the_format_before_verify_as_what_they_are(tmp_path: Path) -> None:
+    """Two that were written before heads repeated the last line that their receiver had told."""
+    old = {name: Path(__file__).parent / "format1" / f"{name}.jsonl" for name in ("lab", "clinic")}
+    both = ledger("verify", old["lab"], old["clinic"])
+    assert both.exit_code == 0, both.output
+    words = " ".join(both.output.split())
+    assert "The two ledgers tell the same story of 29 messages." in words
+    for one, other in (("lab", "clinic"), ("clinic", "lab")):
+        assert (
+            f"was recorded by an older version. What {other} signed in it holds the messages with {one} alone, and neither "
+            "their times nor the other lines and sessions of this file"
+        ) in words
+    assert "has signed for lines" not in words
+    # Their signatures are still checked.
+    path = tmp_path / "changed"
+    path.write_bytes(old["lab"].read_bytes().replace(b'"sent":2', b'"sent":1', 1))
+    assert ledger("verify", path).exit_code == BROKEN
+
+
+def test_a_ledger_of_the_format_before_goes_on_in_this_one_and_is_held_by_its_heads_from_then_on(pairs: Any) -> None:
+    """As where vsplit is brought up to date between two runs of one ledger."""
+    old = (Path(__file__).parent / "format1" / "lab.jsonl").read_bytes()
+    pairs.path("lab").write_bytes(old)
+    pairs.session = 2
+    pairs.talk(2)
+    found = ledger("verify", pairs.path("lab"))
+    assert found.exit_code == 0, found.output
+    words = " ".join(found.output.split())
+    assert "clinic has signed for lines 1 to 58 as they stand here" in words
+    assert "older version" not in words
+    path = pairs.path("lab")
+    assert path.read_bytes().startswith(old)
+    path.write_bytes(path.read_bytes().replace(b'"sent":2', b'"sent":1', 1))
+    assert ledger("verify", path).exit_code == BROKEN
 
 
 def test_two_ledgers_that_tell_the_same_story(pairs: Any) -> None:
@@ -44,7 +99,7 @@ def test_two_ledgers_that_tell_the_same_story(pairs: Any) -> None:
     result = ledger("verify", pairs.path("lab"), pairs.path("clinic"), "--json")
     assert result.exit_code == 0
     content = json.loads(result.output)
-    assert (content["well"], content["same_story"], content["messages_in_common"]) == (True, True, 12)
+    assert (content["well"], content["same_story"], content["messages_in_common"]) == (True, True, 16)
     assert [one["party"] for one in content["ledgers"]] == ["lab", "clinic"]
     assert [one["unbroken"] for one in content["ledgers"]] == [True, True]
     assert content["differences"] == content["notes"] == content["identity_faults"] == []
@@ -163,7 +218,7 @@ def test_what_left_and_what_came_is_summed_up_with_what_it_reveals(pairs: Any) -
     assert "signed" in rows["sent", "LedgerHead"]["reveals"]
     assert parcels["reveals"] is None
     table = " ".join(ledger("show", pairs.path("lab")).output.split())
-    assert "lab (feature party), job test: 26 lines" in table
+    assert "lab (feature party), job test: 31 lines" in table
 
 
 def test_a_message_that_left_again_and_again_counts_once(pairs: Any) -> None:
@@ -185,3 +240,129 @@ def test_a_message_that_left_again_and_again_counts_once(pairs: Any) -> None:
     ledger_of_lab.close()
     rows = json.loads(ledger("show", pairs.path("lab"), "--json").output)["kinds"]
     assert {row["kind"]: (row["messages"], row["resent"]) for row in rows} == {"Parcel": (4, 3), "Letter": (2, 2)}
+
+
+def test_times_that_were_written_with_another_offset_are_shown_in_coordinated_time(pairs: Any) -> None:
+    pairs.talk(1)
+    path, there = pairs.path("lab"), timezone(timedelta(hours=2))
+    lines: list[bytes] = []
+    for raw in path.read_bytes().splitlines():
+        line = decode(raw)
+        before = chained(lines[-1]) if lines else NO_HASH
+        lines.append(encode(msgspec.structs.replace(line, time=line.time.astimezone(there), before=before)))
+    whole = json.loads(ledger("show", path, "--json").output)
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    assert b"+02:00" in path.read_bytes()
+    shown = ledger("show", path).output
+    assert "2026-03-01 12:00" in shown and "14:00" not in shown
+    content = json.loads(ledger("show", path, "--json").output)
+    assert content["kinds"] == whole["kinds"]
+    assert content["sessions"][0]["began"] == whole["sessions"][0]["began"]
+
+
+def test_a_time_that_is_none_in_coordinated_time_is_a_damaged_line(pairs: Any) -> None:
+    pairs.talk(1)
+    path = pairs.path("lab")
+    for time in (b"0001-01-01T00:00:00+02:00", b"9999-12-31T23:59:59-02:00"):
+        lines = path.read_bytes().splitlines(keepends=True)
+        lines[3] = re.sub(rb'"time":"[^"]*"', b'"time":"' + time + b'"', lines[3])
+        path.write_bytes(b"".join(lines))
+        result = ledger("show", path)
+        assert result.exit_code == BROKEN, result.output
+        assert "Line 4 is no line as vsplit writes them" in " ".join(ledger("verify", path).output.split())
+
+
+def many_kinds(pairs: Any, count: int, name: str = "lab") -> Path:
+    """The ledger of a session with so many kinds of message."""
+    own, peer = pairs.open(name), "clinic" if name == "lab" else "lab"
+    own.begin_session(bytes(16))
+    own.set_key(peer, bytes(32))
+    content = np.zeros(1, np.uint8)
+    for number in range(count):
+        if name == "lab":
+            own.sent(peer, f"Kind{number}", [content.data])
+        else:
+            own.received(peer, f"Kind{number}", content)
+    own.end_session("link")
+    own.close()
+    return pairs.path(name)
+
+
+def test_a_table_of_many_kinds_has_an_end_and_says_so(pairs: Any) -> None:
+    path = many_kinds(pairs, 5000)
+    result = ledger("show", path)
+    assert result.exit_code == 0
+    words = " ".join(result.output.split())
+    assert (
+        "These are the first 1,000 of 5,000 rows; the others sum up 4,000 messages. With --json all are printed."
+        in words
+    )
+    assert result.output.count("Kind") == 2 * 1000
+    assert len(json.loads(ledger("show", path, "--json").output)["kinds"]) == 5000
+
+
+def test_many_sessions_are_shown_up_to_an_end_as_well(pairs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parties.command.ledger_screen.MOST_ROWS", 100)
+    own = pairs.open("lab")
+    for number in range(1, 122):
+        own.begin_session(number.to_bytes(16, "big"))
+        own.sent("clinic", "Greeting", [memoryview(b"x")])
+        own.end_session("link")
+    own.close()
+    path = pairs.path("lab")
+    assert "These are the last 100 of 121 sessions" in " ".join(ledger("show", path).output.split())
+    verdict = ledger("verify", path)
+    assert "Of 121 sessions, counted by party, these are the last 100" in " ".join(verdict.output.split())
+    assert verdict.output.count("Session 0") == 100
+    assert len(json.loads(ledger("verify", path, "--json").output)["ledgers"][0]["sessions"]) == 121
+
+
+def test_the_work_grows_with_the_length_of_a_ledger_and_not_faster(pairs: Any, tmp_path: Path) -> None:
+    """Counted in calls, and not in time: of reading, of summing up, and of holding two ledgers against each other."""
+
+    def calls(count: int) -> int:
+        for name in ("lab", "clinic"):
+            pairs.path(name).unlink(missing_ok=True)
+        one, two = many_kinds(pairs, count), many_kinds(pairs, count, "clinic")
+        profile = cProfile.Profile()
+        profile.enable()
+        ledger("show", one)
+        ledger("verify", one, two)
+        profile.disable()
+        return sum(entry.callcount for entry in profile.getstats())
+
+    calls(100)  # with all that is imported at first use
+    assert calls(2000) < 2.5 * calls(1000)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("command", ["show", "verify", "with another", "another", "job"])
+@pytest.mark.parametrize("what", ["pipe", "link to a pipe", "device", "socket"])
+def test_what_is_no_plain_file_is_refused_and_never_waited_for(
+    pairs: Any, tmp_path: Path, command: str, what: str
+) -> None:
+    pairs.talk(1)
+    path = tmp_path / "named"
+    if what == "device":
+        path = Path("/dev/zero")
+    elif what == "socket":
+        place = socket.socket(socket.AF_UNIX)
+        place.bind(str(path))
+        place.close()
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to(tmp_path / "pipe")
+        path = path if what.startswith("link") else tmp_path / "pipe"
+    lab = pairs.path("lab")
+    words: dict[str, tuple[object, ...]] = {
+        "show": ("show", path),
+        "verify": ("verify", path),
+        "with another": ("verify", path, lab),
+        "another": ("verify", lab, path),
+        "job": ("verify", lab, "--job", path),
+    }
+    result = ledger(*words[command])
+    assert result.exit_code == 2, result.output
+    kind = {"link to a pipe": "a named pipe", "pipe": "a named pipe"}.get(what, f"a {what}")
+    assert f"{path} cannot be read: it is {kind} and no plain file." in " ".join(result.output.split())

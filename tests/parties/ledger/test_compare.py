@@ -24,7 +24,10 @@ def compared(pairs: Any, one: str = "clinic", two: str = "lab") -> Compared:
 
 
 def written(pairs: Any, name: str, *crossing: tuple[str, int], end: str | None, session: bytes = bytes(16)) -> None:
-    """A session in which these messages crossed, each with a content of so many bytes, as this party has it on record."""
+    """A session in which these messages crossed, each with a content of so many bytes, as this party has it on record.
+
+    They are of a kind that parties send when they meet: so nobody has to have signed a head where it was finished.
+    """
     ledger: Ledger = pairs.open(name)
     ledger.begin_session(session)
     peer = "clinic" if name == "lab" else "lab"
@@ -32,9 +35,9 @@ def written(pairs: Any, name: str, *crossing: tuple[str, int], end: str | None, 
     for direction, content in crossing:
         data = np.full(content, 7, np.uint8)
         if direction == "sent":
-            ledger.sent(peer, "Parcel", [data.data])
+            ledger.sent(peer, "Holding", [data.data])
         else:
-            ledger.received(peer, "Parcel", data)
+            ledger.received(peer, "Holding", data)
     if end:
         ledger.end_session(end)
     ledger.close()
@@ -48,7 +51,7 @@ def test_honest_ledgers_tell_the_same_story_whichever_comes_first(make_pairs: An
         for order in (("clinic", name), (name, "clinic")):
             found = compared(pairs, *order)
             assert (found.sessions, found.faults, found.notes) == (2, [], [])
-            assert found.messages == 17 + 7
+            assert found.messages == (2 + 3 * (3 + 3) + 2) + (2 + 3 + 3 + 2)
 
 
 def test_there_is_nothing_to_compare(make_pairs: Any, tmp_path: Path) -> None:
@@ -69,7 +72,7 @@ def test_there_is_nothing_to_compare(make_pairs: Any, tmp_path: Path) -> None:
         (
             [5, 6, 7],
             [5, 9, 7],
-            r"Message 2 from lab to clinic .* a Parcel of 6 bytes left and one of 9 bytes came \(line 4 ",
+            r"Message 2 from lab to clinic .* a Holding of 6 bytes left and one of 9 bytes came \(line 4 ",
         ),
         (
             [5, 6],
@@ -100,13 +103,13 @@ def test_other_contents_of_the_same_length(pairs: Any) -> None:
         ledger.set_key(peer, key)
         content = np.zeros(50, np.uint8)
         if name == "lab":
-            ledger.sent(peer, "Parcel", [content.data])
+            ledger.sent(peer, "Holding", [content.data])
         else:
-            ledger.received(peer, "Letter", content)
+            ledger.received(peer, "Beginning", content)
         ledger.end_session("finished")
         ledger.close()
     [fault] = compared(pairs).faults
-    assert "Parcel left and Letter came" in fault
+    assert "Holding left and Beginning came" in fault
 
 
 def test_what_was_under_way_when_a_session_was_cut_off_is_no_fault(pairs: Any) -> None:

@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from parties.identity import PrivateIdentity
-from parties.ledger.heads import Bond, LedgerHead, Signer, exchange_heads_feature, exchange_heads_label
+from parties.ledger.heads import (
+    Bond,
+    LedgerHead,
+    LedgerLastLine,
+    Signer,
+    exchange_heads_feature,
+    exchange_heads_label,
+)
 from parties.ledger.ledger import Ledger
-from parties.ledger.record import PairKey, Standing
+from parties.ledger.record import PairKey, Pin, Standing
 from parties.ledger.verify import examine
 from parties.network import wire
 from vsplit.protocol import ProtocolError, Receive, Send
@@ -22,16 +29,37 @@ IDENTITIES = {name: key.public.key for name, key in KEYS.items()}
 BOND = Bond(JOB, SESSION, IDENTITIES)
 MINE = Standing(20, b"h" * 32, 4, b"a" * 32, 7, b"b" * 32)
 THEIRS = Standing(33, b"H" * 32, 7, b"b" * 32, 4, b"a" * 32)
+MY_PIN, THEIR_PIN = Pin(20, b"h" * 32, False), Pin(33, b"H" * 32, False)
+"""What a head says of the last line in the ledger of `MINE`, and in that of `THEIRS`."""
 
 
 def signer(name: str, bond: Bond = BOND) -> Signer:
     return Signer(name, bond, KEYS[name].sign)
 
 
+def last_line(standing: Standing) -> LedgerLastLine:
+    return LedgerLastLine(lines=standing.lines, head=np.frombuffer(standing.head, np.uint8))
+
+
 def answer_of(role: Any, head: LedgerHead) -> Any:
     """What becomes of a role of the feature party that is sent this head."""
-    assert isinstance(next(role), Send)
+    told = next(role)
+    assert isinstance(told, Send) and isinstance(told.message, LedgerLastLine)
     assert isinstance(role.send(None), Receive)
+    sent = role.send(head)
+    assert isinstance(sent, Send)
+    try:
+        role.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("the role goes on")
+
+
+def answer_of_label(role: Any, head: LedgerHead, told: Standing) -> Any:
+    """What becomes of a label party's role whose one feature party tells of this line, and sends this head."""
+    assert next(role) == Receive("clinic", LedgerLastLine, 1024)
+    assert isinstance(role.send(last_line(told)), Send)
+    assert role.send(None) == Receive("clinic", LedgerHead, 1024)
     try:
         role.send(head)
     except StopIteration as end:
@@ -39,18 +67,24 @@ def answer_of(role: Any, head: LedgerHead) -> Any:
     raise AssertionError("the role goes on")
 
 
-def test_both_sides_have_each_others_signatures() -> None:
-    label = exchange_heads_label(signer("clinic"), {"lab": THEIRS, "gym": THEIRS}, ["lab", "gym"])
-    assert next(label) == Receive("lab", LedgerHead, 1024)
-    assert label.send(signer("lab").head("clinic", MINE)) == Receive("gym", LedgerHead, 1024)
-    sends = [label.send(signer("gym").head("clinic", MINE)), label.send(None)]
+@pytest.mark.parametrize("final", [False, True])
+def test_both_sides_have_each_others_signatures_under_the_last_lines_that_they_told(final: bool) -> None:
+    label = exchange_heads_label(signer("clinic"), {"lab": THEIRS, "gym": THEIRS}, ["lab", "gym"], final=final)
+    assert next(label) == Receive("lab", LedgerLastLine, 1024)
+    assert label.send(last_line(MINE)) == Receive("gym", LedgerLastLine, 1024)
+    sends = [label.send(last_line(MINE)), label.send(None)]
     assert [send.to for send in sends] == ["lab", "gym"]
-    with pytest.raises(StopIteration) as end:
-        label.send(None)
-    assert end.value.value["lab"].theirs.standing == MINE
-    exchanged = answer_of(exchange_heads_feature(signer("lab"), MINE, "clinic"), sends[0].message)
+    assert [send.message.pin for send in sends] == [Pin(20, b"h" * 32, final)] * 2
+    exchanged = answer_of(exchange_heads_feature(signer("lab"), MINE, "clinic", final=final), sends[0].message)
     assert exchanged.theirs.standing == THEIRS
     assert exchanged.own.standing == MINE
+    assert exchanged.own.pin == Pin(33, b"H" * 32, final)
+    assert label.send(None) == Receive("lab", LedgerHead, 1024)
+    assert label.send(exchanged.own) == Receive("gym", LedgerHead, 1024)
+    with pytest.raises(StopIteration) as end:
+        label.send(signer("gym").head("clinic", MINE, Pin(33, b"H" * 32, final)))
+    assert end.value.value["lab"].theirs.standing == MINE
+    assert end.value.value["lab"].own.standing == THEIRS
 
 
 def changed(head: LedgerHead, **fields: Any) -> LedgerHead:
@@ -59,25 +93,49 @@ def changed(head: LedgerHead, **fields: Any) -> LedgerHead:
 
 NOT_SIGNED = "without its own signature"
 OTHER_STORY = "has another record of what it and lab exchanged"
+OTHER_LINE = "clinic signed for another line of the ledger of lab than the last one, line 20, or for another moment"
 HEADS = {
-    "a signature of somebody else": (Signer("clinic", BOND, KEYS["gym"].sign).head("lab", THEIRS), NOT_SIGNED),
-    "one for another receiver": (signer("clinic").head("gym", THEIRS), NOT_SIGNED),
-    "one of another session": (signer("clinic", Bond(JOB, b"S" * 16, IDENTITIES)).head("lab", THEIRS), NOT_SIGNED),
-    "one for another job": (signer("clinic", Bond(b"J" * 32, SESSION, IDENTITIES)).head("lab", THEIRS), NOT_SIGNED),
-    "the own head sent back": (signer("lab").head("clinic", MINE), NOT_SIGNED),
-    "another number of lines than was signed": (changed(signer("clinic").head("lab", THEIRS), lines=34), NOT_SIGNED),
+    "a signature of somebody else": (Signer("clinic", BOND, KEYS["gym"].sign).head("lab", THEIRS, MY_PIN), NOT_SIGNED),
+    "one for another receiver": (signer("clinic").head("gym", THEIRS, MY_PIN), NOT_SIGNED),
+    "one of another session": (
+        signer("clinic", Bond(JOB, b"S" * 16, IDENTITIES)).head("lab", THEIRS, MY_PIN),
+        NOT_SIGNED,
+    ),
+    "one for another job": (
+        signer("clinic", Bond(b"J" * 32, SESSION, IDENTITIES)).head("lab", THEIRS, MY_PIN),
+        NOT_SIGNED,
+    ),
+    "the own head sent back": (signer("lab").head("clinic", MINE, MY_PIN), NOT_SIGNED),
+    "another number of lines than was signed": (
+        changed(signer("clinic").head("lab", THEIRS, MY_PIN), lines=34),
+        NOT_SIGNED,
+    ),
     "another stream than was signed": (
-        changed(signer("clinic").head("lab", THEIRS), sent_stream=np.zeros(32, np.uint8)),
+        changed(signer("clinic").head("lab", THEIRS, MY_PIN), sent_stream=np.zeros(32, np.uint8)),
         NOT_SIGNED,
     ),
     "another story, signed": (
-        signer("clinic").head("lab", Standing(33, b"H" * 32, 7, b"b" * 32, 4, b"A" * 32)),
+        signer("clinic").head("lab", Standing(33, b"H" * 32, 7, b"b" * 32, 4, b"A" * 32), MY_PIN),
         OTHER_STORY,
     ),
     "a message that this party never had": (
-        signer("clinic").head("lab", Standing(33, b"H" * 32, 8, b"b" * 32, 4, b"a" * 32)),
+        signer("clinic").head("lab", Standing(33, b"H" * 32, 8, b"b" * 32, 4, b"a" * 32), MY_PIN),
         "there 8 messages left and 4 came, here 7 came and 4 left",
     ),
+    "another last line than was told": (
+        changed(signer("clinic").head("lab", THEIRS, MY_PIN), peer_lines=19),
+        NOT_SIGNED,
+    ),
+    "another last line than was told, signed": (
+        signer("clinic").head("lab", THEIRS, Pin(19, b"h" * 32, False)),
+        OTHER_LINE,
+    ),
+    "another hash of it, signed": (signer("clinic").head("lab", THEIRS, Pin(20, b"g" * 32, False)), OTHER_LINE),
+    "an end where the training goes on, signed": (
+        signer("clinic").head("lab", THEIRS, Pin(20, b"h" * 32, True)),
+        OTHER_LINE,
+    ),
+    "an end that was not signed": (changed(signer("clinic").head("lab", THEIRS, MY_PIN), final=True), NOT_SIGNED),
 }
 
 
@@ -88,15 +146,30 @@ def test_a_head_that_is_not_as_it_should_be_ends_the_session(what: str) -> None:
         answer_of(exchange_heads_feature(signer("lab"), MINE, "clinic"), head)
     assert caught.value.peer == "clinic"
     role = exchange_heads_label(signer("lab"), {"clinic": MINE}, ["clinic"])
-    next(role)
     with pytest.raises(ProtocolError, match=sentence):
-        role.send(head)
+        answer_of_label(role, head, THEIRS)
 
 
-@pytest.mark.parametrize("fields", [{"lines": 0}, {"sent": -1}, {"received": 2**60}, {"lines": 2**60}])
+def test_a_feature_party_signs_for_the_line_that_it_told() -> None:
+    """Or the label party would hold it to one line and have signed for another one."""
+    told = Standing(32, b"I" * 32, 7, b"b" * 32, 4, b"a" * 32)
+    role = exchange_heads_label(signer("lab"), {"clinic": MINE}, ["clinic"])
+    with pytest.raises(
+        ProtocolError, match="clinic signed for another last line of its ledger than it had told"
+    ) as caught:
+        answer_of_label(role, signer("clinic").head("lab", THEIRS, MY_PIN), told)
+    assert caught.value.peer == "clinic"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"lines": 0}, {"sent": -1}, {"received": 2**60}, {"lines": 2**60}, {"peer_lines": 0}]
+)
 def test_impossible_numbers_are_refused(fields: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="a ledger has lines"):
-        changed(signer("clinic").head("lab", THEIRS), **fields)
+        changed(signer("clinic").head("lab", THEIRS, MY_PIN), **fields)
+    if "lines" in fields:
+        with pytest.raises(ValueError, match="a ledger has lines"):
+            LedgerLastLine(lines=fields["lines"], head=np.zeros(32, np.uint8))
 
 
 def test_both_ends_derive_the_same_key_and_nobody_else_does() -> None:

@@ -18,10 +18,13 @@ from vsplit.protocol import ConfigError
 
 
 def later(pairs: Any, *, heads: bool = False, end: bool = True) -> tuple[Path, Path]:
-    """The lab's ledger of a finished run, and another that it began for a session after that; the clinic has one for both."""
+    """The lab's ledger of a finished run, and another that it began for a session after that; the clinic has one for both.
+
+    Without heads the session began no run: all had finished theirs.
+    """
     pairs.talk()
     finished = pairs.path("lab").rename(pairs.folder / "finished.jsonl")
-    pairs.talk(heads=heads, end=end)
+    pairs.talk(3 if heads else 0, heads=heads, end=end)
     return finished, pairs.path("lab")
 
 
@@ -38,7 +41,7 @@ def test_sessions_are_added_and_both_parties_tell_the_same(pairs: Any) -> None:
     assert join_ledgers(finished, after, pairs.about("lab"))
     assert finished.read_bytes() == before
     # Only what is missing is added.
-    pairs.talk(heads=False)
+    pairs.talk(0)
     assert join_ledgers(finished, after, pairs.about("lab"))
     joined = examine(finished)
     assert joined.faults == [] and list(joined.sessions) == list(examine(pairs.path("clinic")).sessions)

@@ -53,7 +53,7 @@ def test_the_first_line_says_whose_ledger_it_is(pairs: Any) -> None:
     begun(pairs).close()
     first = lines_of(pairs.path("lab"))[0]
     assert first["what"] == "begin"
-    assert (first["party"], first["role"], first["job"], first["format"]) == ("lab", "feature", "test", 1)
+    assert (first["party"], first["role"], first["job"], first["format"]) == ("lab", "feature", "test", 2)
     assert first["identities"] == {name: key.public.line for name, key in pairs.keys.items()}
 
 
@@ -306,7 +306,7 @@ def test_messages_that_left_again_are_marked(pairs: Any) -> None:
     ledger.lost("clinic", "was reset")
     ledger.back("clinic")
     ledger.resent("clinic", 2, 4, 444)
-    ledger.end_session("finished")
+    ledger.end_session("link")
     ledger.resent("clinic", 4, 4, 148)  # the last messages are still being delivered
     ledger.close()
     found = examine(pairs.path("lab"))
@@ -321,7 +321,7 @@ def test_a_resend_of_what_never_left_is_a_fault(pairs: Any, first: int, last: in
     for _ in range(4):
         ledger.sent("clinic", "Parcel", [CONTENT.data])
     ledger.resent("clinic", first, last, 500)
-    ledger.end_session("finished")
+    ledger.end_session("link")
     ledger.close()
     [fault] = examine(pairs.path("lab")).faults
     assert fault.sentence.startswith("Line 7 says that messages to clinic left once more")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from parties.identity import PrivateIdentity
 from parties.ledger import verify
-from parties.ledger.examined import Hashes, standing_of
+from parties.ledger.examined import Hashes, pin_of, standing_of
 from parties.ledger.record import End, Head, NewSession, Stream, chained, decode, encode
 from parties.ledger.verify import examine, survey
 from vsplit.protocol import ConfigError
@@ -172,7 +172,9 @@ def test_a_change_that_is_hidden_by_a_new_chain_does_not_fit_what_the_other_sign
         assert faults[0].startswith(
             f"Line {place_of(lines, 'head') + 2} holds a head in which clinic signed for other messages"
         ), faults
-        assert len(faults) == 4 - 2  # each head that clinic signed in this session, and no other line
+        # Each head that clinic signed, in this session and, as it holds all lines before it, in the next; and no other line.
+        assert len(faults) == 4
+        assert all("in which clinic signed for line" in fault for fault in faults[2:])
 
 
 def resigned(pairs: Any, lines: Lines) -> Lines:
@@ -201,7 +203,9 @@ def own_head(now: Any, line: Head, sign: Callable[[bytes], bytes]) -> Any:
             stream.add(entry.kind, entry.size, bytes.fromhex(entry.digest))
         streams[f"{way}_stream"] = stream.value().hex()
     line = altered_line(line, head=now.hash_of(line.lines).hex(), **streams)
-    return altered_line(line, signature=sign(told.bond.statement("lab", "clinic", standing_of(line))).hex())
+    return altered_line(
+        line, signature=sign(told.bond.statement("lab", "clinic", standing_of(line), pin_of(line))).hex()
+    )
 
 
 def altered_line(line: Any, **fields: Any) -> Any:

@@ -1,0 +1,121 @@
+"""What must stand around the heads that two parties exchanged, so that the other's signature holds this party's whole file.
+
+SPEC.md, section 8. A head of format 2 names the last line that the owner of the file had told. Behind that line come the
+messages of the exchange, and then the two heads; `verify` asks here whether that is so, line by line.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+
+from parties.driver import UNREADABLE
+from parties.ledger.examined import Told, Way
+from parties.ledger.heads import OPEN_KINDS, LedgerHead, LedgerLastLine, as_messages
+from parties.ledger.record import Crossed, Head
+from parties.network import wire
+from parties.unfinished.resuming import Beginning, Holding, Kept, KeptByAll
+from vsplit.protocol import Message
+
+MEETING = OPEN_KINDS | {Holding.__name__, Beginning.__name__, UNREADABLE}
+"""What parties say when they meet; a session of these alone began no run."""
+_OF_EXCHANGE = frozenset({LedgerLastLine.__name__, LedgerHead.__name__})
+_MOST = 2  # messages of one way in one exchange
+
+
+class Exchanges:
+    """The exchanges of heads in one session of the ledger of `me`, as its lines tell them."""
+
+    def __init__(self, me: str, now: Told, *, is_label: bool) -> None:
+        self._me = me
+        self._now = now
+        self._is_label = is_label
+        self._last_other = now.line  # the last line that is no part of an exchange
+        self._lately: dict[Way, deque[tuple[str, int]]] = defaultdict(lambda: deque(maxlen=_MOST))  # kinds and sizes
+        self._since: dict[Way, list[str]] = {}  # the first kinds that crossed since the last head of a peer
+        self._own: Head | None = None  # where the line before is one
+        self._last: dict[str, Head] = {}  # of each peer, whatever is wrong with it
+        self._beyond: dict[str, None] = {}  # with whom more crossed than what parties say when they meet
+
+    def message(self, line: Crossed) -> None:
+        """The next line is this message."""
+        way, self._own = (line.direction, line.peer), None
+        self._lately[way].append((line.kind, line.size))
+        if line.kind not in _OF_EXCHANGE:
+            self._last_other = line.line
+        if line.kind not in MEETING:
+            self._beyond[line.peer] = None
+        since = self._since.setdefault(way, [])
+        if len(since) <= _MOST:  # so many are enough to see that they are too many
+            since.append(line.kind)
+
+    def resent(self) -> None:
+        """The next line says that messages left once more."""
+        self._own = None
+
+    def own(self, line: Head) -> None:
+        """The next line is a head of this party."""
+        self._own = line
+
+    def theirs(self, line: Head) -> str | None:
+        """The next line is a head of `line.signer`; what is wrong with where it stands, after "holds a head", or None."""
+        peer, own = line.signer, self._own
+        self._own, self._last[peer] = None, line
+        self._since.update({("sent", peer): [], ("received", peer): []})
+        if line.peer_lines is None:
+            return None
+        if own is None or not _is_pair(own, line):
+            return f"of {peer} without that of {self._me} from the same exchange in the line before"
+        if self._last_other > line.peer_lines:
+            return (
+                f"in which {peer} signed for line {line.peer_lines} as the last one, although line {self._last_other} was "
+                "there before the exchange"
+            )
+        if not self._is_carried(line, own):
+            return f"of {peer} that the messages before it did not carry: one of them was changed, left out or put in"
+        return None
+
+    def faults_of_end(self) -> Iterator[str]:
+        """The next line ends the session as finished; what is missing for that, after "ends the session as finished"."""
+        for peer in self._beyond:
+            last = self._last.get(peer)
+            if last is None:
+                yield f"without any head that {peer} signed: lines were removed before it"
+            elif self._now.format > 1 and not last.final:
+                yield f"without the head that {peer} signed at the end of the training: lines were removed before it"
+            elif self._now.format > 1 and not self._all_is_kept(peer):
+                yield (
+                    f"without the two messages in which {self._me} and {peer} said that all is kept, or with more than these: "
+                    "lines behind the last head were changed, removed or put in"
+                )
+
+    def _is_carried(self, line: Head, own: Head) -> bool:
+        """Whether the messages with `line.signer` since the line that was told are those which carry the two heads."""
+        of_feature, of_label = (line, own) if self._is_label else (own, line)
+        up, down = as_messages(of_feature), as_messages(of_label)[1:]
+        sent, received = (down, up) if self._is_label else (up, down)
+        return self._are_last(("sent", line.signer), sent, line.received) and self._are_last(
+            ("received", line.signer), received, line.sent
+        )
+
+    def _are_last(self, way: Way, messages: Sequence[Message], signed: int) -> bool:
+        """Whether these messages, and no others, follow on the first `signed` ones."""
+        due = [(type(one).__name__, wire.size_of(wire.encode(one))) for one in messages]
+        return list(self._lately[way])[-len(due) :] == due and self._now.counts[way] == signed + len(due)
+
+    def _all_is_kept(self, peer: str) -> bool:
+        kept = [Kept.__name__], [KeptByAll.__name__]
+        received, sent = kept if self._is_label else kept[::-1]
+        return self._since["received", peer] == received and self._since["sent", peer] == sent
+
+
+def _is_pair(own: Head, theirs: Head) -> bool:
+    """Whether the two are of one exchange: each names the last line that the other told, and it is the same moment."""
+    return (own.receiver, own.lines, own.head, own.peer_lines, own.peer_head, own.final) == (
+        theirs.signer,
+        theirs.peer_lines,
+        theirs.peer_head,
+        theirs.lines,
+        theirs.head,
+        theirs.final,
+    )
