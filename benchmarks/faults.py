@@ -1,6 +1,6 @@
 """What a run survives: parties that are killed, a network that cuts, messages that were changed, and a flood of strangers.
 
-    python benchmarks/faults.py [--only kills|cuts|weather|mutations|flood] [--runs 100] [--seed 0] [--json FILE]
+    python benchmarks/faults.py [--only kills|cuts|weather|mutations|flood] [--bare] [--runs 100] [--seed 0] [--json FILE]
 
 Every part has its own module in faults_parts, and its own figures; see benchmarks/README.md.
 """
@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.faults_parts.bare import measure_bare
 from benchmarks.faults_parts.cuts import measure_cuts
 from benchmarks.faults_parts.flood import measure_flood
 from benchmarks.faults_parts.kills import measure_kills
@@ -47,6 +48,7 @@ def main() -> int:
     """Run the parts that are asked for; 1 if anything was lost, hung or failed without a name."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--only", action="append", choices=sorted(PARTS), help="a part; may be given several times")
+    arguments.add_argument("--bare", action="store_true", help="as the flood: bare connections, 4,000 a second")
     arguments.add_argument("--runs", type=int, default=100, help="runs of each part")
     arguments.add_argument("--seed", type=int, default=0, help="of what is done when and to whom")
     arguments.add_argument("--json", type=Path, help="a file for the figures; - for standard output")
@@ -54,8 +56,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     console = Console(stderr=True)
     figures: Figures = {}
+    parts = PARTS | ({"flood": measure_bare} if given.bare else {})
     for name in given.only or PARTS:
-        found = PARTS[name](given.runs, random.Random(f"{name} {given.seed}"), console)
+        found = parts[name](given.runs, random.Random(f"{name} {given.seed}"), console)
         found["hangs"] += figures.get("hangs", 0)
         figures |= found
     table = Table("figure", "value")
@@ -66,6 +69,7 @@ def main() -> int:
         text = json.dumps(figures)
         print(text) if str(given.json) == "-" else given.json.write_text(text + "\n", encoding="utf-8")
     equal = all(figures[key] == figures[key.removesuffix("_equal")] for key in figures if key.endswith("_equal"))
+    equal &= figures.get("bare_in") == figures.get("bare_runs")
     return 0 if equal and not figures.get("hangs") and not figures.get("unnamed_errors") else 1
 
 

@@ -12,8 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from parties.identity import PrivateIdentity, PublicIdentity
+from parties.network.bell import Bell
+from parties.network.caller import caller_mark
 from parties.network.certificates import PROTOCOL, client_context, shown_identity
-from parties.network.door import HANDSHAKE_SECONDS, Bell, tune
+from parties.network.door import HANDSHAKE_SECONDS, tune
 from parties.network.frames import HEAD, FrameError, FrameWriter, Opening, Type, read_opening
 from parties.network.link import Link
 from parties.network.transport import StartedAgain, stop_sentence
@@ -57,6 +59,7 @@ class Target:
         self.name = name
         self.address = address
         self._identity = identity
+        self._me = me.public
         self._context = client_context(me, identity)
 
     def open(self, first: bytes, timeout: float = CONNECT_SECONDS) -> tuple[ssl.SSLSocket, Opening]:
@@ -81,6 +84,7 @@ class Target:
         try:
             plain.settimeout(HANDSHAKE_SECONDS)
             tune(plain)
+            self._context.set_alpn_protocols([PROTOCOL, caller_mark(self._me, self._identity)])
             stream = self._context.wrap_socket(plain)
         except ssl.SSLCertVerificationError:
             raise self._stranger() from None

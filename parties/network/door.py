@@ -1,8 +1,9 @@
 """The one open port: who comes, and who it is, in a thread of its own.
 
-Handshakes with strangers cost the session nothing but processor time, and of that a bounded amount: so many connections
-are taken a second, and so many may be unfinished. A connection leaves the thread when it has proved a listed identity
-and has sent its first frame; of each party, only the latest waits to be fetched.
+Connections are taken as fast as they come, and the queue of the system stays short. Those that have proved nothing yet are few,
+and a share of them is all that one source can have (`parties.network.pending`). So many handshakes are begun a second, and
+the thread rests three times as long as it has worked. A connection leaves the thread when it has proved a listed
+identity and has sent its first frame; of each party, only the latest waits to be fetched.
 """
 
 from __future__ import annotations
@@ -15,18 +16,28 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from parties.identity import PrivateIdentity, PublicIdentity
-from parties.network.certificates import PROTOCOL, server_context, shown_identity
-from parties.network.frames import HEAD, NO_SESSION, FrameError, FrameWriter, Opening, Type, read_opening
+from parties.network.bell import Bell
+from parties.network.caller import CallerMarks
+from parties.network.certificates import server_context
+from parties.network.frames import NO_SESSION, FrameError, FrameWriter, Opening, Type
+from parties.network.pending import Pace, Pending, PendingConnections, client_hello, source_of
+from parties.network.proving import first_frame, proved_name
 
 HANDSHAKE_SECONDS = 10.0
-# So many connections may be unfinished; one more ends the oldest.
+# So many connections may be unfinished; one more ends another.
 MOST_STRANGERS = 128
-# So many connections are taken a second, and so many at a time. A handshake costs about a millisecond.
+# So many handshakes are begun a second, and so many at a time. One costs about a millisecond.
 _RATE = 100.0
 _BATCH = 8
+_MOST_TAKEN = 256  # connections before the others have their turn
+_REST = 3.0  # of this many times what was worked: the thread never has more than a quarter of a processor
+_SHORTEST_REST = 0.005  # seconds while more than a few are unfinished, so that one waking serves many
+_LONGEST_REST = 0.1
+_FEW = 8
+_LOOK_AGAIN = 0.02  # seconds until a connection is looked at again whose ClientHello has come in part
 _BREATH = 1.0  # seconds without new connections once this machine has no room for another
 _LONGEST = 5.0  # seconds between two looks at the clock
 _GONE = select.POLLHUP | select.POLLERR
@@ -41,42 +52,6 @@ class Arrival:
     opening: Opening
 
 
-@dataclass(slots=True)
-class _Stranger:
-    stream: ssl.SSLSocket
-    until: float
-    name: str | None = None  # once it is proved
-    head: bytearray = field(default_factory=bytearray)
-
-
-class Bell:
-    """Wakes a thread that polls: `ring` from any thread, `hush` in the one that heard it."""
-
-    def __init__(self) -> None:
-        self._ear, self._rope = socket.socketpair()
-        self._ear.setblocking(False)
-        self._rope.setblocking(False)
-
-    def fileno(self) -> int:
-        """The descriptor to be polled for POLLIN; -1 once it is closed."""
-        return self._ear.fileno()
-
-    def ring(self) -> None:
-        """Wake whoever polls; a bell that is closed or rings already stays as it is."""
-        with contextlib.suppress(OSError):
-            self._rope.send(b"!")
-
-    def hush(self) -> None:
-        """Take the ringing back."""
-        with contextlib.suppress(OSError):
-            self._ear.recv(4096)
-
-    def close(self) -> None:
-        """Free both ends."""
-        self._ear.close()
-        self._rope.close()
-
-
 class Door:
     """Takes connections on the listening socket `port`, which becomes its own.
 
@@ -88,8 +63,12 @@ class Door:
         self.refused = 0
         self._context = server_context(me, parties.values())
         self._parties = dict(parties)
+        self._marks = CallerMarks(me.public, parties)
         self._port = port
-        self._strangers: dict[int, _Stranger] = {}
+        self._strangers = PendingConnections(MOST_STRANGERS)
+        self._partial: dict[int, Pending] = {}  # part of the ClientHello has come
+        self._pace = Pace(_RATE, _BATCH)  # of handshakes
+        self._closes = Pace(_RATE, MOST_STRANGERS)  # of connections that are closed and not reset
         self._arrivals: dict[str, Arrival] = {}
         self._lock = threading.Lock()  # around the arrivals
         self._poll = select.poll()
@@ -123,9 +102,9 @@ class Door:
         self._wake.ring()
         if self._thread is not None:
             self._thread.join()
-        for stranger in self._strangers.values():
-            stranger.stream.close()
-        self._strangers.clear()
+        for stranger in self._strangers:
+            stranger.close()
+            self._strangers.remove(stranger)
         for arrival in self.fetch():
             arrival.stream.close()
         self._port.close()
@@ -134,99 +113,116 @@ class Door:
 
     def _serve(self) -> None:
         while not self._closing:
-            for descriptor, events in self._poll.poll(1000 * self._pause(time.monotonic())):
+            events = self._poll.poll(1000 * self._pause(time.monotonic()))
+            began = time.thread_time()
+            knocked = False
+            for descriptor, what in events:
                 if descriptor == self._port.fileno():
-                    self._accept(time.monotonic())
-                elif descriptor in self._strangers:
-                    self._advance(descriptor, events)
+                    knocked = True
+                elif (stranger := self._strangers.get(descriptor)) is not None:
+                    self._look_at(stranger, what)
+            self._look_again()
+            if knocked:
+                self._accept(time.monotonic())
+            self._begin_handshakes()
+            rest = _REST * (time.thread_time() - began)
+            if len(self._strangers) > _FEW:
+                rest = max(rest, _SHORTEST_REST)
+            time.sleep(min(rest, _LONGEST_REST))
 
     def _pause(self, now: float) -> float:
         """End what took too long, listen again where it is time; seconds until there is more of this to do."""
         if self._deaf_until is not None and now >= self._deaf_until:
             self._deaf_until = None
             self._poll.register(self._port, select.POLLIN)
-        while self._strangers and (first := next(iter(self._strangers.values()))).until <= now:
-            self._refuse(first)
+        while (oldest := self._strangers.oldest()) is not None and oldest.until <= now:
+            self._refuse(oldest)
         times = [now + _LONGEST] if self._deaf_until is None else [self._deaf_until]
-        if self._strangers:
-            times.append(next(iter(self._strangers.values())).until)
+        if oldest is not None:
+            times.append(oldest.until)
+        if self._partial:
+            times.append(now + _LOOK_AGAIN)
+        if self._strangers.any_ready:
+            times.append(now + self._pace.wait(now))
         return max(0.0, min(times) - now)
 
     def _accept(self, now: float) -> None:
-        taken, breath = 0, 0.0
         with contextlib.suppress(BlockingIOError):
-            while taken < _BATCH:
-                taken += 1
+            for _ in range(_MOST_TAKEN):
                 try:
-                    plain, _ = self._port.accept()
+                    plain, address = self._port.accept()
                 except BlockingIOError:
                     raise
                 except OSError as error:
                     if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                        breath = _BREATH
-                        break
+                        self._poll.unregister(self._port)
+                        self._deaf_until = now + _BREATH
+                        return
                     continue  # whoever was there has gone again
-                self._admit(plain, now)
-        # A rest after each batch keeps a flood of connections from taking more than its share of the processor.
-        self._poll.unregister(self._port)
-        self._deaf_until = now + max(breath, taken / _RATE)
+                if self._strangers.full and (surplus := self._strangers.surplus()) is not None:
+                    self._refuse(surplus)
+                plain.setblocking(False)
+                stranger = Pending(plain, source_of(address[0]), now + HANDSHAKE_SECONDS, plain.fileno())
+                self._strangers.add(stranger)
+                self._poll.register(plain, select.POLLIN)
 
-    def _admit(self, plain: socket.socket, now: float) -> None:
-        try:
-            plain.setblocking(False)
-            tune(plain)
-            stream = self._context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
-        except OSError:
-            plain.close()
+    def _look_at(self, stranger: Pending, events: int) -> None:
+        """Something has come on this connection, or it is over."""
+        if stranger.stream is not None:
+            self._advance(stranger, stranger.stream, events)
             return
-        if len(self._strangers) >= MOST_STRANGERS:
-            self._refuse(next(iter(self._strangers.values())))
-        self._strangers[stream.fileno()] = _Stranger(stream, now + HANDSHAKE_SECONDS)
-        self._poll.register(stream, select.POLLIN)
+        try:
+            hello = client_hello(stranger.plain)
+        except OSError:
+            self._refuse(stranger)
+            return
+        # What has come stays in the socket, which would be ready without end.
+        if stranger.descriptor not in self._partial:
+            self._poll.unregister(stranger.descriptor)
+        self._partial[stranger.descriptor] = stranger
+        if hello is not None:
+            del self._partial[stranger.descriptor]
+            older = self._strangers.hello_came(stranger, self._marks.caller(hello))
+            if older is not None:
+                self._refuse(older)
 
-    def _advance(self, descriptor: int, events: int) -> None:
-        """Go on with the handshake, or with the first frame, of the connection at `descriptor`."""
-        stranger = self._strangers[descriptor]
+    def _look_again(self) -> None:
+        for stranger in list(self._partial.values()):
+            self._look_at(stranger, 0)
+
+    def _begin_handshakes(self) -> None:
+        while self._strangers.any_ready and self._pace.take(time.monotonic()):
+            stranger = self._strangers.next_turn()
+            self._poll.register(stranger.descriptor, select.POLLIN)
+            try:
+                tune(stranger.plain)
+                stream = self._context.wrap_socket(stranger.plain, server_side=True, do_handshake_on_connect=False)
+            except OSError:
+                self._refuse(stranger)
+                continue
+            stranger.stream = stream
+            self._advance(stranger, stream, 0)
+
+    def _advance(self, stranger: Pending, stream: ssl.SSLSocket, events: int) -> None:
+        """Go on with the handshake, or with the first frame."""
         try:
             if stranger.name is None:
-                stranger.stream.do_handshake()
-                stranger.name = self._prove(stranger.stream)
-            opening = self._hear(stranger)
+                stream.do_handshake()
+                stranger.name = proved_name(stream, self._parties)
+            opening = first_frame(stream, stranger.head)
         except ssl.SSLWantWriteError:
-            self._poll.modify(descriptor, select.POLLIN | select.POLLOUT)
+            self._poll.modify(stream, select.POLLIN | select.POLLOUT)
             return
         except ssl.SSLWantReadError:
-            self._poll.modify(descriptor, select.POLLIN)
+            self._poll.modify(stream, select.POLLIN)
             if events & _GONE:
                 self._refuse(stranger)
             return
         except (OSError, FrameError):
             self._refuse(stranger)
             return
-        self._forget(descriptor)
-        self._deliver(Arrival(stranger.name, stranger.stream, opening))
-
-    def _prove(self, stream: ssl.SSLSocket) -> str:
-        shown = shown_identity(stream.getpeercert(binary_form=True))
-        name = next((name for name, identity in self._parties.items() if identity == shown), None)
-        if name is None:
-            raise ConnectionError("an identity that the job does not list")
-        if stream.selected_alpn_protocol() != PROTOCOL:
-            with contextlib.suppress(OSError):
-                stream.send(FrameWriter().control(Type.STOP, 0, b"mismatch"))
-            raise ConnectionError("a program of another version")
-        return name
-
-    def _hear(self, stranger: _Stranger) -> Opening:
-        while len(stranger.head) < HEAD.size:
-            more = stranger.stream.recv(HEAD.size - len(stranger.head))
-            if not more:
-                raise ConnectionError("gone before its first frame")
-            stranger.head += more
-        opening, _ = read_opening(bytes(stranger.head))
-        if opening.type not in (Type.JOIN, Type.RESUME):
-            raise FrameError("a first frame that is the label party's")
-        return opening
+        self._forget(stranger)
+        self._deliver(Arrival(stranger.name, stream, opening))
 
     def _deliver(self, arrival: Arrival) -> None:
         with self._lock:
@@ -236,14 +232,17 @@ class Door:
             older.stream.close()
         self.bell.ring()
 
-    def _refuse(self, stranger: _Stranger) -> None:
-        self._forget(stranger.stream.fileno())
-        stranger.stream.close()
+    def _refuse(self, stranger: Pending) -> None:
+        self._forget(stranger)
+        # Of what this side closes the system keeps something for up to a minute. A flood is reset, which leaves nothing.
+        stranger.close(reset=not self._closes.take(time.monotonic()))
         self.refused += 1
 
-    def _forget(self, descriptor: int) -> None:
-        self._poll.unregister(descriptor)
-        del self._strangers[descriptor]
+    def _forget(self, stranger: Pending) -> None:
+        with contextlib.suppress(KeyError):  # it is not watched while its ClientHello is looked at
+            self._poll.unregister(stranger.descriptor)
+        self._partial.pop(stranger.descriptor, None)
+        self._strangers.remove(stranger)
 
 
 def tune(connection: socket.socket) -> None:

@@ -25,6 +25,8 @@ from vsplit.protocol import ConfigError, PeerAbsent, VsplitError
 
 __all__ = ["Address", "Listener", "Waiting", "dial", "free_port"]
 
+# Connections that have come and are not taken yet; Linux allows no more than net.core.somaxconn, which is the same by default.
+BACKLOG = 4096
 _STEP = 0.25  # seconds between two looks at the clock
 
 # Called while this party waits: the names that are missing, and the seconds left.
@@ -122,7 +124,7 @@ class Listener:
 def _bind(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
-        port = socket.create_server((address.host, address.port), family=family, backlog=128)
+        port = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.faults_parts.strangers import client_hello
 from parties.network import door as door_module
 from parties.network.door import MOST_STRANGERS
 from parties.network.frames import Type
@@ -102,16 +103,21 @@ def test_a_party_comes_back_through_a_crowd(star: Any, crowd: Any, proxies: Any)
     until(lambda: star.seen["clinic"].returns == ["lab"])
 
 
-def test_connections_are_taken_at_a_bounded_rate(star: Any, crowd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_are_taken_as_they_come_and_handshakes_begun_at_a_bounded_rate(
+    star: Any, crowd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(door_module, "_RATE", 10.0)
     clinic, _lab = pair(star)
     door = clinic._gate._door
     time.sleep(0.3)
     began = time.monotonic()
     for _ in range(60):
-        crowd(port_of(clinic))
-    until(lambda: len(door._strangers) + door.refused >= 16)
-    # The first batch goes at once, and each further one when the rest behind the one before is over.
+        plain = crowd(port_of(clinic))
+        with contextlib.suppress(OSError):
+            plain.send(client_hello())
+    until(lambda: sum(one.stream is not None for one in door._strangers) >= 16)
+    assert len(door._strangers) + door.refused == 60
+    # The first batch goes at once, and each further one when its time has come.
     assert time.monotonic() - began >= 8 / 10.0
 
 

@@ -1,0 +1,68 @@
+"""Thousands of connections a second that prove nothing, of every kind: an honest party gets in, and back in after a cut."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+STRANGERS = Path(__file__).parents[3] / "benchmarks" / "faults_parts" / "strangers.py"
+SAFETY = 30.0
+RATE = "2000"  # a second; four times as many in benchmarks/faults.py
+WAIT = 10.0  # of the honest party; the flood lasts longer
+SECONDS = "20"  # after which the flood ends by itself, if nobody ends it before
+
+
+@pytest.fixture
+def flood() -> Iterator[Callable[..., None]]:
+    """Begins a flood in a process of its own, and returns when it is at work."""
+    floods: list[subprocess.Popen[bytes]] = []
+
+    def begin(port: int, kind: str, source: str, sources: int) -> None:
+        command = [sys.executable, str(STRANGERS), str(port), "--kind", kind, "--source", source]
+        command += ["--sources", str(sources), "--rate", RATE, "--seconds", SECONDS]
+        floods.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+        assert floods[-1].stdout is not None
+        assert floods[-1].stdout.readline() == b"flooding\n"
+
+    yield begin
+    for one in floods:
+        one.kill()
+        one.communicate()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 without setting it up")
+@pytest.mark.parametrize(
+    ("kind", "source", "sources"),
+    [
+        ("bare", "127.0.0.2", 1),
+        ("bare", "127.0.0.1", 1),  # the honest party's own address, as behind one router
+        ("closed", "127.0.0.2", 1),
+        ("garbage", "127.0.0.2", 1),
+        ("part", "127.0.0.2", 200),
+        ("drip", "127.0.0.2", 200),
+        ("hello", "127.0.0.1", 1),
+        ("hello", "127.0.0.2", 200),
+    ],
+)
+def test_an_honest_party_gets_in_and_back(star: Any, flood: Any, kind: str, source: str, sources: int) -> None:
+    listener = star.listen("lab", wait=WAIT)
+    gathering = star.gather(listener)
+    flood(listener.port, kind, source, sources)
+    door = listener._door
+    while door.refused < 200:  # it is at its height
+        time.sleep(0.01)
+    lab = star.dial("lab", listener.port, wait=WAIT)
+    clinic = gathering.result(SAFETY)
+    lab.send("clinic", [memoryview(b"one")])
+    assert clinic.receive("lab", 100).tobytes() == b"one"
+    stream = lab._links["clinic"].stream
+    stream.shutdown(2)
+    lab.send("clinic", [memoryview(b"two")])
+    assert clinic.receive("lab", 100).tobytes() == b"two"
+    assert star.seen["clinic"].returns == ["lab"]
