@@ -1,6 +1,17 @@
-"""`python -m parties` is the command `vsplit`."""
+"""The command `vsplit`, which `python -m parties` is as well."""
 
-from parties.command.cli import main
+from __future__ import annotations
+
+from parties.command.code_paths import use_installed_code_only
+
+
+def main() -> None:
+    """Entry point of the console script. Nothing but the standard library is imported before the search path is clean."""
+    use_installed_code_only()
+    from parties.command import cli
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -54,11 +54,7 @@ NO_CONFIG = {".key": "a key file", **dict.fromkeys((".csv", ".gz", ".parquet"), 
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    # A bottom model of the user's own may stand in the folder in which the command is given. It is looked for last, so
-    # that no file there hides a package.
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
+    """What the console script runs once the search path is clean (`parties.__main__`)."""
     app()
 
 

@@ -69,6 +69,12 @@ class Party:
         return None if self.settings.metrics is None else split_address(self.settings.metrics)
 
     @property
+    def code_folder(self) -> Path:
+        """The folder in which a bottom model of this party's own is looked for first: named, or that of the party file."""
+        folder = self.settings.bottom.folder
+        return self.file.parent if folder is None else _resolved(self.file, folder)
+
+    @property
     def data_folder(self) -> Path:
         """The folder that paths in the data are relative to: that of the source file, or of the party file."""
         return (self.source or self.file).parent
