@@ -13,6 +13,7 @@ from parties.config.overlap_job import load_overlap_job
 from parties.config.party_file import PartyFile
 from parties.config.reading import parse_yaml, read_text
 from parties.config.urls import check_url, is_url
+from parties.text import file_name
 from vsplit.protocol import ConfigError, RefusedError
 
 LABEL_KEYS = ("label", "positive", "date")
@@ -169,7 +170,7 @@ def check_bounds(party: Party) -> None:
 
 
 def _resolved(file: Path, written: str) -> Path:
-    return (file.parent / written).resolve()
+    return (file.parent / file_name(written)).resolve()
 
 
 def _partners_file(file: Path, written: str | None, identity: Path | None) -> Path | None:
