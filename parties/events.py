@@ -9,6 +9,7 @@ from typing import TextIO
 
 import msgspec
 
+from parties.text import json_bytes
 from vsplit.protocol import Note
 
 READING, WAITING = "reading data", "waiting"
@@ -49,14 +50,25 @@ Show = Callable[[Event], None]
 
 
 class JsonLines:
-    """Writes each event as one line of JSON, for a launch that reads them."""
+    """Writes each event as one line of JSON, for a launch that reads them.
+
+    When nobody reads them any more the launch is gone, and this party ends as if it had interrupted it.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
+        self._lost = False
 
     def __call__(self, event: Event) -> None:
-        self._stream.write(msgspec.json.encode(event).decode() + "\n")
-        self._stream.flush()
+        if self._lost:
+            return
+        try:
+            self._stream.write(json_bytes(event).decode() + "\n")
+            self._stream.flush()
+        except OSError:
+            self._lost = True
+            if isinstance(event, Step):
+                raise KeyboardInterrupt from None
 
 
 def read_event(line: str) -> Event:

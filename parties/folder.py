@@ -17,6 +17,7 @@ from parties.config.party import Party
 from parties.config.reading import read_text
 from parties.config.urls import masked_copy
 from parties.plain_file import read_plain
+from parties.text import json_bytes, spelt_out
 from parties.unfinished.atomic import pieces, sync_folder, write_whole
 from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import ConfigError, StorageError
@@ -113,7 +114,7 @@ class RunFolder:
 
     def write_json(self, name: str, content: object) -> Path:
         """Write plain data as indented JSON."""
-        return self.write(name, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+        return self.write(name, msgspec.json.format(json_bytes(content), indent=1) + b"\n")
 
     def _prove_writable(self) -> None:
         """Hours of training must not end at a folder that could never have been written.
@@ -198,7 +199,7 @@ def check_output(party: Party) -> None:
 
 
 def _as_bytes(data: bytes | str) -> bytes:
-    return data.encode() if isinstance(data, str) else data
+    return spelt_out(data).encode() if isinstance(data, str) else data
 
 
 def _unused(path: Path) -> Path:

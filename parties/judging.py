@@ -44,7 +44,7 @@ def judge(home: Home, trained: Trained, alone: Predictions | None) -> dict[str, 
 def headlines(home: Home, test: Comparison) -> list[str]:
     """The main metric on the test rows, together and alone, in a line each."""
     metric = MAIN_METRIC[home.party.job.task]
-    name = METRIC_NAMES[metric]
+    name = METRIC_NAMES[metric].replace("²", "2")  # a screen may lack it
     lines = []
     for what, key in (("together", "joint"), (f"{home.party.name} alone", "alone"), ("gain", "difference")):
         if key not in test:

@@ -15,12 +15,13 @@ from parties.config.job import Job
 from parties.data.images import read_images
 from parties.data.prepare import Preparation, Prepared
 from parties.home import Home, Rows
+from parties.own_module import builder_at
 from parties.shared import Run, Shared
 from vsplit.learn import runtime
 from vsplit.learn.batches import Split
 from vsplit.learn.feature import FeatureState, feature_role
 from vsplit.learn.label import Due, LabelSide, LabelState, Predictions, label_role, never
-from vsplit.learn.models import InputShape, Store, build_bottom, build_top, imported, tabular
+from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
 from vsplit.learn.plan import Plan, SecureSum
 from vsplit.learn.secure_sum import Member
 from vsplit.learn.training import Target, build_optimizer, make_target
@@ -210,7 +211,7 @@ def _bottom(home: Home, shape: InputShape) -> Any:
     if own is None:
         return build_bottom(tabular(settings.bottom.hidden or ()), shape, width, settings.device)
     try:
-        return build_bottom(imported(own), shape, width, settings.device)
+        return build_bottom(builder_at(own, home.party.code_folder), shape, width, settings.device)
     except VsplitError:
         raise
     except Exception as error:

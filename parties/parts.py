@@ -13,9 +13,10 @@ from parties.data.prepare import Preparation
 from parties.folder import RunFolder
 from parties.home import Home
 from parties.learning import Trained
+from parties.own_module import builder_at
 from parties.plain_file import read_plain
 from vsplit.learn.label import LabelState
-from vsplit.learn.models import InputShape, build_bottom, build_top, imported, load_weights, tabular, weights
+from vsplit.learn.models import InputShape, build_bottom, build_top, load_weights, tabular, weights
 from vsplit.learn.plan import Plan
 from vsplit.protocol import ConfigError
 
@@ -81,13 +82,16 @@ def trained_classes(home: Home, trained: Trained) -> tuple[str, ...]:
     return home.labels.classes[: trained.target.classes]
 
 
-def load_part(path: Path) -> Part:
-    """Read a party's part from its run folder `path`. Raises ConfigError where it is of another format or incomplete."""
+def load_part(path: Path, code: Path | None = None) -> Part:
+    """Read a party's part from its run folder `path`. Raises ConfigError where it is of another format or incomplete.
+
+    A bottom model of the user's own is looked for in the folder `code`, then among the installed packages.
+    """
     try:
         description = json.loads(read_plain(path / DESCRIPTION))
         if description.get("format") != FORMAT:
             raise ConfigError(f"{path / DESCRIPTION} has a format that this version of vsplit does not know.")
-        preparation, bottom = _load_bottom(path, description)
+        preparation, bottom = _load_bottom(path, description, code)
         top = _load_top(path, description)
     except FileNotFoundError as error:
         raise ConfigError(f"{error.filename} is missing: {path} holds no whole model part.") from None
@@ -99,11 +103,11 @@ def load_part(path: Path) -> Part:
     return Part(description, preparation, bottom, top)
 
 
-def _load_bottom(path: Path, description: dict[str, Any]) -> tuple[Preparation | None, Any]:
+def _load_bottom(path: Path, description: dict[str, Any], code: Path | None) -> tuple[Preparation | None, Any]:
     spec = description["bottom"]
     if spec is None:
         return None, None
-    builder = imported(spec["module"]) if spec["module"] else tabular(spec["hidden"])
+    builder = builder_at(spec["module"], code) if spec["module"] else tabular(spec["hidden"])
     image = tuple(spec["image"]) if spec["image"] else None
     bottom = build_bottom(
         builder, InputShape(spec["numeric"], tuple(spec["vocabularies"]), image), description["embedding"]

@@ -3,7 +3,8 @@
 Exit codes: 0 all went well; 1 an unforeseen error; 2 a config file, a key file or the command line is wrong; 3 this
 party's data cannot be used; 4 the job asks more than the party file allows; 5 another party misbehaved, stopped or runs
 another job; 6 another party is absent or the link to it is lost; 7 a ledger is broken, or two tell different stories; 130
-interrupted by Ctrl-C.
+interrupted by Ctrl-C; 141 whoever read the output has closed it. Where the output cannot be written for another reason, such
+as a full disk, a command that went well otherwise ends with 1.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 from rich.console import Console
 
+from parties.command.output import Outputs
 from parties.command.screen import Screen, print_end, print_failure
 from parties.events import READING, Event, Failed, Finished, JsonLines, Step
 from vsplit import __version__
@@ -32,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 well; 1 unforeseen; 2 config, key or command line; 3 data; 4 refused by the party file; "
-    "5 another party; 6 link; 7 a ledger is broken; 130 interrupted.",
+    "5 another party; 6 link; 7 a ledger is broken; 130 interrupted; 141 output closed.",
 )
 identity_app = typer.Typer(help="Keys and identity lines.", no_args_is_help=True)
 app.add_typer(identity_app, name="identity")
@@ -54,12 +56,12 @@ NO_CONFIG = {".key": "a key file", **dict.fromkeys((".csv", ".gz", ".parquet"), 
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    # A bottom model of the user's own may stand in the folder in which the command is given. It is looked for last, so
-    # that no file there hides a package.
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-    app()
+    """What the console script runs once the search path is clean (`parties.__main__`)."""
+    outputs = Outputs()
+    try:
+        app()
+    except SystemExit as end:
+        sys.exit(outputs.code(end.code if isinstance(end.code, int) else 0))
 
 
 @app.callback(invoke_without_command=True)

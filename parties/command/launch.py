@@ -55,7 +55,7 @@ def launch(
         with Screen([party.name for party in parties], console) as screen:
             children = run_children(
                 {party.name: [*command, str(party.file)] for party in parties},
-                os.environ | {_FOLDER_VARIABLE: secret, "PYTHONUNBUFFERED": "1"},
+                os.environ | {_FOLDER_VARIABLE: secret, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
                 screen.show,
             )
     # The label party has the result, and the end of the screen is what people see.

@@ -71,7 +71,7 @@ def _sum_table(rows: list[Sum]) -> Table:
             row.kind,
             f"{row.messages:,}{again}",
             bytes_text(row.bytes),
-            f"{row.first:%Y-%m-%d %H:%M:%S} – {row.last:{last}}",
+            f"{row.first:%Y-%m-%d %H:%M:%S} to {row.last:{last}}",
         )
     return table
 

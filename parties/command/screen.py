@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, OverflowMethod
 from rich.live import Live
 from rich.text import Text
 
@@ -98,9 +98,10 @@ class Screen:
         width = max(len(party) for party in self._events)
         lines = []
         for party, event in list(self._events.items()):
-            line = Text(no_wrap=True, overflow="ellipsis").append(party.ljust(width + 2), style="bold")
+            overflow: OverflowMethod = "crop" if self._console.options.ascii_only else "ellipsis"
+            line = Text(no_wrap=True, overflow=overflow).append(party.ljust(width + 2), style="bold")
             if self._console.width >= _WIDE:
-                line.append(_bar(event), style="cyan")
+                line.append(_bar(event, plain=self._console.options.ascii_only), style="cyan")
             room = max(_LEAST_ROOM, self._console.width - len(line))
             words = self._line(party, event, room)
             # A sentence, and no figures at its end that could be left out.
@@ -118,11 +119,12 @@ class Screen:
         return Text("starting", style="dim") if event is None else Text(self._words(party, event, room))
 
 
-def _bar(event: Event | None) -> str:
+def _bar(event: Event | None, *, plain: bool = False) -> str:
     if not isinstance(event, Step) or not event.total:
         return " " * (_BAR + 2)
     done = round(_BAR * event.done / event.total)
-    return "━" * done + "╌" * (_BAR - done) + "  "
+    full, empty = "#." if plain else "━╌"
+    return full * done + empty * (_BAR - done) + "  "
 
 
 def say(console: Console, text: str, style: str = "") -> None:

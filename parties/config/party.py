@@ -13,6 +13,7 @@ from parties.config.overlap_job import load_overlap_job
 from parties.config.party_file import PartyFile
 from parties.config.reading import parse_yaml, read_text
 from parties.config.urls import check_url, is_url
+from parties.text import file_name
 from vsplit.protocol import ConfigError, RefusedError
 
 LABEL_KEYS = ("label", "positive", "date")
@@ -67,6 +68,12 @@ class Party:
     def metrics_address(self) -> tuple[str, int] | None:
         """(host, port) of the endpoint with figures for Prometheus; None: there is none."""
         return None if self.settings.metrics is None else split_address(self.settings.metrics)
+
+    @property
+    def code_folder(self) -> Path:
+        """The folder in which a bottom model of this party's own is looked for first: named, or that of the party file."""
+        folder = self.settings.bottom.folder
+        return self.file.parent if folder is None else _resolved(self.file, folder)
 
     @property
     def data_folder(self) -> Path:
@@ -163,7 +170,7 @@ def check_bounds(party: Party) -> None:
 
 
 def _resolved(file: Path, written: str) -> Path:
-    return (file.parent / written).resolve()
+    return (file.parent / file_name(written)).resolve()
 
 
 def _partners_file(file: Path, written: str | None, identity: Path | None) -> Path | None:

@@ -61,7 +61,10 @@ class Data(Model):
 
 
 class Bottom(Model):
-    """This party's bottom model: the widths of its hidden layers, or the import path of a builder of its own."""
+    """This party's bottom model: the widths of its hidden layers, or the import path of a builder of its own.
+
+    `folder` is where the first name of `module` is looked for before the installed packages; None: beside this file.
+    """
 
     hidden: Hidden | None = None
     module: (
@@ -71,11 +74,14 @@ class Bottom(Model):
         ]
         | None
     ) = None
+    folder: Text | None = None
 
     @model_validator(mode="after")
     def _is_one_of_two(self) -> Bottom:
         if (self.hidden is None) == (self.module is None):
             raise wrong("", "must have either hidden, a list of widths, or module, an import path, and not both")
+        if self.folder is not None and self.module is None:
+            raise wrong("folder", "is given without module; it names the folder in which module is looked for")
         return self
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from parties.plain_file import open_plain
+from parties.text import file_name
 from vsplit.protocol import ConfigError, DataError
 
 MOST_PIXELS = 64_000_000
@@ -39,7 +40,7 @@ def read_images(
     found = np.zeros((len(paths), channels, *size), np.uint8)
     bad = []
     for place, (row, path) in enumerate(paths.items()):
-        image = None if pd.isna(path) else _read(folder / str(path), size, channels)
+        image = None if pd.isna(path) else _read(folder / file_name(str(path)), size, channels)
         if image is None:
             bad.append(row)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from sqlalchemy.pool import NullPool
 from parties.config.party import Party
 from parties.config.urls import fill_url
 from parties.plain_file import NotPlainError, check_plain
+from parties.text import file_name
 from vsplit.protocol import ConfigError, DataError
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
@@ -82,7 +84,7 @@ def _read_file(party: Party, path: Path, only: Sequence[str]) -> pa.Table:
 
 
 def _read_parquet(path: Path, only: Sequence[str]) -> pa.Table:
-    with pa_parquet.ParquetFile(path) as file:
+    with pa.OSFile(os.fsencode(path)) as stored, pa_parquet.ParquetFile(stored) as file:
         found = file.read(_chosen(only, file.schema_arrow.names))
     # pandas writes an index without a name as a column that is no column of the data.
     return found.drop_columns([name for name in found.column_names if PANDAS_INDEX.fullmatch(name)])
@@ -94,7 +96,8 @@ def _chosen(only: Sequence[str], names: Sequence[str]) -> list[str] | None:
 
 
 def _read_csv(path: Path, only: Sequence[str]) -> pa.Table:
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
+    packed = path.name.lower().endswith(".gz")
+    opener = gzip.open if packed else open
     # Arrow judges the encoding of the rows, and can say which; here only that of the header matters.
     with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         header = next(csv.reader(file), [])
@@ -102,17 +105,19 @@ def _read_csv(path: Path, only: Sequence[str]) -> pa.Table:
     if not header:
         raise DataError(f"The file {path} is empty; its first line must name the columns.")
     _check_names(header, str(path))
-    return pa_csv.read_csv(
-        path,
-        # In one thread errors carry a row number.
-        read_options=pa_csv.ReadOptions(use_threads=False, block_size=1 << 24),
-        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
-        convert_options=pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(header, pa.string()),
-            strings_can_be_null=False,
-            include_columns=_chosen(only, header),
-        ),
-    )
+    # Arrow takes a path to be UTF-8, which it need not be.
+    with pa.OSFile(os.fsencode(path)) as stored:
+        return pa_csv.read_csv(
+            pa.CompressedInputStream(stored, "gzip") if packed else stored,
+            # In one thread errors carry a row number.
+            read_options=pa_csv.ReadOptions(use_threads=False, block_size=1 << 24),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(header, pa.string()),
+                strings_can_be_null=False,
+                include_columns=_chosen(only, header),
+            ),
+        )
 
 
 def _about(message: str, path: Path) -> str:
@@ -166,7 +171,7 @@ def _beside(url: URL, party: Party) -> URL:
     """A SQLite file is found beside the party file; and it must exist, since SQLite would make an empty one."""
     if url.get_backend_name() != "sqlite" or not url.database:
         return url
-    path = party.file.parent / url.database
+    path = party.file.parent / file_name(url.database)
     if not path.is_file():
         raise ConfigError(f"In {party.file}, the key data.source names the database {path}, {_why_not(path)}.")
     return url.set(database=str(path))

@@ -14,9 +14,8 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import IO, Any
 
-import msgspec
-
 from parties.plain_file import open_to_append
+from parties.text import json_bytes
 
 
 class ErrorOutput(logging.StreamHandler[IO[str]]):
@@ -86,7 +85,7 @@ class JsonLines(logging.Formatter):
             "event": getattr(record, "vsplit_event", ""),
             "message": record.getMessage(),
         }
-        return msgspec.json.encode(line | dict(getattr(record, "vsplit_fields", {}))).decode()
+        return json_bytes(line | dict(getattr(record, "vsplit_fields", {}))).decode()
 
 
 class TextLines(logging.Formatter):

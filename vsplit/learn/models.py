@@ -6,12 +6,11 @@ output. A party may bring its own bottom as a torch module; see `build_bottom`.
 
 from __future__ import annotations
 
-import importlib
 import itertools
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -146,27 +145,6 @@ def tabular(hidden: Sequence[int]) -> Builder:
         return TabularBottom(shape, hidden, width)
 
     return build
-
-
-def imported(path: str) -> Builder:
-    """The builder at an import path `package.module:function`; it takes an InputShape and the width of the embedding.
-
-    Raises ConfigError where the path leads to nothing that can be called.
-    """
-    module_name, _, name = path.partition(":")
-    try:
-        builder: Any = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"The party file's `bottom.module` says {path}, and it cannot be imported ({error}): see that the package is "
-            "installed in this environment, or that its folder stands in PYTHONPATH, or give the command in that folder."
-        ) from None
-    if not callable(builder):
-        raise ConfigError(
-            f"The party file's `bottom.module` says {path}, which is not a function that builds a module."
-        )
-    built: Builder = builder
-    return built
 
 
 def build_bottom(builder: Builder, shape: InputShape, width: int, device: str = "cpu") -> nn.Module:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from pathlib import Path
 
 import pytest
@@ -217,14 +216,6 @@ def test_no_line_of_a_screen_is_wider_than_the_terminal(width: int) -> None:
             assert max(map(len, texts)) <= width
             if width >= 80:
                 assert "…" not in "".join(texts)
-
-
-def test_the_folder_of_the_command_is_searched_last_for_modules(monkeypatch, tmp_path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", ["/first"])
-    monkeypatch.setattr(cli, "app", lambda: None)
-    cli.main()
-    assert sys.path == ["/first", str(tmp_path)]
 
 
 @pytest.mark.parametrize("command", ["run", "overlap", "check"])

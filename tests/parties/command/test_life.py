@@ -155,7 +155,7 @@ def test_a_label_party_without_features_and_three_classes(world):
 
 
 @pytest.mark.usefixtures("no_report", "one_builds_at_a_time")
-def test_images_through_a_bottom_model_of_the_users_own(world, monkeypatch):
+def test_images_through_a_bottom_model_of_the_users_own(world):
     """Tiny scans whose brightness is the outcome, a module by its import path, and a regression."""
     (world.folder / "scans").mkdir()
     lab, risk = world.tables["lab"], np.linspace(-1, 1, 240)
@@ -188,7 +188,6 @@ def test_images_through_a_bottom_model_of_the_users_own(world, monkeypatch):
                 return Scans(shape, width)
         """)
     )
-    monkeypatch.syspath_prepend(world.folder)
     world.write().live().well()
     metrics = json.loads((world.run("clinic") / "metrics.json").read_text())["test"]
     assert metrics["joint"]["r2"]["value"] > 0.6

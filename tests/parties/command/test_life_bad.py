@@ -125,7 +125,7 @@ def test_a_device_that_is_not_there(world) -> None:
         ("own_bottoms_broken:build", [r"lab\.yaml", r"bottom\.module", "SyntaxError"]),
     ],
 )
-def test_a_bottom_model_of_ones_own_that_does_not_work(world, monkeypatch, module: str, words) -> None:
+def test_a_bottom_model_of_ones_own_that_does_not_work(world, module: str, words) -> None:
     (world.folder / "own_bottoms_broken.py").write_text("def build(:\n")
     (world.folder / "own_bottoms.py").write_text(
         textwrap.dedent("""
@@ -155,7 +155,6 @@ def test_a_bottom_model_of_ones_own_that_does_not_work(world, monkeypatch, modul
                 raise RuntimeError("not on a Sunday")
         """)
     )
-    monkeypatch.syspath_prepend(world.folder)
     world.files["lab"]["bottom"] = {"module": module}
     ends_badly(world.write(), "lab", ConfigError, *words)
 

@@ -90,7 +90,7 @@ def test_check_says_what_the_label_party_is_shown_and_how_exactly(three, aggrega
         assert result.exit_code == 0, result.output
         words = " ".join(result.output.split())
         assert f"cross by {aggregate}: clinic is shown the sum of those of lab and gym, and no single one." in words
-        assert "beyond ±8 are clipped" in words and "by 0.00025 at most" in words
+        assert "outside -8 to 8 are clipped" in words and "by 0.00025 at most" in words
         assert ("3,072-bit key holds 170 values" in words) == packed
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,6 @@ from vsplit.learn.models import (
     TabularBottom,
     build_bottom,
     build_top,
-    imported,
     load_weights,
     tabular,
     weights,
@@ -82,49 +79,6 @@ def test_a_sum_is_added_in_the_order_given() -> None:
 
 
 # --- a user's own module ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    (tmp_path / "my_own_bottoms.py").write_text(
-        "import torch\n"
-        "class Pixels(torch.nn.Module):\n"
-        "    def __init__(self, shape, width):\n"
-        "        super().__init__()\n"
-        "        self.layer = torch.nn.Linear(shape.image[0] * shape.image[1] * shape.image[2], width)\n"
-        "    def forward(self, inputs):\n"
-        "        return self.layer(inputs.image.flatten(1))\n"
-        "def wrong_width(shape, width):\n"
-        "    return Pixels(shape, width + 1)\n"
-        "def no_module(shape, width):\n"
-        "    return lambda inputs: inputs\n"
-        "number = 3\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield
-    sys.modules.pop("my_own_bottoms", None)
-
-
-@pytest.mark.usefixtures("own_module")
-def test_a_module_by_import_path_may_take_images() -> None:
-    bottom = build_bottom(imported("my_own_bottoms:Pixels"), InputShape(0, (), (1, 4, 4)), 6)
-    assert isinstance(bottom, nn.Module)
-
-
-@pytest.mark.usefixtures("own_module")
-@pytest.mark.parametrize(
-    ("path", "says"),
-    [
-        ("my_own_bottoms:wrong_width", "model.embedding asks for"),
-        ("my_own_bottoms:no_module", "did not return a torch.nn.Module"),
-        ("my_own_bottoms:number", "not a function"),
-        ("my_own_bottoms:absent", "cannot be imported"),
-        ("no_such_package.here:build", "cannot be imported"),
-    ],
-)
-def test_what_is_wrong_with_a_module_is_said(path: str, says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        build_bottom(imported(path), InputShape(0, (), (1, 4, 4)), 6)
 
 
 def test_a_module_that_fails_on_the_inputs_is_a_config_error() -> None:

@@ -1,0 +1,46 @@
+"""Where Python looks for code: among installed packages, and in no folder of data.
+
+Python puts a folder first on its search path: the working one with `-m`, that of the script otherwise. An empty part of
+PYTHONPATH, as `$PYTHONPATH:/opt/x` leaves it, adds the working folder as well. Libraries try many optional imports, so a
+file there with the right name would be run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+_PROGRAM = str(Path(__file__).resolve().parents[2])
+
+
+def use_installed_code_only() -> None:
+    """Take those folders from the search path of this process, and of all that it starts.
+
+    What PYTHONPATH names in so many words stays. A checkout that is not installed is looked into last.
+    """
+    working = _working_folder()
+    if not sys.flags.safe_path and sys.path and sys.path[0] in {"", working, *_folders_of_the_script()}:
+        del sys.path[0]
+    written = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    named = [part for part in written if part]
+    if named != written:
+        if working not in {*map(os.path.abspath, named), *sysconfig.get_paths().values()}:
+            sys.path[:] = [entry for entry in sys.path if entry != working]
+        os.environ["PYTHONPATH"] = os.pathsep.join(named)
+    os.environ["PYTHONSAFEPATH"] = "1"
+    if _PROGRAM not in sys.path:
+        sys.path.append(_PROGRAM)
+
+
+def _working_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:  # it was removed
+        return ""
+
+
+def _folders_of_the_script() -> set[str]:
+    script = sys.argv[0] if sys.argv else ""
+    return {str(Path(path).parent) for path in (os.path.abspath(script), os.path.realpath(script))}  # noqa: PTH100

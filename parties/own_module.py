@@ -1,0 +1,106 @@
+"""A party's own bottom model: found beside its party file or among the installed packages, and nowhere else.
+
+The folder is not put on Python's search path, where every optional import of every library would look into it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vsplit.learn.models import Builder
+from vsplit.protocol import ConfigError
+
+_lock = threading.RLock()
+_loaded: set[str] = set()
+
+
+def builder_at(path: str, folder: Path | None = None) -> Builder:
+    """The builder at an import path `package.module:function`; it takes an InputShape and the width of the embedding.
+
+    The first name of the path is looked for in `folder`, then among the installed packages. A package may import its own
+    modules by their full or relative names; a file alone cannot import what stands beside it. Raises ConfigError where
+    the path leads to nothing that can be called; an error of the module itself is not caught.
+    """
+    name, _, function = path.partition(":")
+    try:
+        builder: Any = getattr(_module(name, folder), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"The party file's `bottom.module` says {path}, and it cannot be imported ({error})"
+            f"{_advice(name, folder, error)}"
+        ) from None
+    if not callable(builder):
+        raise ConfigError(
+            f"The party file's `bottom.module` says {path}, which is not a function that builds a module."
+        )
+    built: Builder = builder
+    return built
+
+
+def _module(name: str, folder: Path | None) -> ModuleType:
+    top, _, rest = name.partition(".")
+    with _lock:
+        importlib.invalidate_caches()
+        spec = None if folder is None else PathFinder.find_spec(top, [str(folder)])
+        if spec is not None and (spec.loader is not None or _holds(spec, rest)):
+            _load(top, spec)
+        return importlib.import_module(name)
+
+
+def _holds(spec: ModuleSpec, rest: str) -> bool:
+    """Whether a folder without __init__.py is the package that is meant: it might hold anything."""
+    inner = rest.partition(".")[0]
+    return bool(inner) and PathFinder.find_spec(inner, list(spec.submodule_search_locations or ())) is not None
+
+
+def _load(top: str, spec: ModuleSpec) -> None:
+    """Load a module or package from its own place under its own name, so that it finds its own parts."""
+    if spec.loader is None:  # Python would look for the parts of such a package all over its search path.
+        spec.submodule_search_locations = list(spec.submodule_search_locations or ())
+    there = sys.modules.get(top)
+    if there is not None:
+        if _places(there.__spec__) == _places(spec):
+            return
+        if top not in _loaded:
+            raise ConfigError(
+                f"The party file's `bottom.module` names {top}, but this is the name of a module that is in use already "
+                f"({next(iter(_places(there.__spec__)), 'built in')}): call yours by another name."
+            )
+        for one in [one for one in sys.modules if one.partition(".")[0] == top]:
+            del sys.modules[one]
+    module = sys.modules[top] = module_from_spec(spec)
+    try:
+        if spec.loader is not None:
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[top]
+        raise
+    _loaded.add(top)
+
+
+def _places(spec: ModuleSpec | None) -> tuple[object, ...]:
+    return () if spec is None else (spec.origin, *(spec.submodule_search_locations or ()))
+
+
+def _advice(name: str, folder: Path | None, error: Exception) -> str:
+    if folder is None:
+        return ": see that its package is installed in this environment."
+    if not folder.is_dir():
+        return f": it is looked for in {folder}, which is no folder; mend the key bottom.folder."
+    lacking = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if lacking not in ("", name.partition(".")[0]) and PathFinder.find_spec(lacking, [str(folder)]):
+        return (
+            f": {lacking} stands in {folder}, of which nothing but the module that is named is loaded. Put both into one "
+            f"package, a folder with an __init__.py, and write `from . import {lacking}`."
+        )
+    return (
+        f": it is looked for in the folder {folder}, then among the installed packages, and nowhere else. Put it there, name "
+        "its folder by the key bottom.folder, or install its package in this environment."
+    )
