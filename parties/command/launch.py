@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 
 import msgspec
-import yaml
 from rich.console import Console
 
 from parties.command.children import Child, exit_code, run_children
@@ -17,6 +16,7 @@ from parties.command.identity import check_identity
 from parties.command.screen import Screen, print_end, print_failure
 from parties.config.digests import Purpose
 from parties.config.party import Party, load_party
+from parties.config.reading import parse_any_yaml, read_text
 from parties.events import Finished
 from parties.identity import PrivateIdentity
 from parties.network.sockets import free_port
@@ -127,8 +127,8 @@ def _check_outputs(parties: list[Party]) -> None:
 
 def _is_party_file(file: Path) -> bool:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = parse_any_yaml(read_text(file), file)
+    except ConfigError:
         return True  # so that loading it says what is wrong
     return isinstance(content, dict) and "party" in content
 

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -66,6 +67,35 @@ def test_a_party_that_cannot_start_ends_the_launch_with_its_own_code(world, monk
     assert "clinic: Ended, because another party had failed." in words
     assert "Traceback" not in words
     assert not (world.folder / "runs").exists()
+
+
+BOMB = "\n".join(["party: &a [x, x, x, x, x, x, x, x, x]"] + [
+    f"{name}: &{name} [{', '.join(['*' + before] * 9)}]" for before, name in zip("abcdefghijk", "bcdefghijkl", strict=True)
+])  # fmt: skip
+
+
+def test_a_short_file_of_a_partner_that_spells_out_a_huge_one_costs_nothing(world) -> None:
+    """Its 500 bytes stand for some ten to the eleven words. The bound on memory is that of the whole process."""
+    world.write()
+    (world.folder / "job.yaml").write_text(BOMB + "\nk: *l\n? *l\n: 1\n")
+    code = (
+        "import resource, sys, pathlib; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+        "from parties.command import launch\n"
+        "from vsplit.protocol import ConfigError\n"
+        "try: launch.find_parties(pathlib.Path(sys.argv[1]))\n"
+        "except ConfigError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(world.folder)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "anchors (&) and aliases (*) are not used here" in done.stdout
+
+
+def test_files_of_other_programs_in_the_folder_are_passed_over(world) -> None:
+    world.write()
+    (world.folder / "list.yaml").write_text("- a\n- b\n")
+    (world.folder / "nothing.yaml").write_text("")
+    assert [party.name for party in find_parties(world.folder)] == ["clinic", "lab"]
 
 
 # --- stand-ins --------------------------------------------------------------------------------------------------------
