@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
+from parties.config.masking import masked_copy
 from parties.config.party import Party
 from parties.config.reading import read_text
-from parties.config.urls import masked_copy
 from parties.unfinished.atomic import pieces, sync_folder, write_whole
 from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import ConfigError, StorageError
@@ -51,7 +51,7 @@ class RunFolder:
         self._held.append(_Held(name, _as_bytes(data)))
 
     def hold_configs(self, party: Party) -> None:
-        """Hold copies of the job and the party file as they are now, with any password masked. Raises ConfigError."""
+        """Hold copies of the job and the party file as they are now, with what may be a secret masked. Raises ConfigError."""
         self.hold("job.yaml", masked_copy(read_text(party.job_file)))
         self.hold("party.yaml", masked_copy(read_text(party.file)))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +145,16 @@ def parse_any_yaml(text: str, path: Path) -> object:
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
         raise ConfigError(f"The config file {path} is not valid YAML; see the examples in configs/.") from None
     return found
+
+
+def text_of_value(text: str, keys: Sequence[str]) -> tuple[int, int] | None:
+    """Where the value under `keys` begins and ends in the text of a file, with its quotation marks; None: it is not there."""
+    try:
+        node = yaml.compose(text, ConfigLoader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    for key in keys:
+        if not isinstance(node, yaml.MappingNode):
+            return None
+        node = next((value for name, value in node.value if name.value == key), None)
+    return None if node is None else (node.start_mark.index, node.end_mark.index)
