@@ -18,6 +18,7 @@ from parties.config.party import Party
 from parties.config.reading import read_text
 from parties.unfinished.atomic import pieces, sync_folder, write_whole
 from parties.unfinished.checkpoints import UNFINISHED
+from parties.visible import visible_json
 from vsplit.protocol import ConfigError, StorageError
 
 FINISHED = "run.json"
@@ -112,7 +113,9 @@ class RunFolder:
 
     def write_json(self, name: str, content: object) -> Path:
         """Write plain data as indented JSON."""
-        return self.write(name, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+        return self.write(
+            name, visible_json(msgspec.json.format(msgspec.json.encode(content), indent=1).decode()) + "\n"
+        )
 
     def _prove_writable(self) -> None:
         """Hours of training must not end at a folder that could never have been written.

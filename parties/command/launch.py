@@ -20,6 +20,7 @@ from parties.config.reading import parse_any_yaml, read_text
 from parties.events import Finished
 from parties.identity import PrivateIdentity
 from parties.network.sockets import free_port
+from parties.visible import visible
 from vsplit.protocol import ConfigError
 
 _VARIABLE = "VSPLIT_LAUNCHED"
@@ -74,7 +75,7 @@ def _print(child: Child, console: Console, debug: bool) -> None:
     elif child.end is not None:
         print_failure(console, child.name, child.end)
         if debug:
-            console.print("\n".join(child.last_words), markup=False, highlight=False, soft_wrap=True)
+            console.print("\n".join(map(visible, child.last_words)), markup=False, highlight=False, soft_wrap=True)
 
 
 def find_parties(folder: Path, purpose: Purpose = "run") -> list[Party]:

@@ -17,6 +17,8 @@ from typing import IO, Any
 
 import msgspec
 
+from parties.visible import visible, visible_json
+
 
 class ErrorOutput(logging.StreamHandler[IO[str]]):
     """The error output as it is at each record: a screen that draws in place takes over a terminal's while it draws.
@@ -73,7 +75,9 @@ class PrivateFile(WatchedFileHandler):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, party, event, message, and the fields of the event."""
+    """One JSON object a line: time, level, logger, party, event, message, and the fields of the event.
+
+    Control characters and the like are in JSON's own spelling."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
@@ -85,7 +89,7 @@ class JsonLines(logging.Formatter):
             "event": getattr(record, "vsplit_event", ""),
             "message": record.getMessage(),
         }
-        return msgspec.json.encode(line | dict(getattr(record, "vsplit_fields", {}))).decode()
+        return visible_json(msgspec.json.encode(line | dict(getattr(record, "vsplit_fields", {}))).decode())
 
 
 class TextLines(logging.Formatter):
@@ -93,7 +97,7 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
-        sentence = "".join(one if one.isprintable() else repr(one)[1:-1] for one in record.getMessage())
+        sentence = visible(record.getMessage())
         party = getattr(record, "vsplit_party", "-")
         return f"{_time(record)} {record.levelname:<7} {record.name} {party}: {sentence}"
 
