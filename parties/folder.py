@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import msgspec
 from parties.config.masking import masked_copy
 from parties.config.party import Party
 from parties.config.reading import read_text
+from parties.places import check_place
 from parties.unfinished.atomic import pieces, sync_folder, write_whole
 from parties.unfinished.checkpoints import UNFINISHED
 from parties.visible import visible_json
@@ -145,12 +147,21 @@ class RunFolder:
                 self.moved = _unused(self.path)
                 self.path.rename(self.moved)
             made.extend(folder for folder in (self.path, *self.path.parents) if not folder.exists())
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in reversed(made[1:]):
+                folder.mkdir(mode=0o755, exist_ok=True)  # closed to what others would write, whatever the umask is
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            self._close()
             if self.moved is not None:
                 _move_unfinished(self.moved, self.path)
             self._sync_names(made)
         except OSError as error:
             raise self._unwritable(error.strerror) from None
+
+    def _close(self) -> None:
+        """A folder that was there before may be open to readers, and what comes into it is nobody else's."""
+        with contextlib.suppress(PermissionError):  # that of a disk that somebody has mounted for this user
+            if os.name == "posix" and self.path.stat().st_mode & 0o077:
+                self.path.chmod(0o700)
 
     def _sync_names(self, made: list[Path]) -> None:
         """Force to the disk what was moved and made."""
@@ -184,7 +195,9 @@ class RunFolder:
 
 
 def check_output(party: Party) -> None:
-    """Raise ConfigError where the run folder holds what a run must not move aside: the party's files or its data."""
+    """Raise ConfigError where others can write the run folder or replace it, or where it holds what a run must not move
+    aside: the party's files or its data."""
+    check_place(party.file.parent / party.settings.output, f"In {party.file}, the key output", private=True)
     kept = {
         "the party file": party.file,
         "the job file": party.job_file,
