@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -13,11 +14,12 @@ from typing import Any
 
 import msgspec
 
+from parties.config.masking import masked_copy
 from parties.config.party import Party
 from parties.config.reading import read_text
-from parties.config.urls import masked_copy
+from parties.places import check_place
 from parties.plain_file import read_plain
-from parties.text import json_bytes, spelt_out
+from parties.text import json_text, spelt_out
 from parties.unfinished.atomic import pieces, sync_folder, write_whole
 from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import ConfigError, StorageError
@@ -53,7 +55,7 @@ class RunFolder:
         self._held.append(_Held(name, _as_bytes(data)))
 
     def hold_configs(self, party: Party) -> None:
-        """Hold copies of the job and the party file as they are now, with any password masked. Raises ConfigError."""
+        """Hold copies of the job and the party file as they are now, with what may be a secret masked. Raises ConfigError."""
         self.hold("job.yaml", masked_copy(read_text(party.job_file)))
         self.hold("party.yaml", masked_copy(read_text(party.file)))
 
@@ -114,7 +116,7 @@ class RunFolder:
 
     def write_json(self, name: str, content: object) -> Path:
         """Write plain data as indented JSON."""
-        return self.write(name, msgspec.json.format(json_bytes(content), indent=1) + b"\n")
+        return self.write(name, msgspec.json.format(json_text(content), indent=1) + "\n")
 
     def _prove_writable(self) -> None:
         """Hours of training must not end at a folder that could never have been written.
@@ -144,12 +146,21 @@ class RunFolder:
                 self.moved = _unused(self.path)
                 self.path.rename(self.moved)
             made.extend(folder for folder in (self.path, *self.path.parents) if not folder.exists())
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in reversed(made[1:]):
+                folder.mkdir(mode=0o755, exist_ok=True)  # closed to what others would write, whatever the umask is
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            self._close()
             if self.moved is not None:
                 _move_unfinished(self.moved, self.path)
             self._sync_names(made)
         except OSError as error:
             raise self._unwritable(error.strerror) from None
+
+    def _close(self) -> None:
+        """A folder that was there before may be open to readers, and what comes into it is nobody else's."""
+        with contextlib.suppress(PermissionError):  # that of a disk that somebody has mounted for this user
+            if os.name == "posix" and self.path.stat().st_mode & 0o077:
+                self.path.chmod(0o700)
 
     def _sync_names(self, made: list[Path]) -> None:
         """Force to the disk what was moved and made."""
@@ -183,7 +194,9 @@ class RunFolder:
 
 
 def check_output(party: Party) -> None:
-    """Raise ConfigError where the run folder holds what a run must not move aside: the party's files or its data."""
+    """Raise ConfigError where others can write the run folder or replace it, or where it holds what a run must not move
+    aside: the party's files or its data."""
+    check_place(party.file.parent / party.settings.output, f"In {party.file}, the key output", private=True)
     kept = {
         "the party file": party.file,
         "the job file": party.job_file,

@@ -100,6 +100,15 @@ class PrivateIdentity:
         return cls(Ed25519PrivateKey.generate())
 
     @classmethod
+    def from_raw(cls, raw: bytes) -> PrivateIdentity:
+        """The key whose 32 bytes `raw` gave."""
+        return cls(Ed25519PrivateKey.from_private_bytes(raw))
+
+    def raw(self) -> bytes:
+        """The key's 32 bytes, to hand it to another process of this party. They are the secret itself."""
+        return self.private_key.private_bytes_raw()
+
+    @classmethod
     def load(cls, path: Path) -> PrivateIdentity:
         """Read the key file at `path` (PKCS #8 in PEM, as `save` writes it).
 

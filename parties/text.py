@@ -1,14 +1,22 @@
-"""Text that no encoding refuses: a path may hold bytes that are no text of this machine, and then stands for them oddly.
+"""Makes text safe to show and to write: what would act, hide, or be no text of any encoding is spelt out instead.
 
-Python puts a lone surrogate for each such byte. JSON and files are UTF-8, which has none.
+Control characters move a terminal's cursor and rewrite lines, bidirectional signs let a name read as another one, and signs
+without a width let two names look alike. A path may hold bytes that are no text of this machine: Python puts a lone surrogate
+for each such byte, and UTF-8 has none. Every way out uses this module: the screen (`parties.command.console`), the outputs
+(`parties.command.output`), logs (`parties.watch.log_output`), JSON files and the report's page.
 """
 
 from __future__ import annotations
 
 import os
+import unicodedata
 from typing import Any
 
 import msgspec
+
+# Letters and marks by their category, that are seen as nothing all the same.
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+_SPACES = "Zs"
 
 
 def spelt_out(text: str) -> str:
@@ -20,12 +28,32 @@ def spelt_out(text: str) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
+def visible(text: str, keep: str = "") -> str:
+    r"""The text with each such character as Python spells it, such as \x1b or \u202e; those in `keep` stay.
+
+    Line breaks and tabs are among them, so that one sentence stays one line. Letters of all scripts stay as they are, and so
+    do spaces of any width.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = spelt_out(text)
+    return "".join(one if one in keep or _is_seen(one) else one.encode("unicode_escape").decode() for one in text)
+
+
 def json_bytes(content: object) -> bytes:
     """Plain data or a struct as JSON."""
     try:
         return msgspec.json.encode(content)
     except UnicodeEncodeError:
         return msgspec.json.encode(_spelt_out(msgspec.to_builtins(content)))
+
+
+def json_text(content: object) -> str:
+    r"""Plain data or a struct as JSON whose text shows what it holds: such characters in JSON's own spelling, \u202e."""
+    text = json_bytes(content).decode()
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(one if _is_seen(one) else _in_json(one) for one in text)
 
 
 def file_name(written: str) -> str:
@@ -35,6 +63,15 @@ def file_name(written: str) -> str:
     except UnicodeEncodeError:  # the locale has no such letters; the file system has, since it has bytes
         return os.fsdecode(written.encode("utf-8", "surrogatepass"))
     return written
+
+
+def _is_seen(one: str) -> bool:
+    return one not in _UNSEEN and (one.isprintable() or unicodedata.category(one) == _SPACES)
+
+
+def _in_json(one: str) -> str:
+    units = one.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
 
 
 def _spelt_out(content: Any) -> Any:

@@ -45,8 +45,15 @@ class Child:
     last_words: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
 
 
-def run_children(commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], show: Show) -> list[Child]:
+def run_children(
+    commands: Mapping[str, Sequence[str]],
+    environment: Mapping[str, str],
+    show: Show,
+    inputs: Mapping[str, str] | None = None,
+) -> list[Child]:
     """Run a process for each party, show its events, and return when all have ended, each with an `end`.
+
+    `inputs` is what a party's process reads from its standard input; it is short, and may be secret.
 
     When one fails, the others have `PATIENCE` to end by themselves. The first Ctrl-C asks all to end, a second one
     ends them at once.
@@ -54,7 +61,7 @@ def run_children(commands: Mapping[str, Sequence[str]], environment: Mapping[str
     children: list[Child] = []
     with _interrupts(children) as interrupts:
         for name, command in commands.items():
-            children.append(_start(name, command, environment))
+            children.append(_start(name, command, environment, (inputs or {}).get(name, "")))
         readers = [_reader(_read, child, show) for child in children]
         readers += [_reader(_keep_last_words, child) for child in children]
         _wait(children, interrupts)
@@ -85,10 +92,10 @@ def _rank(end: Finished | Failed | None) -> int:
     return {INTERRUPTED: 1, TransportError.exit_code: 2, RemoteError.exit_code: 3}.get(code, 0)
 
 
-def _start(name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+def _start(name: str, command: Sequence[str], environment: Mapping[str, str], given: str) -> Child:
     process = subprocess.Popen(  # noqa: S603 - this very program, with a path of the user's own
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -98,6 +105,9 @@ def _start(name: str, command: Sequence[str], environment: Mapping[str, str]) ->
         # In a group of their own, so that a Ctrl-C reaches them once, from here, and not from the terminal as well.
         process_group=0,
     )
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError), process.stdin as stream:  # it has ended, and its end says why
+            stream.write(given)
     return Child(name, process)
 
 

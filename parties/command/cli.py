@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
-from rich.console import Console
 
+from parties.command.console import Console
 from parties.command.output import Outputs
 from parties.command.screen import Screen, print_end, print_failure
 from parties.events import READING, Event, Failed, Finished, JsonLines, Step
+from parties.text import visible
 from vsplit import __version__
 from vsplit.protocol import ConfigError, VsplitError
 
@@ -319,7 +320,7 @@ def _attempt(command: Callable[[], int], debug: bool) -> Failed | int:
         return command()
     except (VsplitError, KeyboardInterrupt, Exception) as error:
         if debug:
-            traceback.print_exc(file=sys.stderr)
+            print(visible(traceback.format_exc(), keep="\n"), file=sys.stderr)
         return _failure(error)
 
 

@@ -10,6 +10,7 @@ import typer
 from parties.config.fields import AUTO
 from parties.config.party import Party
 from parties.identity import PrivateIdentity
+from parties.places import check_place
 from vsplit.protocol import ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -47,7 +48,11 @@ def load_identity(party: Party) -> PrivateIdentity:
 
 
 def check_identity(party: Party, identity: PrivateIdentity) -> None:
-    """Raise ConfigError unless the key at hand is the one that the job lists for this party."""
+    """Raise ConfigError unless the key at hand is the one that the job lists for this party, and nobody else of this
+    machine can put another one in its place, or the count of runs back."""
+    for key, written in (("identity", party.settings.identity), ("partners", party.settings.partners)):
+        if written is not None:
+            check_place(party.file.parent / written, f"In {party.file}, the key {key}")
     listed = {name: member.identity for name, member in party.job.parties.items()}
     if listed[party.name] in (AUTO, identity.public.line):
         return

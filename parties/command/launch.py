@@ -5,32 +5,37 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import msgspec
-import yaml
 from rich.console import Console
 
 from parties.command.children import Child, exit_code, run_children
 from parties.command.identity import check_identity
 from parties.command.screen import Screen, print_end, print_failure
 from parties.config.digests import Purpose
+from parties.config.fields import AUTO
 from parties.config.party import Party, load_party
+from parties.config.reading import parse_any_yaml, read_text
 from parties.events import Finished
 from parties.identity import PrivateIdentity
 from parties.network.sockets import free_port
+from parties.text import visible
 from vsplit.protocol import ConfigError
 
-_FOLDER_VARIABLE = "VSPLIT_LAUNCH_FOLDER"
-_JOB = "launch.json"
+_VARIABLE = "VSPLIT_LAUNCHED"
+"""The environment variable by which a process knows that a launch started it and writes to its standard input."""
 
 
 class _Filled(msgspec.Struct):
-    """What a launch decides for all its parties: the address, and the identity lines that were `auto`."""
+    """What a launch decides for a party: the address, the identity lines that were `auto`, and, if its own was, its key."""
 
     address: str
     identities: dict[str, str]
+    key: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"_Filled({self.address!r})"
 
 
 def launch(
@@ -47,17 +52,17 @@ def launch(
     Fills in identities that are `auto` and a port 0 (or takes `port`); `restart` is for a run alone. Raises ConfigError.
     """
     parties = find_parties(folder, purpose)
-    with tempfile.TemporaryDirectory(prefix="vsplit-") as secret:
-        _fill(Path(secret), parties, port)
-        # With -P, a folder of the user's that happens to be called `parties` does not hide this program.
-        options = ["--events", *(["--restart"] if restart else []), *(["--debug"] if debug else [])]
-        command = [sys.executable, "-P", "-m", "parties", purpose, *options]
-        with Screen([party.name for party in parties], console) as screen:
-            children = run_children(
-                {party.name: [*command, str(party.file)] for party in parties},
-                os.environ | {_FOLDER_VARIABLE: secret, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
-                screen.show,
-            )
+    filled = _fill(parties, port)
+    # With -P, a folder of the user's that happens to be called `parties` does not hide this program.
+    options = ["--events", *(["--restart"] if restart else []), *(["--debug"] if debug else [])]
+    command = [sys.executable, "-P", "-m", "parties", purpose, *options]
+    with Screen([party.name for party in parties], console) as screen:
+        children = run_children(
+            {party.name: [*command, str(party.file)] for party in parties},
+            os.environ | {_VARIABLE: "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+            screen.show,
+            filled,
+        )
     # The label party has the result, and the end of the screen is what people see.
     for child in sorted(children, key=lambda child: (child.name == parties[0].job.label_party, child.order)):
         _print(child, console, debug)
@@ -70,7 +75,7 @@ def _print(child: Child, console: Console, debug: bool) -> None:
     elif child.end is not None:
         print_failure(console, child.name, child.end)
         if debug:
-            console.print("\n".join(child.last_words), markup=False, highlight=False, soft_wrap=True)
+            console.print("\n".join(map(visible, child.last_words)), markup=False, highlight=False, soft_wrap=True)
 
 
 def find_parties(folder: Path, purpose: Purpose = "run") -> list[Party]:
@@ -100,16 +105,21 @@ def find_parties(folder: Path, purpose: Purpose = "run") -> list[Party]:
 
 def launched(party: Party) -> tuple[Party, PrivateIdentity] | None:
     """In a process that `launch` started: the party with the job filled in, and its key. Elsewhere None."""
-    folder = os.environ.get(_FOLDER_VARIABLE)
-    if folder is None:
+    if _VARIABLE not in os.environ:
         return None
-    filled = msgspec.json.decode((Path(folder) / _JOB).read_bytes(), type=_Filled)
+    try:
+        filled = msgspec.json.decode(sys.stdin.buffer.read(), type=_Filled)
+    except msgspec.MsgspecError:
+        raise ConfigError(
+            f"The environment variable {_VARIABLE} is set, but no `vsplit launch` has started this command; unset it."
+        ) from None
     job = party.job.with_identities(filled.identities).with_address(filled.address)
-    key, partners = Path(folder) / f"{party.name}.key", None  # under a key of one launch nothing can be counted
-    if not key.exists() and party.identity is not None:
-        key, partners = party.identity, party.partners
+    if filled.key or party.identity is None:
+        # Under a key of one launch nothing can be counted.
+        identity, partners = PrivateIdentity.from_raw(filled.key), None
+    else:
+        identity, partners = PrivateIdentity.load(party.identity), party.partners
     party = dataclasses.replace(party, job=job, partners=partners)
-    identity = PrivateIdentity.load(key)
     check_identity(party, identity)
     return party, identity
 
@@ -127,23 +137,23 @@ def _check_outputs(parties: list[Party]) -> None:
 
 def _is_party_file(file: Path) -> bool:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = parse_any_yaml(read_text(file), file)
+    except ConfigError:
         return True  # so that loading it says what is wrong
     return isinstance(content, dict) and "party" in content
 
 
-def _fill(secret: Path, parties: list[Party], port: int | None) -> None:
+def _fill(parties: list[Party], port: int | None) -> dict[str, str]:
+    """What each party's process is to read, by name. Keys that are made here are in memory only, and in a pipe."""
     job = parties[0].job
     host, written = job.host_and_port
     chosen = port if port is not None else written
     if chosen == 0:
         chosen = free_port(host)
-    identities = {}
-    for name, member in job.parties.items():
-        if member.identity == "auto":
-            key = PrivateIdentity.generate()
-            key.save(secret / f"{name}.key")
-            identities[name] = key.public.line
+    keys = {name: PrivateIdentity.generate() for name, member in job.parties.items() if member.identity == AUTO}
+    lines = {name: key.public.line for name, key in keys.items()}
     address = f"[{host}]:{chosen}" if ":" in host else f"{host}:{chosen}"
-    (secret / _JOB).write_bytes(msgspec.json.encode(_Filled(address, identities)))
+    return {
+        name: msgspec.json.encode(_Filled(address, lines, keys[name].raw() if name in keys else b"")).decode()
+        for name in job.parties
+    }

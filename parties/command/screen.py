@@ -15,6 +15,7 @@ from rich.text import Text
 
 from parties.command.pace import Pace
 from parties.events import NOTE, Event, Failed, Finished, Step
+from parties.text import visible
 
 _PLAIN_PAUSE = 5.0  # seconds between two lines about the same stage where the output is no terminal
 _WIDE = 110  # columns of a terminal that has room for bars beside the figures
@@ -85,7 +86,7 @@ class Screen:
     def _words(self, party: str, step: Step, room: float = math.inf) -> str:
         """What a party does, with as much about its pace as `room` columns hold."""
         figures = f" {step.done:,}/{step.total:,}" if step.total else ""
-        words = "  ".join(filter(None, [step.stage + figures, step.text]))
+        words = visible("  ".join(filter(None, [step.stage + figures, step.text])))
         pace = self._paces.get((party, step.stage)) if step.total else None
         # A stage with figures of its own, such as a loss, is told without a rate.
         wordings = [] if pace is None else pace.wordings(self._clock(), rated=not step.text)
@@ -129,7 +130,7 @@ def _bar(event: Event | None, *, plain: bool = False) -> str:
 
 def say(console: Console, text: str, style: str = "") -> None:
     """Print a sentence as it is, without reading markup into names; only a terminal breaks its lines, between words."""
-    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+    console.print(Text(visible(text), style=style), soft_wrap=not console.is_terminal)
 
 
 def print_end(console: Console, party: str, event: Finished) -> None:
@@ -137,7 +138,7 @@ def print_end(console: Console, party: str, event: Finished) -> None:
     for line in event.lines:
         say(console, f"{party}: {line}")
     if event.report:  # A path that is broken over two lines cannot be clicked or copied.
-        console.print(Text(f"{party}: report {event.report}"), soft_wrap=True)
+        console.print(Text(visible(f"{party}: report {event.report}")), soft_wrap=True)
 
 
 def print_failure(console: Console, party: str, event: Failed) -> None:

@@ -1,9 +1,13 @@
-"""From the text of a YAML file to plain values, with errors that name the file and the line and show no contents."""
+"""From the text of a YAML file to plain values, with errors that name the file and the line and show no contents.
+
+This is the only module that reads YAML (the linter sees to it): a job file comes from a partner, so what it may cost in time
+and memory is bounded here, for every command.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +18,27 @@ from vsplit.protocol import ConfigError
 
 FILE_LIMIT = 1 << 20
 """No config file is longer, in bytes."""
+MOST_VALUES = 50_000
+"""No config file has more keys, values, lists and groups together. A list of 10,000 columns is well below."""
+MOST_LEVELS = 32
+"""No config file is nested deeper."""
+LONGEST_NUMBER = 100
+"""No number or date has more characters: YAML's 10:59:59 takes a time that grows with the square of the length."""
 
 TRUTH = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 NUMBER_WITH_EXPONENT = re.compile(r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$")
 
 
 class ConfigLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, with three surprises of YAML taken out.
+    """PyYAML's safe loader, with three surprises of YAML taken out, and with bounds.
 
     A repeated key is refused, where PyYAML keeps the last one. `yes` and `no` are words and `1e-3` is a number, as
     YAML 1.2 has it. Anchors and aliases are refused: a short file could otherwise spell out a huge one.
     """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._values = self._levels = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -32,7 +46,27 @@ class ConfigLoader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(
                 problem="anchors (&) and aliases (*) are not used here", problem_mark=event.start_mark
             )
-        return super().compose_node(parent, index)
+        self._values += 1
+        self._levels += 1
+        if self._values > MOST_VALUES:
+            raise yaml.MarkedYAMLError(
+                problem=f"a config file has at most {MOST_VALUES:,} keys and values", problem_mark=event.start_mark
+            )
+        if self._levels > MOST_LEVELS:
+            raise yaml.MarkedYAMLError(
+                problem=f"a config file is nested at most {MOST_LEVELS} levels deep", problem_mark=event.start_mark
+            )
+        node = super().compose_node(parent, index)
+        self._levels -= 1
+        return node
+
+    def compose_scalar_node(self, anchor: dict[Any, yaml.Node]) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        if len(node.value) > LONGEST_NUMBER and not node.tag.endswith((":str", ":binary", ":null")):
+            raise yaml.MarkedYAMLError(
+                problem=f"a number has at most {LONGEST_NUMBER} characters", problem_mark=node.start_mark
+            )
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
@@ -58,7 +92,7 @@ ConfigLoader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER_WITH_EXPONE
 def read_text(path: Path, named_by: str = "") -> str:
     """The text of a config file. `named_by` says, in an error, which file and key led there.
 
-    Raises ConfigError where the file is absent, unreadable, too long or not UTF-8.
+    Raises ConfigError where the file is absent, no plain file, unreadable, too long or not UTF-8.
     """
     hint = f", which {named_by} names," if named_by else ""
     try:
@@ -83,8 +117,16 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
 
     Raises ConfigError with the line, but not the text of the line, since that may hold a password.
     """
+    found = parse_any_yaml(text, path)
+    if not isinstance(found, dict):
+        raise ConfigError(f"The config file {path} holds no keys; see the examples in configs/.")
+    return found
+
+
+def parse_any_yaml(text: str, path: Path) -> object:
+    """As `parse_yaml`, for a file that may be another one than a config file."""
     try:
-        found = yaml.load(text, ConfigLoader)  # noqa: S506 - ConfigLoader is a SafeLoader
+        found: object = yaml.load(text, ConfigLoader)  # noqa: S506 - ConfigLoader is a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1} of " if error.problem_mark is not None else ""
         # Where the problem quotes a part of the file, it may quote a secret.
@@ -94,6 +136,17 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
         ) from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
         raise ConfigError(f"The config file {path} is not valid YAML; see the examples in configs/.") from None
-    if not isinstance(found, dict):
-        raise ConfigError(f"The config file {path} holds no keys; see the examples in configs/.")
     return found
+
+
+def text_of_value(text: str, keys: Sequence[str]) -> tuple[int, int] | None:
+    """Where the value under `keys` begins and ends in the text of a file, with its quotation marks; None: it is not there."""
+    try:
+        node = yaml.compose(text, ConfigLoader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    for key in keys:
+        if not isinstance(node, yaml.MappingNode):
+            return None
+        node = next((value for name, value in node.value if name.value == key), None)
+    return None if node is None else (node.start_mark.index, node.end_mark.index)

@@ -1,32 +1,27 @@
-"""Database URLs: no password stands in a file, ${VARIABLES} are filled in when the data is read, copies are masked."""
+"""Database URLs: no secret stands in a file, and ${VARIABLES} are filled in when the data is read."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from urllib.parse import unquote_plus
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from parties.config.harmless import (
+    HARMLESS,
+    VARIABLE,
+    harmless_file,
+    harmless_host,
+    harmless_parameter,
+    harmless_step,
+    harmless_user,
+)
 from vsplit.protocol import ConfigError
 
-VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-SENSITIVE = r"pass|pwd|secret|token|api_?key|credential"
-SECRET_NAME = re.compile(rf"{SENSITIVE}|odbc_connect", re.IGNORECASE)
-MASK = "***"
-
-# The password of a URL, unless it is a variable or masked already. It is taken up to the last @ of the line, since
-# passwords hold what they like, and parsers cut short those with an @ (SQLAlchemy's masking of `u:a@b@host` shows the b).
-_PASSWORD = re.compile(r"(?P<before>[A-Za-z][\w+.-]*://[^\s/:@]*:)(?!\$\{\w+\}@|\*\*\*@)(?P<secret>[^\n]*)(?=@)")
-_PARAMETER = re.compile(
-    rf"(?P<before>[?&;][\w.-]*(?:{SENSITIVE})[\w.-]*(?:=|%3D))(?P<secret>[^&;\s\"'#]+)", re.IGNORECASE
-)
-
-# As in a query that reaches a further database: dblink('host=… password=…').
-_SETTING = re.compile(
-    r"(?P<before>\b(?:password|passwd|pwd)\s*=\s*)(?!\*\*\*)(?P<secret>'[^'\n]*'|[^\s'\";&]+)", re.IGNORECASE
-)
+_PARAMETER_NAME = re.compile(r"[A-Za-z_]{1,32}")
 
 
 def is_url(source: str) -> bool:
@@ -35,15 +30,42 @@ def is_url(source: str) -> bool:
 
 
 def check_url(source: str, where: str) -> None:
-    """Raise ConfigError where the URL cannot be parsed, or where a password stands in it. Nothing of it is shown."""
-    if not VARIABLE.fullmatch(source):
-        url = _parse(source, where)
-        secrets = [url.password, *(_text(value) for name, value in url.query.items() if SECRET_NAME.search(name))]
-        if any(secret and not VARIABLE.fullmatch(str(secret)) for secret in secrets):
-            raise ConfigError(
-                f"In {where}, the key data.source holds a password; keep it out of the file: write ${{DB_PASSWORD}} in "
-                "its place, alone, and set that environment variable before you start."
-            )
+    """Raise ConfigError where the URL cannot be parsed, or holds what may be a secret. Nothing of it is shown."""
+    if VARIABLE.fullmatch(source):
+        return
+    place = next(_places_of_secrets(source, _parse(source, where)), None)
+    if place is not None:
+        raise ConfigError(
+            f"In {where}, the key data.source holds a password, or what may be one, {place}; keep it out of the file: write "
+            "${DB_PASSWORD} or another variable in its place, alone, and set that environment variable before you start. "
+            "Written out there may be host, port, database, a short user name and these parameters: "
+            f"{', '.join(sorted(HARMLESS))}."
+        )
+
+
+def _places_of_secrets(source: str, url: URL) -> Iterator[str]:
+    """Where in the URL something stands that is neither harmless nor a variable."""
+    if url.password and not VARIABLE.fullmatch(str(url.password)):
+        yield "before the @"
+    if url.username and not harmless_user(url.username):
+        yield "in place of a user name"
+    # As it is written: what was parsed lacks parameters without a value.
+    before, _, query = source.partition("?")
+    for number, parameter in enumerate(re.split("[&;]", query), start=1):
+        name, equals, value = parameter.partition("=")
+        if parameter and not harmless_parameter(unquote_plus(name), unquote_plus(value)):
+            # What has no value may be the secret itself.
+            named = equals and _PARAMETER_NAME.fullmatch(name)
+            yield f"in the parameter {name}" if named else f"in parameter {number}"
+    if url.host and not harmless_host(url.host):
+        yield "in place of a host"
+    if "#" in before:
+        yield "after the #"
+    database = url.database or ""
+    if not (
+        harmless_file(database) if url.get_backend_name() == "sqlite" else all(map(harmless_step, database.split("/")))
+    ):
+        yield "in place of a database"
 
 
 def fill_url(source: str, where: str, environment: Mapping[str, str] | None = None) -> URL:
@@ -63,20 +85,10 @@ def fill_url(source: str, where: str, environment: Mapping[str, str] | None = No
     url = _parse(source, where)
     parts = (url.username, url.password, url.host, url.database)
     username, password, host, database = (fill(part) if part else part for part in parts)
-    query = {name: fill(value) if isinstance(value, str) else value for name, value in url.query.items()}
+    query = {
+        name: fill(value) if isinstance(value, str) else tuple(map(fill, value)) for name, value in url.query.items()
+    }
     return url._replace(username=username, password=password, host=host, database=database).set(query=query)
-
-
-def masked_copy(text: str) -> str:
-    """The text of a config file with the passwords of URLs and of `password=…` settings masked, for a copy in the run folder.
-
-    ${VARIABLES} stay as they are written. Where it is unclear how far a password goes, more is masked and not less.
-    """
-    return _SETTING.sub(_masked, _PARAMETER.sub(_masked, _PASSWORD.sub(_masked, text)))
-
-
-def _masked(match: re.Match[str]) -> str:
-    return match.group() if VARIABLE.fullmatch(match["secret"]) else f"{match['before']}{MASK}"
 
 
 def _parse(source: str, where: str) -> URL:
@@ -87,10 +99,6 @@ def _parse(source: str, where: str) -> URL:
             f"In {where}, the key data.source is not a URL that SQLAlchemy can read; it must look like "
             "postgresql+psycopg://user:${DB_PASSWORD}@host:5432/database."
         ) from None
-
-
-def _text(value: str | tuple[str, ...]) -> str:
-    return value if isinstance(value, str) else " ".join(value)
 
 
 def _value(name: str, values: Mapping[str, str], where: str) -> str:

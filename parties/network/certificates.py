@@ -13,16 +13,23 @@ Names, dates and chains in these certificates mean nothing.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import os
 import ssl
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 from cryptography.x509.oid import NameOID
 
 from parties.identity import PrivateIdentity, PublicIdentity
@@ -70,15 +77,42 @@ def _pinned(context: ssl.SSLContext, me: PrivateIdentity, peers: Iterable[Public
 
 def _load_own(context: ssl.SSLContext, me: PrivateIdentity) -> None:
     own = _certificate(me.private_key, me.private_key.public_key(), "vsplit", me.public.line, authority=False)
-    key = me.private_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    # `ssl` reads a key from a file only. The folder is this user's alone and is gone when the key is loaded.
+    # `ssl` takes the name of a file and nothing else, and what is in a file may stay behind. So the name is that of an
+    # open pipe, whose content is in memory only and gone when it is read.
+    names = _names_of_open_files()
+    if names is not None:
+        key = me.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        with _pipe_holding(_pem(own).encode()) as shown, _pipe_holding(key) as held:
+            context.load_cert_chain(names / str(shown), names / str(held))
+        return
+    # Where open files have no names there must be a file. It holds the key encrypted with a password that is in memory
+    # only, so that it is of no use to whoever finds it.
+    password = os.urandom(32)
+    key = me.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "own.pem"
         file.touch(mode=0o600)
         file.write_bytes(key + _pem(own).encode())
-        context.load_cert_chain(file)
+        context.load_cert_chain(file, password=password)
+
+
+def _names_of_open_files() -> Path | None:
+    """Where the open files of this process have names; None: nowhere, as on Windows."""
+    return next((folder for folder in (Path("/proc/self/fd"), Path("/dev/fd")) if folder.is_dir()), None)
+
+
+@contextlib.contextmanager
+def _pipe_holding(data: bytes) -> Iterator[int]:
+    """A descriptor from which `data` can be read once. It is far shorter than what a pipe takes without a reader."""
+    reader, writer = os.pipe()
+    try:
+        try:
+            os.write(writer, data)
+        finally:
+            os.close(writer)
+        yield reader
+    finally:
+        os.close(reader)
 
 
 def _anchor(peer: PublicIdentity) -> x509.Certificate:
@@ -108,4 +142,4 @@ def _name(text: str) -> x509.Name:
 
 
 def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+    return certificate.public_bytes(Encoding.PEM).decode()

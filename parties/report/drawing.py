@@ -12,6 +12,8 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
+from parties.text import visible
+
 INK, PALE, JOINT, ALONE = "#27313b", "#c9d1d9", "#0b62a8", "#c8501e"
 SHADES = ("#0b62a8", "#6ea6d3", "#b9d3ea")  # training, validation and test
 COLOURS = {"joint": JOINT, "alone": ALONE}
@@ -57,7 +59,7 @@ def svg(name: str, label: str, size: tuple[float, float], draw: Callable[[Figure
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Markup(_inlined(text.getvalue(), name, label))  # noqa: S704 - matplotlib escaped the text in it
+    return Markup(visible(_inlined(text.getvalue(), name, label), keep="\n\t"))  # noqa: S704 - matplotlib escaped the text in it
 
 
 def _inlined(whole: str, name: str, label: str) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from parties.report.content import Judgement, ReportContent
 from parties.report.figures import loss_figure, record_figure, result_figures, traffic_figure
@@ -25,6 +26,7 @@ from parties.report.words import (
     score_text,
     time_text,
 )
+from parties.text import visible
 from vsplit.learn.metrics import HIGHER_IS_BETTER, MAIN_METRIC, Estimates, in_order
 
 
@@ -36,6 +38,7 @@ def render_report(content: ReportContent) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_seen,
     )
     page.filters.update(
         count=count_text, bytes=bytes_text, duration=duration_text, score=score_text, sentence=capitalised
@@ -58,6 +61,11 @@ def render_report(content: ReportContent) -> str:
         loss_plot=loss_figure(content.training),
         traffic_plot=traffic_figure(content.traffic),
     )
+
+
+def _seen(value: object) -> object:
+    """What a name or a sentence in the page is shown as; plots and what the page itself has made are markup already."""
+    return visible(value, keep="\n") if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _headline(content: ReportContent) -> list[str]:

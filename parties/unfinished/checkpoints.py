@@ -203,7 +203,10 @@ class Checkpoints:
 
     def _open(self) -> Self:
         self._made = [folder for folder in self.folder.parents if not folder.exists()]
-        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        output = self.folder.parent
+        for folder in reversed([one for one in output.parents if not one.exists()]):
+            folder.mkdir(mode=0o755, exist_ok=True)
+        output.mkdir(mode=0o700, exist_ok=True)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         if sys.platform == "win32":
             return self

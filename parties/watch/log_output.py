@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from parties.plain_file import open_to_append
-from parties.text import json_bytes
+from parties.text import json_text, visible
 
 
 class ErrorOutput(logging.StreamHandler[IO[str]]):
@@ -73,7 +73,9 @@ class PrivateFile(WatchedFileHandler):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, party, event, message, and the fields of the event."""
+    """One JSON object a line: time, level, logger, party, event, message, and the fields of the event.
+
+    Control characters and the like are in JSON's own spelling."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
@@ -85,7 +87,7 @@ class JsonLines(logging.Formatter):
             "event": getattr(record, "vsplit_event", ""),
             "message": record.getMessage(),
         }
-        return json_bytes(line | dict(getattr(record, "vsplit_fields", {}))).decode()
+        return json_text(line | dict(getattr(record, "vsplit_fields", {})))
 
 
 class TextLines(logging.Formatter):
@@ -93,7 +95,7 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
-        sentence = "".join(one if one.isprintable() else repr(one)[1:-1] for one in record.getMessage())
+        sentence = visible(record.getMessage())
         party = getattr(record, "vsplit_party", "-")
         return f"{_time(record)} {record.levelname:<7} {record.name} {party}: {sentence}"
 

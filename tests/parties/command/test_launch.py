@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -18,6 +21,7 @@ from parties.command import children as crew
 from parties.command import cli
 from parties.command.launch import find_parties
 from parties.events import Failed, Finished, Step
+from parties.identity import PrivateIdentity
 from vsplit.protocol import ConfigError
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
@@ -66,6 +70,35 @@ def test_a_party_that_cannot_start_ends_the_launch_with_its_own_code(world, monk
     assert "clinic: Ended, because another party had failed." in words
     assert "Traceback" not in words
     assert not (world.folder / "runs").exists()
+
+
+BOMB = "\n".join(["party: &a [x, x, x, x, x, x, x, x, x]"] + [
+    f"{name}: &{name} [{', '.join(['*' + before] * 9)}]" for before, name in zip("abcdefghijk", "bcdefghijkl", strict=True)
+])  # fmt: skip
+
+
+def test_a_short_file_of_a_partner_that_spells_out_a_huge_one_costs_nothing(world) -> None:
+    """Its 500 bytes stand for some ten to the eleven words. The bound on memory is that of the whole process."""
+    world.write()
+    (world.folder / "job.yaml").write_text(BOMB + "\nk: *l\n? *l\n: 1\n")
+    code = (
+        "import resource, sys, pathlib; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+        "from parties.command import launch\n"
+        "from vsplit.protocol import ConfigError\n"
+        "try: launch.find_parties(pathlib.Path(sys.argv[1]))\n"
+        "except ConfigError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(world.folder)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "anchors (&) and aliases (*) are not used here" in done.stdout
+
+
+def test_files_of_other_programs_in_the_folder_are_passed_over(world) -> None:
+    world.write()
+    (world.folder / "list.yaml").write_text("- a\n- b\n")
+    (world.folder / "nothing.yaml").write_text("")
+    assert [party.name for party in find_parties(world.folder)] == ["clinic", "lab"]
 
 
 # --- stand-ins --------------------------------------------------------------------------------------------------------
@@ -130,6 +163,38 @@ def test_restart_is_handed_on_to_every_party(stand_ins) -> None:
     result, words = launch(folder, "--restart", "--overlap")
     assert result.exit_code == 2
     assert "An overlap keeps nothing that --restart could discard" in words
+
+
+def test_keys_that_a_launch_makes_stand_in_no_file(stand_ins, world, monkeypatch, tmp_path) -> None:
+    """They reach each process by its standard input, each its own; only while it runs could a file be found."""
+    for member in world.job["parties"].values():
+        member["identity"] = "auto"
+    for file in world.files.values():
+        del file["identity"]
+    world.write()
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    note = f'cat > {tmp_path}/heard-$(basename "$last"); ls -A "$TMPDIR" >> {tmp_path}/files; {DONE}'
+    folder = stand_ins(clinic=note, lab=note)
+    assert launch(folder)[0].exit_code == 0
+    assert (tmp_path / "files").read_text() == ""
+    heard = {name: json.loads((tmp_path / f"heard-{name}.yaml").read_text()) for name in ("clinic", "lab")}
+    for name, told in heard.items():
+        key = PrivateIdentity.from_raw(base64.b64decode(told["key"]))
+        assert key.public.line == told["identities"][name]
+    assert heard["clinic"]["key"] != heard["lab"]["key"]
+
+
+def test_a_command_that_no_launch_has_started_says_so(world, monkeypatch) -> None:
+    world.write()
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "parties", "run", "clinic.yaml"],
+        cwd=world.folder, env=os.environ | {"VSPLIT_LAUNCHED": "1"}, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "no `vsplit launch` has started this command" in " ".join((done.stdout + done.stderr).split())
 
 
 def test_a_party_that_dies_without_a_word_is_heard(stand_ins) -> None:

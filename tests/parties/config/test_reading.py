@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from parties.config.reading import FILE_LIMIT, parse_yaml, read_text
 from vsplit.protocol import ConfigError
 
 PATH = Path("clinic.yaml")
+ROOT = Path(__file__).parents[3]
 
 
 def test_words_numbers_and_truth_are_those_of_yaml_1_2() -> None:
@@ -54,8 +57,53 @@ def test_a_file_without_keys_is_refused(text: str) -> None:
 
 
 def test_a_deep_file_is_refused() -> None:
-    with pytest.raises(ConfigError, match="not valid YAML"):
-        parse_yaml("a: " + "[" * 20_000, PATH)
+    for text in ("a: " + "[" * 20_000, "{a: " * 20_000, "- " * 20_000, "".join(" " * n + "a:\n" for n in range(500))):
+        with pytest.raises(ConfigError, match=r"In line \d+ of clinic\.yaml.* nested at most 32 levels deep"):
+            parse_yaml(text, PATH)
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("[" + "[]," * 300_000 + "]", "50,000 keys and values"),
+        ("".join(f"k{number}: 1\n" for number in range(90_000)), "50,000 keys and values"),
+        ("a: !!omap [" + "{a: 1}," * 140_000 + "]", "50,000 keys and values"),
+        ("a: 1" + ":10" * 300_000, "100 characters"),
+        ("a: 1" + ":10" * 300_000 + ".5", "100 characters"),
+        ("a: 0x" + "1" * 1_000_000, "100 characters"),
+        ("a: !!int " + "1" * 1_000_000, "100 characters"),
+        ("a: 2001-01-01 00:00:00." + "1" * 1_000_000, "100 characters"),
+    ],
+)  # fmt: skip
+def test_what_a_file_may_cost_is_bounded(text: str, bound: str) -> None:
+    """Each took from 5 to 23 seconds, or would take longer on another version of Python."""
+    text = text[:FILE_LIMIT]
+    with pytest.raises(ConfigError, match=bound):
+        parse_yaml(text, PATH)
+
+
+def test_a_list_of_all_columns_of_a_wide_table_is_taken() -> None:
+    names = [f"column {number}" for number in range(10_000)]
+    assert parse_yaml(yaml.safe_dump({"data": {"ignore": names}}), PATH) == {"data": {"ignore": names}}
+
+
+def test_a_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "job.yaml")
+    with pytest.raises(ConfigError, match=r"job\.yaml is no plain file"):
+        read_text(tmp_path / "job.yaml")
+
+
+def test_nothing_else_in_the_packages_reads_yaml() -> None:
+    """The linter forbids it (flake8-tidy-imports); this holds where nobody ran the linter."""
+    found = set()
+    for package in ("vsplit", "psi", "parties"):
+        for file in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                if any(name.partition(".")[0] in ("yaml", "ruamel") for name in names):
+                    found.add(file.relative_to(ROOT).as_posix())
+    assert found == {"parties/config/reading.py"}
 
 
 @given(st.text(alphabet=" -:[]{}&*!?|>'\"#%@`,\n\tab01.$~", max_size=60))

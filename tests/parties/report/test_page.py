@@ -32,6 +32,7 @@ from vsplit.learn.curves import Curves, curves
 from vsplit.learn.metrics import Comparison, Estimate, Task, compare
 
 EVIL = "<script>alert('$x_1$ & \"y\"')</script>"
+SIGNS = "clinic \x1b[31m \x9b2J \u202e \u2066 \u200b \u2028 \ufeff \x7f \r"
 VOID = {"meta", "link", "br", "img", "hr", "col", "input"}
 
 
@@ -182,6 +183,7 @@ ALL = {
     "regression": content("regression", test=judgement("regression")),
     "feature": feature_content(),
     "evil": content(test=judgement("binary"), name=EVIL),
+    "signs": content(test=judgement("binary"), name=SIGNS),
 }
 
 
@@ -312,6 +314,13 @@ def test_names_are_escaped_everywhere_and_are_not_read_as_formulas(pages: dict[s
     assert evil.says(f"In common with {EVIL}")
     assert classes.tags["b"] == 0
     assert classes.text.count("<b>$c_1$&") == 4  # on both axes of both tables
+
+
+def test_no_sign_of_a_name_turns_or_hides_what_is_read(pages: dict[str, str]) -> None:
+    for sign in SIGNS.removeprefix("clinic").split(" "):
+        assert sign[:1] not in pages["signs"] or not sign
+    shown = r"clinic \x1b[31m \x9b2J \u202e \u2066 \u200b \u2028 \ufeff \x7f \r"
+    assert Page(pages["signs"]).text.count(shown) > 5
 
 
 def test_names_that_the_plot_font_lacks_stay_text() -> None:

@@ -145,6 +145,16 @@ def test_text_is_one_line_a_record_whatever_stands_in_it(party: MakeParty, tmp_p
     )
 
 
+def test_json_shows_no_sign_that_would_act_and_programs_read_it(party: MakeParty, tmp_path: Path) -> None:
+    evil = "\x1b[31m\x9b2J\u202e\u2066\u200b\u2028\x7f"
+    one = party(file="log.jsonl", format="json")
+    with logging_for(one):
+        Logbook(one).lost("lab", evil)
+    (line,) = (tmp_path / "log.jsonl").read_bytes().splitlines()
+    assert line.isascii() and line.decode().isprintable()
+    assert json.loads(line)["why"] == evil
+
+
 def test_a_log_is_added_to_and_may_be_moved_away_meanwhile(party: MakeParty, tmp_path: Path) -> None:
     one = party(file="log.txt")
     for _ in range(2):

@@ -1,0 +1,79 @@
+"""What may stand literally in a URL or a setting. All else may be a secret, in whatever words a driver calls it."""
+
+from __future__ import annotations
+
+import re
+
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+HARMLESS = frozenset(
+    {
+        "application_name",
+        "applicationintent",
+        "catalog",
+        "charset",
+        "client_encoding",
+        "connect_timeout",
+        "driver",
+        "encoding",
+        "encrypt",
+        "mode",
+        "multisubnetfailover",
+        "read_timeout",
+        "role",
+        "schema",
+        "service_name",
+        "ssl_ca",
+        "sslmode",
+        "sslrootcert",
+        "target_session_attrs",
+        "timeout",
+        "trusted_connection",
+        "trustservercertificate",
+        "uri",
+        "warehouse",
+        "write_timeout",
+    }
+)
+"""The parameters of a database URL that may be written out, in lower case."""
+
+_PLAIN_VALUE = re.compile(r"[\w .,:/+-]{0,64}")
+_PLAIN_USER = re.compile(r"[\w.-]{0,32}")
+_PLAIN_HOST = re.compile(r"[\w.\\-]{0,253}|\[?[0-9A-Fa-f:.]{2,45}\]?")
+_PLAIN_STEP = re.compile(r"[\w .~$+,:\\-]{0,64}")
+_STEP_OF_FILE = re.compile(r"[^/#?;=&@]{0,255}")
+_MOST_DIGITS = 8  # a name with more of them is more likely a token
+
+
+def harmless_parameter(name: str, value: str) -> bool:
+    """Whether `name=value` may stand as it is: its value is a variable, or a plain one of a harmless parameter."""
+    if VARIABLE.fullmatch(value):
+        return True
+    return name.strip().lower() in HARMLESS and _PLAIN_VALUE.fullmatch(value) is not None
+
+
+def harmless_user(text: str) -> bool:
+    """Whether this is a user's name, and not a token in its place."""
+    return _PLAIN_USER.fullmatch(_literal(text)) is not None and _few_digits(text)
+
+
+def harmless_host(text: str) -> bool:
+    """Whether this is a name or an address and nothing else."""
+    return _PLAIN_HOST.fullmatch(_literal(text)) is not None
+
+
+def harmless_step(text: str) -> bool:
+    """Whether this step of a path, such as a database's name, is a name and nothing else."""
+    return _PLAIN_STEP.fullmatch(_literal(text)) is not None and _few_digits(text)
+
+
+def harmless_file(text: str) -> bool:
+    """Whether this is the path of a file and nothing else."""
+    return all(_STEP_OF_FILE.fullmatch(step) for step in _literal(text).split("/"))
+
+
+def _literal(text: str) -> str:
+    return VARIABLE.sub("", text)
+
+
+def _few_digits(text: str) -> bool:
+    return sum(letter.isdigit() for letter in _literal(text)) <= _MOST_DIGITS
