@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from parties.command.cut_layer import print_cut_layer
 from parties.command.identity import check_identity
 from parties.command.key_quality import counts_in_words, print_key_quality, print_no_values
 from parties.command.screen import say
@@ -26,13 +27,14 @@ from psi import UnusableKeysError
 
 if TYPE_CHECKING:
     from parties.command.disclosure import Leaving
+    from parties.command.disclosure_document import Document
     from parties.home import Home
 
 
-def print_check(file: Path, console: Console) -> int:
+def print_check(file: Path, console: Console, disclose: Callable[[Document], None] | None = None) -> int:
     """Check a party file with its job, key, data and run folder; print a summary and the disclosure table.
 
-    Raises VsplitError.
+    `disclose` is handed the same for a data-protection officer, once nothing stands in the way. Raises VsplitError.
     """
     party = load_party(file)
     print_identity(party, f"job {party.job.job} ({party.job.task})", console)
@@ -59,8 +61,13 @@ def print_check(file: Path, console: Console) -> int:
     _print_unfinished(home, folder, console)
     print_kernels(console)
     _print_secure_sum(party.job, console)
+    print_cut_layer(home, console)
     _print_leaving(home, console)
     check_meetings(party, datetime.now(UTC))
+    if disclose is not None:
+        from parties.command.disclosure_document import document_of_run
+
+        disclose(document_of_run(home, datetime.now().astimezone()))
     say(console, "Nothing at home stands in the way of a run.")
     return 0
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -21,11 +23,14 @@ from parties.config.party import load_party
 from parties.partners import check_meetings
 from psi import UnusableKeysError
 
+if TYPE_CHECKING:
+    from parties.command.disclosure_document import Document
 
-def print_overlap_check(file: Path, console: Console) -> int:
+
+def print_overlap_check(file: Path, console: Console, disclose: Callable[[Document], None] | None = None) -> int:
     """Check what an overlap reads: a party file, its job's parts for an overlap, its key and the key columns.
 
-    Raises VsplitError.
+    `disclose` is as in `print_check`. Raises VsplitError.
     """
     party = load_party(file, "overlap")
     print_identity(party, f"job {party.job.job}, in which an overlap reads nothing about learning", console)
@@ -55,5 +60,9 @@ def print_overlap_check(file: Path, console: Console) -> int:
         "of life of the connection; no list is unmasked, and nobody is told which records are shared.",
     )
     check_meetings(party, datetime.now(UTC))
+    if disclose is not None:
+        from parties.command.disclosure_document import document_of_overlap
+
+        disclose(document_of_overlap(party, own, datetime.now().astimezone()))
     say(console, "Nothing at home stands in the way of an overlap.")
     return 0

@@ -16,7 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
 
@@ -27,6 +27,9 @@ from parties.events import READING, Event, Failed, Finished, JsonLines, Step
 from parties.text import visible
 from vsplit import __version__
 from vsplit.protocol import ConfigError, VsplitError
+
+if TYPE_CHECKING:
+    from parties.command.disclosure_document import Document
 
 app = typer.Typer(
     name="vsplit",
@@ -148,20 +151,36 @@ def check(
     overlap: Annotated[
         bool, typer.Option("--overlap", help="Look at what `vsplit overlap` needs alone: no label, no model.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write a page for the data-protection officer to this file as well."
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what the page says as one line of JSON, and the rest as errors are.")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Read config and data, connect to nobody, and say what would go wrong and what would leave this party."""
 
     def command() -> int:
+        from parties.command.disclosure_page import check_page, disclose
+
+        file, page = _party_file(party), None if html is None else check_page(html)
+
+        def show(document: Document) -> None:
+            disclose(document, page, console, print_json=as_json)
+
         if overlap:
             from parties.command.check_overlap import print_overlap_check
 
-            return print_overlap_check(_party_file(party), console)
+            return print_overlap_check(file, console, show)
         from parties.command.check import print_check
 
-        return print_check(_party_file(party), console)
+        return print_check(file, console, show)
 
-    console = Console()
+    console = Console(stderr=as_json)
     _guard(command, _printer(console), debug)
 
 

@@ -158,8 +158,9 @@ def secure_sum_in_words(job: Job, settings: SecureSum) -> str:
         packed = f" A ciphertext of the {settings.key_bits:,}-bit key holds {Packing(fixed, settings.key_bits).slots} values."
     return (
         f"Embeddings cross by {job.model.aggregate}: {job.label_party} is shown the sum of those of {' and '.join(parties)}, "
-        f"and no single one. Values outside -{settings.range:g} to {settings.range:g} are clipped, and a sum differs from that "
-        f"of the clipped values by {fixed.error_bound:.2g} at most.{packed}"
+        f"and no single one. The sum hides whose a number is, and hardly what it says. Values outside -{settings.range:g} to "
+        f"{settings.range:g} are clipped, and a sum differs from that of the clipped values by {fixed.error_bound:.2g} at "
+        f"most.{packed}"
     )
 
 

@@ -70,7 +70,8 @@ def feature_role(
     `store` holds the inputs in the common order; `giving` is how embeddings leave, None: as they are. See vsplit/SPEC.md,
     "Training".
 
-    Learns: the gradient of the loss at its own embeddings, and after each epoch whether the model became better.
+    Learns: the gradient of the loss at its own embeddings, and from it the labels of the training records and about their
+    scores; after each epoch whether the model became better.
     Reveals: to the label party, what `giving` says of each shared record at each step: its embedding, or no more than
     the sum with those of the other feature parties.
     Assumes: the label party is semi-honest; labels are not protected from this party, nor features from that one.

@@ -96,8 +96,8 @@ def label_role(
     vsplit/SPEC.md, "Training".
 
     Learns: what `taking` says, for each shared record at each step: each feature party's embedding, or their sum.
-    Reveals: to each feature party, the gradient of the loss at what arrived, and after each epoch whether the validation
-    loss fell.
+    Reveals: to each feature party, the gradient of the loss at what arrived, which tells it the labels of the training
+    records and about their scores, and after each epoch whether the validation loss fell.
     Assumes: feature parties are semi-honest; labels are not protected from them, nor features from this party.
     """
     progress = state.progress

@@ -13,7 +13,8 @@ OptimizerName = Literal["adam", "adamw", "sgd"]
 
 
 SECURE: frozenset[Aggregate] = frozenset({"masked_sum", "paillier_sum"})
-"""The aggregations that show the label party the sum of the feature parties' embeddings and no single one."""
+"""The aggregations that show the label party the sum of the feature parties' embeddings and no single one; what the columns
+say is in the sum as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

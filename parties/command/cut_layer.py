@@ -1,0 +1,105 @@
+"""What of a record crosses the cut layer, in numbers: how many, of how many bits, how often, beside the own columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from parties.command.screen import say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from parties.home import Home
+
+FLOAT_BITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class CutLayer:
+    """The width of an embedding, the bits of each of its numbers, and the most epochs.
+
+    `columns` is how many columns of this party its bottom model is fed: each column of numbers or of categories is one,
+    and an image as many as it has pixels, of each channel. Marks for missing values are not counted.
+    """
+
+    width: int
+    number_bits: int
+    epochs: int
+    columns: int
+
+    @property
+    def bits(self) -> int:
+        """Bits of a record in one pass."""
+        return self.width * self.number_bits
+
+    @property
+    def numbers(self) -> str:
+        """The numbers of a record in one pass."""
+        return f"{self.width:,} number{'' if self.width == 1 else 's'} of {self.number_bits} bits"
+
+    @property
+    def passes(self) -> str:
+        """How often the embedding of a record crosses."""
+        return (
+            f"A record that is trained on passes up to {self.epochs:,} times, one for validation up to {self.epochs + 1:,} "
+            "times, one for the test once."
+        )
+
+    @property
+    def too_wide(self) -> bool:
+        """Whether an embedding has room for all that it is made from."""
+        return self.width >= self.columns
+
+
+def cut_layer(home: Home) -> CutLayer:
+    """The cut layer of this party's job."""
+    job, image = home.party.job, home.party.settings.data.image
+    pixels = image.size[0] * image.size[1] * image.channels if image is not None else 0
+    secure = job.model.secure_sum
+    return CutLayer(
+        width=job.model.embedding,
+        number_bits=FLOAT_BITS if secure is None else secure.bits,
+        epochs=job.train.epochs,
+        columns=home.table.features.shape[1] + pixels,
+    )
+
+
+def cut_layer_lines(home: Home) -> list[str]:
+    """What crosses the cut layer for each record, for the screen."""
+    cut, label = cut_layer(home), home.party.job.label_party
+    if home.party.role == "label":
+        return [
+            f"Gradients: {cut.width:,} number{'' if cut.width == 1 else 's'} of {FLOAT_BITS} bits, "
+            f"{cut.width * FLOAT_BITS:,} bits in all, for each training record, made from its one label and sent to each "
+            f"feature party up to {cut.epochs:,} times."
+        ]
+    return [
+        f"Embeddings: {cut.numbers}, {cut.bits:,} bits in all, for each record and pass, made from {_columns(cut)} (numbers, "
+        f"categories and pixels; marks for missing values are not counted). {cut.passes} "
+        f"What {label} can read from them stands in the table."
+    ]
+
+
+def cut_layer_warning(home: Home) -> str | None:
+    """The warning where an embedding is not narrower than the columns that it is made from; None: no cause for one."""
+    cut = cut_layer(home)
+    if home.party.role == "label" or not cut.too_wide:
+        return None
+    return (
+        f"An embedding of {cut.width:,} number{'' if cut.width == 1 else 's'} is not narrower than the {_columns(cut)} that "
+        "it is made from, so it has room for all of them: take a smaller model.embedding."
+    )
+
+
+def print_cut_layer(home: Home, console: Console) -> None:
+    """Print what crosses the cut layer for each record, and the warning where there is cause for it."""
+    for line in cut_layer_lines(home):
+        say(console, line)
+    warning = cut_layer_warning(home)
+    if warning is not None:
+        say(console, f"Look at this: {warning}", style="yellow")
+
+
+def _columns(cut: CutLayer) -> str:
+    return f"{cut.columns:,} own column{'' if cut.columns == 1 else 's'}"

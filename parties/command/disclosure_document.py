@@ -1,0 +1,242 @@
+"""What a data-protection officer is shown of a job before a run: all that the page and the JSON of `vsplit check` say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from parties.command.bounds import Bound, bounds_in_force
+from parties.command.groups import GROUP_OF, KINDS_OF, TITLES, GroupName, Words, words_of
+from parties.config.digests import Purpose, meeting_digests
+from parties.config.fields import AUTO
+from parties.config.party import Party
+from parties.partners import recent_meetings
+from vsplit import __version__
+
+if TYPE_CHECKING:
+    from parties.command.cut_layer import CutLayer
+    from parties.command.disclosure import Leaving
+    from parties.config.job import Job
+    from parties.home import Home
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A party of the job, with its identity line (`auto`: made by each launch on one machine)."""
+
+    name: str
+    role: str
+    identity: str
+    met: int | None
+    """Runs and overlaps with it in the last 30 days; None: not counted, or this party itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting that decides what crosses: its key, its value, and what it decides."""
+
+    key: str
+    value: str
+    decides: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One of the five groups: its words, and the kinds of message below it that this party sends."""
+
+    name: GroupName
+    title: str
+    words: Words
+    kinds: Sequence[Leaving]
+
+    @property
+    def messages(self) -> int:
+        """Messages of this group in every run."""
+        return sum(row.messages for row in self.kinds if not row.only_if)
+
+    @property
+    def bytes(self) -> int:
+        """About their bytes."""
+        return sum(row.bytes for row in self.kinds if not row.only_if)
+
+    @property
+    def receivers(self) -> list[str]:
+        """Who is sent any of them."""
+        return list(dict.fromkeys(row.to for row in self.kinds))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """What leaves one party by one job. `digest` stands for the job, as in its ledger; `made` is a time with an offset."""
+
+    made: datetime
+    version: str
+    purpose: Purpose
+    job: str
+    task: str | None
+    digest: str
+    party: str
+    role: str
+    address: str
+    job_file: str
+    party_file: str
+    members: Sequence[Member]
+    records: int
+    columns: Sequence[str] | None
+    cut: CutLayer | None
+    groups: Sequence[Group]
+    settings: Sequence[Setting]
+    bounds: Sequence[Bound]
+    warnings: Sequence[str]
+
+
+def document_of_run(home: Home, made: datetime) -> Document:
+    """What a run by this party's job lets leave it, if all records match and every epoch is trained."""
+    from parties.command.cut_layer import cut_layer, cut_layer_warning
+    from parties.command.disclosure import what_leaves
+    from parties.home import most_rows
+
+    party, image, own = home.party, home.party.settings.data.image, len(home.keys.keys)
+    columns = [str(name) for name in home.table.features.columns] + ([image.column] if image is not None else [])
+    warning = cut_layer_warning(home)
+    has_many = party.job.align.repeated == "many_to_one" and party.role == "feature"
+    return _document(
+        party,
+        "run",
+        made,
+        own,
+        what_leaves(home),
+        bounds_in_force(party, own, most_rows(party, own) if has_many else None),
+        cut=cut_layer(home),
+        columns=columns,
+        warnings=[warning] if warning else [],
+    )
+
+
+def document_of_overlap(party: Party, own_records: int, made: datetime) -> Document:
+    """What an overlap by this party's job lets leave it, if all lists are as long as its own."""
+    from parties.command.disclosure import leaves_in_overlap
+
+    leaving, bounds = leaves_in_overlap(party, own_records), bounds_in_force(party, own_records)
+    return _document(party, "overlap", made, own_records, leaving, bounds)
+
+
+def as_json(document: Document) -> dict[str, Any]:
+    """The document for programs."""
+    values = asdict(document)
+    values["made"] = document.made.isoformat(timespec="seconds")
+    if document.cut is not None:
+        values["cut"]["bits"] = document.cut.bits
+    for told, group in zip(values["groups"], document.groups, strict=True):
+        told |= {"messages": group.messages, "bytes": group.bytes, "to": group.receivers}
+    return values
+
+
+def _document(
+    party: Party,
+    purpose: Purpose,
+    made: datetime,
+    own_records: int,
+    leaving: Sequence[Leaving],
+    bounds: Sequence[Bound],
+    *,
+    cut: CutLayer | None = None,
+    columns: Sequence[str] | None = None,
+    warnings: Sequence[str] = (),
+) -> Document:
+    job, met = party.job, recent_meetings(party, made)
+    return Document(
+        made=made,
+        version=__version__,
+        purpose=purpose,
+        job=job.job,
+        task=job.task if purpose == "run" else None,
+        digest=_digest(job, purpose),
+        party=party.name,
+        role=party.role,
+        address=job.address,
+        job_file=str(party.job_file),
+        party_file=str(party.file),
+        members=[Member(name, one.role, one.identity, met.get(name)) for name, one in job.parties.items()],
+        records=own_records,
+        columns=columns,
+        cut=cut,
+        groups=[
+            Group(name, title, words_of(name, party, cut), _of_group(leaving, name)) for name, title in TITLES.items()
+        ],
+        settings=_settings(party, purpose),
+        bounds=bounds,
+        warnings=[*warnings, *_seed_warning(party)],
+    )
+
+
+def _of_group(leaving: Sequence[Leaving], group: GroupName) -> list[Leaving]:
+    order = {kind: place for place, kind in enumerate(KINDS_OF[group])}
+    return sorted((row for row in leaving if GROUP_OF[row.kind] == group), key=lambda row: order[row.kind])
+
+
+def _digest(job: Job, purpose: Purpose) -> str:
+    """64 hex digits; of a run those in the first line of every party's ledger."""
+    if purpose == "run":
+        from parties.ledger.agreeing import job_digest
+
+        return job_digest(job).hex()
+    digests = meeting_digests(job, purpose)
+    return hashlib.sha256(b"".join(key.encode() + b"\0" + one for key, one in digests.items())).hexdigest()
+
+
+def _settings(party: Party, purpose: Purpose) -> list[Setting]:
+    job = party.job
+    steps = {column: list(steps) for column, steps in job.align.model_dump(mode="json")["normalise"].items()}
+    found = [
+        ("align.key", ", ".join(job.align.key), "which columns name a person"),
+        ("align.normalise", str(steps or "none"), "how a key is written before it is hashed"),
+        ("align.repeated", job.align.repeated, "what a key on several rows means"),
+        ("align.hints", _yes(job.align.hints), "whether the forms of keys are told where few match"),
+    ]
+    if purpose == "run":
+        model, train = job.model, job.train
+        found += [
+            ("split.by", job.split.by, "by date, each feature party is told how old each shared record is"),
+            ("model.embedding", f"{model.embedding:,}", "numbers for each record and pass, from each feature party"),
+            ("model.aggregate", model.aggregate, "whether the label party is shown each embedding or their sum"),
+            *_of_sums(job),
+            ("train.epochs", f"{train.epochs:,}", "how often at most a record's embedding and gradient cross"),
+            (
+                "train.early_stopping",
+                f"after {train.early_stopping.patience} epochs" if train.early_stopping else "none",
+                "whether training may end before that",
+            ),
+        ]
+        seed = party.settings.seed
+        found += [
+            (
+                "seed",
+                "none" if seed is None else "given",
+                "in this party's file: whether its initial weights can be guessed",
+            )
+        ]
+    return [Setting(*one) for one in found]
+
+
+def _of_sums(job: Job) -> list[tuple[str, str, str]]:
+    secure = job.model.secure_sum
+    if secure is None:
+        return []
+    return [("model.secure_sum", f"±{secure.range:g} in {secure.bits} bits", "how exactly a sum is shown")]
+
+
+def _seed_warning(party: Party) -> list[str]:
+    if party.settings.seed is None or party.job.parties[party.name].identity == AUTO:
+        return []
+    return [
+        f"{party.file} has a seed, by which this party's initial weights can be guessed, and from the first embeddings much of "
+        "its columns: take it out."
+    ]
+
+
+def _yes(value: bool) -> str:
+    return "true" if value else "false"
