@@ -20,6 +20,7 @@ from parties.config.party import Party, load_party
 from parties.events import Finished
 from parties.identity import PrivateIdentity
 from parties.network.sockets import free_port
+from parties.plain_file import read_plain
 from vsplit.protocol import ConfigError
 
 _FOLDER_VARIABLE = "VSPLIT_LAUNCH_FOLDER"
@@ -127,7 +128,7 @@ def _check_outputs(parties: list[Party]) -> None:
 
 def _is_party_file(file: Path) -> bool:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_plain(file).decode("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return True  # so that loading it says what is wrong
     return isinstance(content, dict) and "party" in content
