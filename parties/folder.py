@@ -185,6 +185,7 @@ class RunFolder:
         if self.moved is not None:
             with contextlib.suppress(OSError):
                 self.moved.rename(self.path)
+                sync_folder(self.path.parent)
 
     def _unwritable(self, reason: str | None) -> ConfigError:
         return StorageError(
@@ -236,3 +237,5 @@ def _bring_unfinished_back(path: Path) -> None:
     if number and not (path / UNFINISHED).exists() and not (path / FINISHED).exists() and (last / UNFINISHED).exists():
         path.mkdir(mode=0o700, exist_ok=True)
         _move_unfinished(last, path)
+        for folder in (last, path, path.parent):
+            sync_folder(folder)

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from parties.plain_file import NotPlainError, open_plain
+from parties.unfinished.atomic import write_new
 from vsplit.protocol import ConfigError
 
 PREFIX = "vsplit1"
@@ -140,22 +141,15 @@ class PrivateIdentity:
         Raises ConfigError where the file exists already, since a key that is overwritten is gone for good, or where
         it cannot be written. Nothing half-written stays behind.
         """
+        pem = self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            write_new(path, [pem])
         except FileExistsError:
             raise ConfigError(
                 f"The key file {path} exists already and is never overwritten; choose another name, or move it away first"
             ) from None
         except OSError as error:
             raise ConfigError(f"The key file {path} cannot be made: {error.strerror}") from None
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise ConfigError(f"The key file {path} cannot be written: {error.strerror}") from None
 
     def __repr__(self) -> str:
         return f"<PrivateIdentity of {self.public.line}>"

@@ -21,6 +21,8 @@ from parties.config.digests import Purpose
 from parties.config.fields import AUTO
 from parties.config.party import Party
 from parties.identity import PublicIdentity
+from parties.plain_file import read_plain
+from parties.unfinished.atomic import write_whole
 from vsplit.protocol import ConfigError, RefusedError
 
 if sys.platform != "win32":
@@ -115,7 +117,7 @@ def _day(time: datetime) -> str:
 
 def _read(path: Path) -> dict[str, list[Meeting]]:
     try:
-        content = msgspec.json.decode(path.read_bytes(), type=_Content)
+        content = msgspec.json.decode(read_plain(path), type=_Content)
         for line in content.partners:
             PublicIdentity.parse(line)
     except FileNotFoundError:
@@ -133,15 +135,9 @@ def _read(path: Path) -> dict[str, list[Meeting]]:
 
 
 def _write(path: Path, content: _Content) -> None:
-    """Whole or not at all, and readable by this user alone."""
-    half = path.with_name(f".{path.name}.part")
+    """Whole or not at all, on the disk before anything leaves, and readable by this user alone."""
     try:
-        half.unlink(missing_ok=True)
-        with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(path)
+        write_whole(path, [msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"])
     except OSError as error:
         raise _unwritable(path, error) from None
 

@@ -232,7 +232,7 @@ def ledger_verify(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Prove offline that a ledger is unbroken, and that two parties' ledgers tell the same story."""
+    """Prove offline that a ledger is as others signed for it, and that two parties' ledgers tell the same story."""
 
     def command() -> int:
         from parties.command.ledger import print_verdict

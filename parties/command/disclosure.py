@@ -123,7 +123,7 @@ def _of_beginning(party: Party) -> list[Leaving]:
 def _of_ledger(party: Party) -> list[Leaving]:
     """The key for digests, and signatures: once all have the alignment, and once all have trained."""
     receivers = party.job.feature_parties if party.role == "label" else (party.job.label_party,)
-    last_line, size = HASH + 2 * FRAMING, 4 * HASH + SIGNATURE + 5 * FRAMING
+    last_line, size = HASH + FRAMING, 4 * HASH + SIGNATURE + 5 * FRAMING
     of_feature: list[tuple[type[Message], int]] = [] if party.role == "label" else [(LedgerLastLine, last_line)]
     signing: list[tuple[type[Message], int]] = [*of_feature, (LedgerHead, size)]
     return [

@@ -7,12 +7,12 @@ messages of the exchange, and then the two heads; `verify` asks here whether tha
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from parties.driver import UNREADABLE
-from parties.ledger.examined import Told, Way
+from parties.ledger.examined import Told, Way, pin_of, standing_of
 from parties.ledger.heads import OPEN_KINDS, LedgerHead, LedgerLastLine, as_messages
-from parties.ledger.record import Crossed, Head
+from parties.ledger.record import Crossed, Direction, Head, Stream
 from parties.network import wire
 from parties.unfinished.resuming import Beginning, Holding, Kept, KeptByAll
 from vsplit.protocol import Message
@@ -119,3 +119,36 @@ def _is_pair(own: Head, theirs: Head) -> bool:
         theirs.head,
         theirs.final,
     )
+
+
+def fault_of_head(me: str, now: Told, streams: Mapping[Way, Stream], line: Head) -> str | None:
+    """What is wrong with a head itself, or with the messages that it covers, after "holds a head", or None.
+
+    `streams` are those of the session `now` of the ledger of `me`, until now.
+    """
+    pin = pin_of(line)
+    if (pin is None) != (now.format == 1) or (pin is None and line.final):
+        return f"of another format than that of the session in line {now.line}"
+    statement = now.bond.statement(line.signer, line.receiver, standing_of(line), pin)
+    if not now.bond.is_signed(line.signer, statement, bytes.fromhex(line.signature)):
+        return (
+            f"that {line.signer} has not signed: the signature does not fit what it says, or the identity of {line.signer} in "
+            f"line {now.line}"
+        )
+    peer = line.receiver if line.signer == me else line.signer
+    if not _is_told(me, peer, streams, line):
+        return (
+            f"in which {line.signer} signed for other messages than this ledger has between {me} and {peer}: messages before "
+            "it were changed, left out or put in"
+        )
+    return None
+
+
+def _is_told(me: str, peer: str, streams: Mapping[Way, Stream], line: Head) -> bool:
+    ways: tuple[Direction, Direction] = ("sent", "received") if line.signer == me else ("received", "sent")
+    signed = (line.sent, line.sent_stream), (line.received, line.received_stream)
+    for way, (count, value) in zip(ways, signed, strict=True):
+        told = streams[way, peer].value_at(count)
+        if told is None or told.hex() != value:
+            return False
+    return True

@@ -23,7 +23,7 @@ from parties.ledger.opening import About, end_line, open_file, utc
 from parties.ledger.record import CUT, Begin, Crossed, End, NewSession, Resent, decode
 from parties.ledger.verify import survey
 from parties.plain_file import open_plain
-from parties.unfinished.atomic import pieces, sync_folder, write_whole
+from parties.unfinished.atomic import pieces, rename, sync_folder, write_whole
 from vsplit.protocol import StorageError
 
 _Movable = NewSession | Crossed | Resent | End
@@ -95,8 +95,7 @@ def join_ledgers(finished: Path, later: Path, about: About) -> bool:
             return False
         if moving.lines:
             _followed(finished, _half(finished), moving, about)[0].close()
-            _half(finished).replace(finished)
-            sync_folder(finished.parent)
+            rename(_half(finished), finished.name)
     finally:
         lock.close()
     return True

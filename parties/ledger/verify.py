@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from parties.identity import PublicIdentity
-from parties.ledger.examined import Examined, Hashes, Told, Way, pin_of, standing_of
-from parties.ledger.exchanges import Exchanges
+from parties.ledger.examined import Examined, Hashes, Told, Way, pin_of
+from parties.ledger.exchanges import Exchanges, fault_of_head
 from parties.ledger.heads import Bond, is_signed
 from parties.ledger.record import (
     CUT,
@@ -20,7 +20,6 @@ from parties.ledger.record import (
     AnyLine,
     Begin,
     Crossed,
-    Direction,
     End,
     Head,
     NewSession,
@@ -253,7 +252,7 @@ class _Examination:
         if {line.signer, line.receiver} != {me, peer} or not {me, peer} <= now.bond.identities.keys() or me == peer:
             self._fault("is a head between other parties")
             return
-        fault = self._fault_of_head(me, peer, now, line)
+        fault = fault_of_head(me, now, self._streams, line)
         if line.signer == me:
             self._exchanges.own(line)
             fault = fault or self._fault_of_line(line.lines, line.head, _NOT_THERE.format(line.signer, line.lines))
@@ -272,24 +271,6 @@ class _Examination:
             self._fault(f"holds a head {fault}")
         self._each(now, line)
 
-    def _fault_of_head(self, me: str, peer: str, now: Told, line: Head) -> str | None:
-        """What is wrong with the head itself, or with the messages that it covers."""
-        pin = pin_of(line)
-        if (pin is None) != (now.format == 1) or (pin is None and line.final):
-            return f"of another format than that of the session in line {now.line}"
-        statement = now.bond.statement(line.signer, line.receiver, standing_of(line), pin)
-        if not now.bond.is_signed(line.signer, statement, bytes.fromhex(line.signature)):
-            return (
-                f"that {line.signer} has not signed: the signature does not fit what it says, or the identity of {line.signer} "
-                f"in line {now.line}"
-            )
-        if not self._is_told(me, peer, line):
-            return (
-                f"in which {line.signer} signed for other messages than this ledger has between {me} and {peer}: messages "
-                "before it were changed, left out or put in"
-            )
-        return None
-
     def _fault_of_line(self, number: int, expected: str, what: str) -> str | None:
         """`what`, where line `number` of this file is not the one whose hash was signed; or that is found out later."""
         stands = self.found.hash_of(number)
@@ -297,15 +278,6 @@ class _Examination:
             self.late[number].append((self._at, expected, f"holds a head {what}"))
             return None
         return None if stands is not None and stands.hex() == expected else what
-
-    def _is_told(self, me: str, peer: str, line: Head) -> bool:
-        ways: tuple[Direction, Direction] = ("sent", "received") if line.signer == me else ("received", "sent")
-        signed = (line.sent, line.sent_stream), (line.received, line.received_stream)
-        for way, (count, value) in zip(ways, signed, strict=True):
-            told = self._streams[way, peer].value_at(count)
-            if told is None or told.hex() != value:
-                return False
-        return True
 
     def _ended(self, me: str, now: Told, line: End) -> None:
         if line.identity is not None and line.word != CUT:

@@ -20,18 +20,38 @@ def write_whole(file: Path, parts: Iterable[bytes | memoryview]) -> None:
     half = file.with_name(f".{file.name}.part")
     try:
         half.unlink(missing_ok=True)
-        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            for part in parts:
-                stream.write(part)
-            stream.flush()
-            os.fsync(stream.fileno())
+        _write(half, parts)
         half.replace(file)
     except BaseException:
         with contextlib.suppress(OSError):  # what went wrong first is what counts
             half.unlink(missing_ok=True)
         raise
     sync_folder(file.parent)
+
+
+def write_new(file: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write a file that must not be there yet, readable by this user alone; when this returns it is on the disk.
+
+    Raises FileExistsError where something is there, which stays as it is, or OSError, and then leaves no half file.
+    """
+    try:
+        _write(file, parts)
+    except FileExistsError:
+        raise
+    except BaseException:
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
+        raise
+    sync_folder(file.parent)
+
+
+def _write(file: Path, parts: Iterable[bytes | memoryview]) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        for part in parts:
+            stream.write(part)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def rename(file: Path, name: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import socket
+from datetime import timedelta
 
+import msgspec
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -15,8 +17,11 @@ from parties.command.cli import app
 from parties.events import Step
 from parties.ledger.agreeing import LEDGER
 from parties.ledger.compare import compare
-from parties.ledger.verify import examine
+from parties.ledger.record import Crossed, End, Head, NewSession
+from parties.ledger.verify import examine, survey
 from parties.unfinished.checkpoints import UNFINISHED
+from tests.parties.command.breaking import at, small
+from tests.parties.ledger.dishonest import Owner
 from vsplit.protocol import MismatchError
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -105,6 +110,42 @@ def test_messages_that_left_again_over_a_link_made_anew_are_marked_and_the_story
     assert told.resent
     shown = json.loads(command("show", world.run("lab"), "--json").output)
     assert sum(row["resent"] for row in shown["kinds"]) >= len(told.resent)
+
+
+def test_the_ledger_of_a_run_that_was_broken_off_twice_shows_alone_what_its_owner_does_to_it(three, tmp_path):
+    small(three).live(show={"lab": at(2)})
+    three.live(show={"clinic": at(4)})
+    three.live().well()
+    for name in three.names:
+        owner = Owner(name, three.keys[name], ledger_of(three, name))
+        found, lines = survey(owner.path), owner.lines()
+        assert found.faults == []
+        assert [told.end for told in found.sessions.values()][-1] == "finished" and len(found.sessions) == 3
+        others = {"clinic"} if name != "clinic" else {"lab", "gym"}
+        assert {peer: pin.final for peer, pin in found.pins.items()} == dict.fromkeys(others, True)
+        held = min(pin.lines for pin in found.pins.values())
+        # What stands behind are the messages of the last exchange and of the last words.
+        assert found.lines - held <= 2 + 7 * len(others)
+        assert owner.made_anew(lines) == owner.path.read_bytes()
+
+        def judged(changed, owner=owner):
+            return survey(owner.write(tmp_path / "changed", changed)).faults
+
+        messages = [line for line in lines if isinstance(line, Crossed)]
+        sessions = [line for line in lines if isinstance(line, NewSession)]
+        ends = [line for line in lines if isinstance(line, End)]
+        middle = {line.line for line in messages[20 : len(messages) - 20]}
+        assert judged([line for line in lines if line.line not in middle])
+        assert judged([msgspec.structs.replace(line, time=line.time - timedelta(days=365)) for line in lines])
+        for session, end in zip(sessions, ends, strict=True):
+            kept_out = [line for line in lines if not session.line <= line.line <= end.line]
+            if session is sessions[-1]:  # this leaves the ledger of a run that was broken off, and the verdict says so
+                assert judged(kept_out) == []
+                assert not any(pin.final for pin in survey(tmp_path / "changed").pins.values())
+            else:
+                assert judged(kept_out)
+        earlier = [line for line in lines if isinstance(line, Head) and line.signer != name and not line.final][-1]
+        assert judged([*lines[: earlier.line], owner.end(earlier, "finished")])
 
 
 def test_no_key_value_or_label_is_in_a_ledger(world):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from parties.identity import PublicIdentity
+from parties.identity import PrivateIdentity, PublicIdentity
 from parties.ledger.examined import pin_of, standing_of
 from parties.ledger.heads import Bond
 from parties.ledger.record import NO_HASH, AnyLine, Crossed, End, Head, NewSession, Stream, chained, decode, encode
@@ -18,12 +18,12 @@ Lines = list[AnyLine]
 
 
 class Owner:
-    """The party `name` of `pairs`, with its private key, in front of its own ledger."""
+    """The party `name` with its private key, in front of its own ledger at `path`."""
 
-    def __init__(self, pairs: Any, name: str) -> None:
+    def __init__(self, name: str, key: PrivateIdentity, path: Path) -> None:
         self.name = name
-        self.sign = pairs.keys[name].sign
-        self.path: Path = pairs.path(name)
+        self.sign = key.sign
+        self.path = path
 
     def lines(self) -> Lines:
         """Its ledger as it is; each line has the number that it had when it was written."""

@@ -39,12 +39,7 @@ def owner(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     pairs.talk(2, end=False)
     pairs.talk(3)
     pairs.talk(0)
-    owner = Owner(pairs, name)
-    pairs_of[owner.path] = pairs
-    return owner
-
-
-pairs_of: dict[Path, Any] = {}
+    return Owner(name, pairs.keys[name], pairs.path(name))
 
 
 def judged(owner: Owner, tmp_path: Path, lines: Lines) -> Examined:
@@ -372,3 +367,35 @@ def test_times_behind_the_last_line_that_was_signed_for_are_the_owners_word(owne
     lines = owner.lines()
     later = [replace(one, time=one.time + YEAR) if one.line > held(owner, lines) else one for one in lines]
     assert judged(owner, tmp_path, later).faults == []
+
+
+# --- what honest parties leave ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["clinic", "gym"])
+def test_a_party_that_is_killed_at_any_line_of_an_exchange_goes_on_and_its_ledger_verifies(
+    make_pairs: Callable[..., Any], name: str
+) -> None:
+    """Its own head may stand without the other's, one peer's pair without the next one's, and the last line may be torn."""
+    pairs = make_pairs("lab", "gym")
+    pairs.talk(2, end=False)
+    whole = pairs.path(name).read_bytes().splitlines(keepends=True)
+    owner = Owner(name, pairs.keys[name], pairs.path(name))
+    told = held(owner, owner.lines())
+    assert len(whole) - told >= 5
+    for left in range(told, len(whole) + 1):
+        pairs.path(name).write_bytes(b"".join(whole[:left]) + b"".join(whole[left : left + 1])[:100])
+        assert survey(pairs.path(name), unfinished=True).faults == []
+        pairs.talk(1)
+        found = survey(pairs.path(name))
+        assert found.faults == []
+        assert [told.end for told in found.sessions.values()] == ["cut", "finished"]
+        assert all(pin.final for pin in found.pins.values())
+
+
+def test_what_a_peer_signed_before_a_kill_holds_lines_of_the_ledger_that_goes_on(pairs: Any) -> None:
+    pairs.talk(2, end=False)
+    before = survey(pairs.path("lab"), unfinished=True)
+    pairs.open("lab").close()
+    after = survey(pairs.path("lab"))
+    assert after.faults == [] and after.pins == before.pins
