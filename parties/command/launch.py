@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.console import Console
 from parties.command.children import Child, exit_code, run_children
 from parties.command.identity import check_identity
 from parties.command.screen import Screen, print_end, print_failure
+from parties.command_line import LAUNCH_VARIABLE, seen_from_here
 from parties.config.digests import Purpose
 from parties.config.party import Party, load_party
 from parties.events import Finished
@@ -47,6 +49,7 @@ def launch(
     Fills in identities that are `auto` and a port 0 (or takes `port`); `restart` is for a run alone. Raises ConfigError.
     """
     parties = find_parties(folder, purpose)
+    typed = shlex.join(["launch", seen_from_here(folder), *(["--overlap"] if purpose == "overlap" else [])])
     with tempfile.TemporaryDirectory(prefix="vsplit-") as secret:
         _fill(Path(secret), parties, port)
         # With -P, a folder of the user's that happens to be called `parties` does not hide this program.
@@ -55,7 +58,13 @@ def launch(
         with Screen([party.name for party in parties], console) as screen:
             children = run_children(
                 {party.name: [*command, str(party.file)] for party in parties},
-                os.environ | {_FOLDER_VARIABLE: secret, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+                os.environ
+                | {
+                    _FOLDER_VARIABLE: secret,
+                    LAUNCH_VARIABLE: typed,
+                    "PYTHONUNBUFFERED": "1",
+                    "PYTHONIOENCODING": "utf-8",
+                },
                 screen.show,
             )
     # The label party has the result, and the end of the screen is what people see.
@@ -76,7 +85,9 @@ def _print(child: Child, console: Console, debug: bool) -> None:
 def find_parties(folder: Path, purpose: Purpose = "run") -> list[Party]:
     """The party files of a folder, in the job's order; every party of the one job must be there. Raises ConfigError."""
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; `vsplit launch` takes a folder with a job file and its party files.")
+        raise ConfigError(
+            f"{folder} is no folder; `vsplit launch FOLDER` takes one with a job file and its party files."
+        )
     parties = [load_party(file, purpose) for file in sorted(folder.glob("*.y*ml")) if _is_party_file(file)]
     if not parties:
         raise ConfigError(

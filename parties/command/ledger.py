@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from parties.command_line import typed
 from parties.driver import UNREADABLE
 from parties.ledger.compare import Compared, compare
 from parties.ledger.examined import Examined
@@ -40,7 +41,7 @@ def print_ledger(path: Path, console: Console, *, as_json: bool) -> int:
     begin = found.begin
     if found.faults:
         console.print(
-            f"[bold red]This ledger is broken[/] ({_faults(found)}): [bold]vsplit ledger verify[/] says where.",
+            f"[bold red]This ledger is broken[/] ({_faults(found)}): {escape(typed('ledger', 'verify', path))} says where.",
             highlight=False,
         )
     console.print(
