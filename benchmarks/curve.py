@@ -150,7 +150,7 @@ def show(figures: dict[str, object], found: dict[str, list[float]], console: Con
 def cpu_name() -> str:
     """The processor's name, where Linux tells it."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     return next(
         (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
@@ -189,7 +189,7 @@ def main() -> int:
     if wanted.json == "-":
         print(json.dumps(figures))
     elif wanted.json:
-        Path(wanted.json).write_text(json.dumps(figures, indent=2) + "\n")
+        Path(wanted.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return 1 if figures["mismatches"] else 0
 
 

@@ -71,7 +71,7 @@ def main() -> int:
     console.print(_table(figures, peers))
     if arguments.json:
         text = json.dumps(figures, indent=1) + "\n"
-        sys.stdout.write(text) if arguments.json == "-" else Path(arguments.json).write_text(text)
+        sys.stdout.write(text) if arguments.json == "-" else Path(arguments.json).write_text(text, encoding="utf-8")
     return 0 if figures["matches"] == figures["expected"] and all(one.right for one in results.ours) else 1
 
 
@@ -200,7 +200,7 @@ def _cells(name: str, found: dict[str, Any]) -> list[str]:
 
 def _cpu() -> str:
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 

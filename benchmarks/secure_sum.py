@@ -97,7 +97,7 @@ def main() -> int:
     console.print(_table(figures))
     if arguments.json:
         text = json.dumps(figures, indent=1) + "\n"
-        sys.stdout.write(text) if arguments.json == "-" else Path(arguments.json).write_text(text)
+        sys.stdout.write(text) if arguments.json == "-" else Path(arguments.json).write_text(text, encoding="utf-8")
     return 0 if figures["max_error"] <= BOUND else 1
 
 

@@ -12,13 +12,13 @@ import msgspec
 from parties.text import json_bytes
 from vsplit.protocol import Note
 
-READING, WAITING = "reading data", "waiting"
+STARTING, READING, WAITING = "starting", "reading data", "waiting"
 AWAY, BACK = "waiting for a link", "going on"
 """The stages while a party that was met before is away, and when it is there again."""
 NOTE = "note"
 """The stage of a sentence that is none: something that people should know."""
 
-BEFORE_MEETING = (READING, WAITING, NOTE)
+BEFORE_MEETING = (STARTING, READING, WAITING, NOTE)
 """The stages of a party that may have met no other yet."""
 
 

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from parties.command_line import typed
 from parties.plain_file import NotPlainError, open_plain
 from parties.unfinished.atomic import write_new
 from vsplit.protocol import ConfigError
@@ -122,13 +123,10 @@ class PrivateIdentity:
             key = load_pem_private_key(data, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise ConfigError(
-                f"The key file {path} does not hold an unencrypted private key in PEM form; "
-                "make one with: vsplit identity new"
+                f"The key file {path} does not hold an unencrypted private key in PEM form; {_make_one(path)}"
             ) from None
         if not isinstance(key, Ed25519PrivateKey):
-            raise ConfigError(
-                f"The key file {path} holds another kind of key than Ed25519; make one with: vsplit identity new"
-            )
+            raise ConfigError(f"The key file {path} holds another kind of key than Ed25519; {_make_one(path)}")
         return cls(key)
 
     def sign(self, statement: bytes) -> bytes:
@@ -176,6 +174,10 @@ def _read_private(path: Path) -> bytes:
     except NotPlainError:
         raise ConfigError(f"The key file {path} is not a plain file") from None
     except FileNotFoundError:
-        raise ConfigError(f"There is no key file {path}; make one with: vsplit identity new") from None
+        raise ConfigError(f"There is no key file {path}; {_make_one(path)}") from None
     except OSError as error:
         raise ConfigError(f"The key file {path} cannot be read: {error.strerror}") from None
+
+
+def _make_one(path: Path) -> str:
+    return f"make one with {typed('identity', 'new', path.stem)}, given in the folder {path.absolute().parent}."

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from parties.command_line import again
 from parties.config.job import Job
 from parties.data.images import read_images
 from parties.data.prepare import Preparation, Prepared
 from parties.home import Home, Rows
 from parties.own_module import builder_at
 from parties.shared import Run, Shared
+from parties.text import ended
 from vsplit.learn import runtime
 from vsplit.learn.batches import Split
 from vsplit.learn.feature import FeatureState, feature_role
@@ -217,7 +219,7 @@ def _bottom(home: Home, shape: InputShape) -> Any:
     except Exception as error:
         raise ConfigError(
             f"In {home.party.file}, the key bottom.module names {own}, which raises {type(error).__name__} for {shape} and "
-            f"an embedding of {width}: {error}. Mend it; --debug shows where."
+            f"an embedding of {width}: {ended(str(error))} Mend it; {again('--debug')} shows where."
         ) from error
 
 

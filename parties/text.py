@@ -80,3 +80,8 @@ def _spelt_out(content: Any) -> Any:
     if isinstance(content, dict):
         return {_spelt_out(name): _spelt_out(value) for name, value in content.items()}
     return [_spelt_out(value) for value in content] if isinstance(content, list) else content
+
+
+def ended(sentence: str) -> str:
+    """The sentence with a full stop, unless it has an end of its own, such as that of a question."""
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."

@@ -186,6 +186,24 @@ ALWAYS = ("nfkc", "trim")
 
 ALLOWED = f'one of {", ".join(_PLAIN)}, or one of {{pad_zeros: 10}}, {{date: ["%d.%m.%Y", "%Y-%m-%d"]}}, {{phone: DE}}'
 
+_MEANT = (
+    ("pad|fill", "pad_zeros"),
+    ("zero", "leading_zeros"),
+    ("accent|diacritic|umlaut", "no_accents"),
+    ("punct|special|symbol|hyphen|dash", "no_punctuation"),
+    ("one_space|single|squeeze|collaps", "spaces"),
+    ("space|blank", "no_spaces"),
+    ("mail", "email"),
+    ("phone|mobile|^tel", "phone"),
+    ("date|birth|^dob", "date"),
+    ("digit|numer|number", "digits"),
+    ("lower|fold|small", "lower"),
+    ("upper|capital", "upper"),
+    ("strip|trim", "trim"),
+    ("nfc|nfd|nfkd|unicode", "nfkc"),
+)
+"""What a name that is none here says of the step that is meant, the more telling sign first."""
+
 
 # --- as the job names them --------------------------------------------------------------------------------------------
 
@@ -212,7 +230,9 @@ def _did_you_mean(written: object) -> str:
     name = next(iter(written)) if isinstance(written, Mapping) and len(written) == 1 else written
     if not isinstance(name, str):
         return ""
-    near = difflib.get_close_matches(name.lower().strip(), [*_PLAIN, *_WITH_ARGUMENT], n=1)
+    word = name.lower().strip()
+    near = difflib.get_close_matches(word, [*_PLAIN, *_WITH_ARGUMENT], n=1, cutoff=0.8)
+    near = near or [step for sign, step in _MEANT if re.search(sign, word)]
     if not near:
         return ""
     example = {"pad_zeros": "{pad_zeros: 10}", "date": '{date: ["%d.%m.%Y"]}', "phone": "{phone: DE}"}

@@ -170,19 +170,20 @@ def exchange_shapes_feature(label_party: str, records: int, shapes: Shapes) -> R
 def check_match(matched: int, min_records: int, others: str, causes: Sequence[str] = ()) -> None:
     """Raise DataError if no record matched, RefusedError if fewer than `min_records` did; `others` names the peers.
 
-    To be called once the shapes were exchanged, if they were: the sentence then ends with the likely `causes`.
+    To be called once the shapes were exchanged, if they were: the likely `causes` then follow, on a line each.
     """
     if matched == 0:
-        advice = " ".join(causes) or (
-            "Compare how each side writes the key (kind of id, leading zeros, separators, upper and lower case, order of "
+        advice = "".join(f"\n{cause}" for cause in causes) or (
+            " Compare how each side writes the key (kind of id, leading zeros, separators, upper and lower case, order of "
             "the key columns) in a made-up example."
         )
-        raise DataError(f"No record is common to this party and {others}. {advice}")
+        raise DataError(f"No record is common to this party and {others}.{advice}")
     if matched < min_records:
-        raise RefusedError(
+        sentence = (
             f"Only {matched:,} records are common to this party and {others}, fewer than the {min_records:,} that this "
-            f"party's file asks for (accept.min_records); nothing about them was used. {' '.join(causes)}".rstrip()
+            "party's file asks for (accept.min_records); nothing about them was used."
         )
+        raise RefusedError("\n".join((sentence, *causes)))
 
 
 # --- one key ----------------------------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ def _flood(port: int, seed: int, log: Path) -> int:
         for plain in draw.sample(list(held), min(len(held), 20)):
             with contextlib.suppress(OSError):
                 plain.send(b"\x16")
-        log.write_text(str(made))
+        log.write_text(str(made), encoding="utf-8")
         time.sleep(max(0.0, began + 1.0 - time.monotonic()))
 
 

@@ -97,7 +97,9 @@ def _begin() -> None:
     at_hand()
     for name in _scenes():  # so that everything is loaded and compiled before the bound is drawn
         _states(name)
-    size, _held = (int(word) * resource.getpagesize() for word in Path("/proc/self/statm").read_text().split()[:2])
+    size, _held = (
+        int(word) * resource.getpagesize() for word in Path("/proc/self/statm").read_text(encoding="utf-8").split()[:2]
+    )
     resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, resource.RLIM_INFINITY))
 
 

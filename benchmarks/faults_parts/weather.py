@@ -49,7 +49,7 @@ def measure_weather(runs: int, draw: random.Random, console: Console) -> dict[st
 
 
 def _why_too_few_maps() -> str:
-    if int(MAPS.read_text()) >= ENOUGH_MAPS:
+    if int(MAPS.read_text(encoding="utf-8")) >= ENOUGH_MAPS:
         return ""
     return f"a user-mode-linux with such processes needs `sysctl vm.max_map_count={ENOUGH_MAPS}` on this machine"
 

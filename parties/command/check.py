@@ -14,6 +14,7 @@ from parties.command.cut_layer import print_cut_layer
 from parties.command.identity import check_identity
 from parties.command.key_quality import counts_in_words, print_key_quality, print_no_values
 from parties.command.screen import say
+from parties.command_line import typed
 from parties.common_order import order_secret
 from parties.config.fields import AUTO
 from parties.config.job import Job
@@ -84,6 +85,7 @@ def _print_unfinished(home: Home, folder: RunFolder, console: Console) -> None:
     from parties.unfinished.checkpoints import Checkpoints
     from parties.unfinished.fingerprint import origin_of
 
+    party = home.party.file
     kept = Checkpoints(folder.path, origin_of(home), lambda sentence: say(console, sentence))
     if not kept.folder.is_dir():
         return
@@ -99,8 +101,8 @@ def _print_unfinished(home: Home, folder: RunFolder, console: Console) -> None:
         where = "with the alignment that is there, if all parties have it"
     say(
         console,
-        f"An unfinished run stands in {kept.folder}, and `vsplit run` goes on with it: {where}. With --restart at every party "
-        "it begins afresh.",
+        f"An unfinished run stands in {kept.folder}, and {typed('run', party)} goes on with it: {where}. "
+        f"{typed('run', party, '--restart')}, with --restart at every party, begins afresh.",
     )
 
 
@@ -109,7 +111,10 @@ def print_identity(party: Party, job_in_words: str, console: Console) -> None:
     job = party.job
     say(console, f"{party.name}, {party.role} party of the {job_in_words}.")
     if job.parties[party.name].identity == AUTO:
-        say(console, "Identity: auto, made by `vsplit launch`; `vsplit run` needs a key.")
+        say(
+            console,
+            f"Identity: auto, made by {typed('launch', party.file.parent)}; a run of this party alone needs a key.",
+        )
     if party.identity is not None:
         check_identity(party, PrivateIdentity.load(party.identity))
         say(console, f"Key file: {party.identity}, closed to others.")
@@ -212,7 +217,7 @@ def _print_leaving(home: Home, console: Console) -> None:
         )
     say(
         console,
-        f"An overlap (vsplit overlap {party.file.name}) reads the key columns alone and sends only these of them: "
+        f"An overlap ({typed('overlap', party.file)}) reads the key columns alone and sends only these of them: "
         f"{', '.join(sent_by_overlap(home))}.",
     )
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from parties.command.interrupts import INTERRUPTED, KILL, asked_to_end
+from parties.command_line import again
 from parties.events import BEFORE_MEETING, Event, Failed, Finished, read_event
 from vsplit.protocol import RemoteError, StoppedError, TransportError
 
-INTERRUPTED = 130
 PATIENCE = 5.0
 """Seconds in which the other parties may end by themselves, and say why, after one has failed."""
 
@@ -69,12 +70,19 @@ def run_children(
         for reader in readers:
             reader.join(max(0.0, until - time.monotonic()))
     for child in children:
-        if child.in_vain and not isinstance(child.end, Finished):
-            child.end = Failed("Ended, because another party had failed.", StoppedError.exit_code)
+        if child.in_vain and not interrupts and not isinstance(child.end, Finished):
+            child.end = Failed(f"Ended, because {_first_to_fail(children)}.", StoppedError.exit_code)
         elif child.end is None:
             child.end = _end_without_word(child, bool(interrupts))
         show(child.name, child.end)
     return children
+
+
+def _first_to_fail(children: Sequence[Child]) -> str:
+    """Which party ended first, and how, as the end of a sentence about those that would have waited for it."""
+    first = min((child for child in children if not child.in_vain), key=lambda child: child.order)
+    interrupted = isinstance(first.end, Failed) and first.end.exit_code == INTERRUPTED
+    return f"{first.name} {'was interrupted' if interrupted else 'had failed'}"
 
 
 def exit_code(children: Sequence[Child]) -> int:
@@ -124,7 +132,8 @@ def _wait(children: Sequence[Child], interrupts: Sequence[int]) -> None:
             deadline = time.monotonic() + PATIENCE
         if deadline is not None and time.monotonic() > deadline:
             if interrupts:
-                _signal(children, signal.SIGKILL)
+                _signal(children, KILL)
+                continue
             for child in children:
                 if child not in ended and not child.met and not child.in_vain:
                     child.in_vain = True
@@ -147,7 +156,7 @@ def _end_without_word(child: Child, interrupted: bool) -> Failed:
     else:
         how = f"ended with exit code {code}"
     reason = f"; its last word was: {child.last_words[-1]}" if child.last_words else "; it left no word"
-    return Failed(f"The process of this party {how}{reason}. Run it with --debug to see more.", code or 1)
+    return Failed(f"The process of this party {how}{reason}. {again('--debug')} shows more.", code or 1)
 
 
 def _reader(function: Callable[..., None], *arguments: object) -> threading.Thread:
@@ -185,15 +194,12 @@ def _interrupts(children: list[Child]) -> Iterator[list[int]]:
 
     def pass_on(number: int, _frame: object) -> None:
         came.append(number)
-        _signal(children, signal.SIGTERM if len(came) == 1 else signal.SIGKILL)
+        _signal(children, signal.SIGTERM if len(came) == 1 else KILL)
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, pass_on) for number in numbers}
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, *asked_to_end())}
     try:
         yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _signal(children, signal.SIGKILL)
+        _signal(children, KILL)

@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from parties.command.console import Console
+from parties.command.interrupts import INTERRUPTED, asked_to_end
 from parties.command.output import Outputs
 from parties.command.screen import Screen, print_end, print_failure
-from parties.events import READING, Event, Failed, Finished, JsonLines, Step
+from parties.command_line import again, remember
+from parties.events import STARTING, Event, Failed, Finished, JsonLines, Step
 from parties.text import visible
 from vsplit import __version__
 from vsplit.protocol import ConfigError, VsplitError
@@ -31,8 +34,18 @@ from vsplit.protocol import ConfigError, VsplitError
 if TYPE_CHECKING:
     from parties.command.disclosure_document import Document
 
+
+class _Command(TyperGroup):
+    """The whole command, which keeps what was typed for sentences that ask to give it again."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> Any:
+        remember(args)
+        return super().make_context(info_name, args, *rest, **more)
+
+
 app = typer.Typer(
     name="vsplit",
+    cls=_Command,
     help="Train one neural model with other organisations; every record stays at home.",
     no_args_is_help=True,
     add_completion=False,
@@ -55,7 +68,6 @@ RestartOption = Annotated[
     bool, typer.Option("--restart", help="Begin afresh, and discard what an unfinished run has kept; at every party.")
 ]
 EventsOption = Annotated[bool, typer.Option("--events", hidden=True)]
-INTERRUPTED = 130
 NO_CONFIG = {".key": "a key file", **dict.fromkeys((".csv", ".gz", ".parquet"), "a file of data")}
 
 
@@ -93,7 +105,10 @@ def run(
     party: PartyArgument, restart: RestartOption = False, debug: DebugOption = False, events: EventsOption = False
 ) -> None:
     """Live one party's life: align, train, judge, and leave a run folder. Goes on with a run that was broken off."""
-    _live_on_screen(party, lambda show: _live(party, show, restart), Console(), debug=debug, events=events)
+    goes_on = "A run that was broken off goes on when all give their commands again, here"
+    _live_on_screen(
+        party, lambda show: _live(party, show, restart), Console(), debug=debug, events=events, goes_on=goes_on
+    )
 
 
 @app.command()
@@ -118,7 +133,8 @@ def overlap(
 
     # With --json standard output has the one line alone, once the screen is done.
     console = Console(stderr=as_json)
-    _live_on_screen(party, command, console, debug=debug, events=events, at_end=print_figures)
+    goes_on = "An overlap keeps nothing; it begins again when all give their commands again, here"
+    _live_on_screen(party, command, console, debug=debug, events=events, goes_on=goes_on, at_end=print_figures)
 
 
 @app.command()
@@ -262,7 +278,7 @@ def _live(file: Path, show: Callable[[Event], None], restart: bool) -> int:
     party = load_party(_party_file(file))
     started = launched(party)
     party, identity = started if started else (party, load_identity(party))
-    show(Step(READING))
+    show(Step(STARTING))
     # This takes seconds; what is wrong with the files above shows at once.
     from parties.life import live
 
@@ -277,12 +293,14 @@ def _live_on_screen(
     *,
     debug: bool,
     events: bool,
+    goes_on: str,
     at_end: Callable[[], None] = lambda: None,
 ) -> NoReturn:
     """Live a life with its progress on this screen, or with its events as lines for a launch that reads them; and leave."""
+    interrupted = f"Interrupted here; every party that this one was connected to was told. {goes_on} {again()}."
     if events:
         write = JsonLines(_own_stdout())
-        _guard(lambda: live(write), write, debug)
+        _guard(lambda: live(write), write, debug, interrupted)
     from parties.config.party import name_in
 
     name = name_in(file)
@@ -294,7 +312,7 @@ def _live_on_screen(
             if isinstance(event, Finished):
                 ends.append(event)
 
-        outcome = _attempt(lambda: live(show), debug)
+        outcome = _attempt(lambda: live(show), debug, interrupted)
         if isinstance(outcome, Failed):
             show(outcome)
     for end in ends:
@@ -319,8 +337,10 @@ def _printer(console: Console) -> Callable[[Event], None]:
     return show
 
 
-def _guard(command: Callable[[], int], show: Callable[[Event], None], debug: bool) -> NoReturn:
-    _leave(_attempt(command, debug), show)
+def _guard(
+    command: Callable[[], int], show: Callable[[Event], None], debug: bool, interrupted: str = "Interrupted."
+) -> NoReturn:
+    _leave(_attempt(command, debug, interrupted), show)
 
 
 def _leave(outcome: Failed | int, show: Callable[[Event], None]) -> NoReturn:
@@ -330,30 +350,25 @@ def _leave(outcome: Failed | int, show: Callable[[Event], None]) -> NoReturn:
     raise typer.Exit(outcome)
 
 
-def _attempt(command: Callable[[], int], debug: bool) -> Failed | int:
+def _attempt(command: Callable[[], int], debug: bool, interrupted: str = "Interrupted.") -> Failed | int:
     """Run a command; any failure becomes one sentence and an exit code, with a traceback only where it is asked for."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, _as_interrupt)
+    for number in asked_to_end():
+        signal.signal(number, _as_interrupt)
     try:
         return command()
     except (VsplitError, KeyboardInterrupt, Exception) as error:
         if debug:
             print(visible(traceback.format_exc(), keep="\n"), file=sys.stderr)
-        return _failure(error)
+        return _failure(error, interrupted)
 
 
-def _failure(error: BaseException) -> Failed:
+def _failure(error: BaseException, interrupted: str) -> Failed:
     if isinstance(error, VsplitError):
         return Failed(str(error), error.exit_code)
     if isinstance(error, KeyboardInterrupt):
-        return Failed(
-            "Interrupted here; every party that this one was connected to was told. A run that was broken off goes on when all "
-            "give the same command again.",
-            INTERRUPTED,
-        )
+        return Failed(interrupted, INTERRUPTED)
     return Failed(
-        f"An error that vsplit did not foresee ({type(error).__name__}): run the command again with --debug, and report "
+        f"An error that vsplit did not foresee ({type(error).__name__}): give {again('--debug')}, and report "
         "what it shows.",
         1,
     )

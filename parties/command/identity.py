@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from parties.command_line import typed
 from parties.config.fields import AUTO
 from parties.config.party import Party
 from parties.identity import PrivateIdentity
@@ -39,8 +40,9 @@ def load_identity(party: Party) -> PrivateIdentity:
     """The party's own key, which must be the one that the job lists. Raises ConfigError."""
     if party.job.needs_launch or party.identity is None:
         raise ConfigError(
-            f"The job {party.job_file} says `identity: auto` or port 0, which only works with `vsplit launch` on one "
-            "machine; make a key with `vsplit identity new` and put its line into the job."
+            f"The job {party.job_file} says `identity: auto` or port 0, which only works with "
+            f"{typed('launch', party.file.parent)} on one machine; make a key with "
+            f"{typed('identity', 'new', party.name)} and put its line into the job."
         )
     identity = PrivateIdentity.load(party.identity)
     check_identity(party, identity)

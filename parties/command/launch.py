@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from parties.command.children import Child, exit_code, run_children
 from parties.command.identity import check_identity
 from parties.command.screen import Screen, print_end, print_failure
+from parties.command_line import LAUNCH_VARIABLE, seen_from_here
 from parties.config.digests import Purpose
 from parties.config.fields import AUTO
 from parties.config.party import Party, load_party
@@ -22,9 +24,6 @@ from parties.identity import PrivateIdentity
 from parties.network.sockets import free_port
 from parties.text import visible
 from vsplit.protocol import ConfigError
-
-_VARIABLE = "VSPLIT_LAUNCHED"
-"""The environment variable by which a process knows that a launch started it and writes to its standard input."""
 
 
 class _Filled(msgspec.Struct):
@@ -53,13 +52,14 @@ def launch(
     """
     parties = find_parties(folder, purpose)
     filled = _fill(parties, port)
+    typed = shlex.join(["launch", seen_from_here(folder), *(["--overlap"] if purpose == "overlap" else [])])
     # With -P, a folder of the user's that happens to be called `parties` does not hide this program.
     options = ["--events", *(["--restart"] if restart else []), *(["--debug"] if debug else [])]
     command = [sys.executable, "-P", "-m", "parties", purpose, *options]
     with Screen([party.name for party in parties], console) as screen:
         children = run_children(
             {party.name: [*command, str(party.file)] for party in parties},
-            os.environ | {_VARIABLE: "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+            os.environ | {LAUNCH_VARIABLE: typed, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
             screen.show,
             filled,
         )
@@ -81,7 +81,9 @@ def _print(child: Child, console: Console, debug: bool) -> None:
 def find_parties(folder: Path, purpose: Purpose = "run") -> list[Party]:
     """The party files of a folder, in the job's order; every party of the one job must be there. Raises ConfigError."""
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; `vsplit launch` takes a folder with a job file and its party files.")
+        raise ConfigError(
+            f"{folder} is no folder; `vsplit launch FOLDER` takes one with a job file and its party files."
+        )
     parties = [load_party(file, purpose) for file in sorted(folder.glob("*.y*ml")) if _is_party_file(file)]
     if not parties:
         raise ConfigError(
@@ -105,13 +107,13 @@ def find_parties(folder: Path, purpose: Purpose = "run") -> list[Party]:
 
 def launched(party: Party) -> tuple[Party, PrivateIdentity] | None:
     """In a process that `launch` started: the party with the job filled in, and its key. Elsewhere None."""
-    if _VARIABLE not in os.environ:
+    if LAUNCH_VARIABLE not in os.environ:
         return None
     try:
         filled = msgspec.json.decode(sys.stdin.buffer.read(), type=_Filled)
     except msgspec.MsgspecError:
         raise ConfigError(
-            f"The environment variable {_VARIABLE} is set, but no `vsplit launch` has started this command; unset it."
+            f"The environment variable {LAUNCH_VARIABLE} is set, but no `vsplit launch` has started this command; unset it."
         ) from None
     job = party.job.with_identities(filled.identities).with_address(filled.address)
     if filled.key or party.identity is None:

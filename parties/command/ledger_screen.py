@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from parties.command_line import typed
 from parties.ledger.compare import Compared
 from parties.ledger.examined import Examined
 from parties.ledger.show import Meeting, Sum, meetings
@@ -27,8 +28,9 @@ def show_ledger(
     if begin is None:
         raise ValueError("a ledger begins with a line that says whose it is")
     if found.faults:
+        verify = typed("ledger", "verify", found.path)
         console.print(
-            f"[bold red]This ledger is broken[/] ({_faults(found)}): [bold]vsplit ledger verify[/] says where.",
+            f"[bold red]This ledger is broken[/] ({_faults(found)}): {escape(verify)} says where.",
             highlight=False,
         )
     console.print(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from parties.command.identity import load_identity
 from parties.command.launch import launched
 from parties.config.party import load_party
-from parties.events import READING, Finished, Show, Step
+from parties.events import STARTING, Finished, Show, Step
 
 if TYPE_CHECKING:
     from parties.overlapping import Counted
@@ -20,7 +20,7 @@ def live_overlap(file: Path, show: Show) -> Counted:
     party = load_party(file, "overlap")
     started = launched(party)
     party, identity = started if started else (party, load_identity(party))
-    show(Step(READING))
+    show(Step(STARTING))
     # This takes seconds to import; what is wrong with the files above shows at once.
     from parties.overlapping import find_overlap
 

@@ -13,6 +13,7 @@ from rich.console import Console, Group, OverflowMethod
 from rich.live import Live
 from rich.text import Text
 
+from parties.command.interrupts import INTERRUPTED
 from parties.command.pace import Pace
 from parties.events import NOTE, Event, Failed, Finished, Step
 from parties.text import visible
@@ -116,7 +117,7 @@ class Screen:
         if isinstance(event, Finished):
             return Text("done", style="green")
         if isinstance(event, Failed):
-            return Text("failed", style="red")
+            return Text("interrupted", style="yellow") if _is_interrupt(event) else Text("failed", style="red")
         return Text("starting", style="dim") if event is None else Text(self._words(party, event, room))
 
 
@@ -143,4 +144,9 @@ def print_end(console: Console, party: str, event: Finished) -> None:
 
 def print_failure(console: Console, party: str, event: Failed) -> None:
     """The sentence of a party that failed."""
-    say(console, f"{party}: {event.sentence}" if party else event.sentence, style="red")
+    style = "yellow" if _is_interrupt(event) else "red"
+    say(console, f"{party}: {event.sentence}" if party else event.sentence, style=style)
+
+
+def _is_interrupt(event: Failed) -> bool:
+    return event.exit_code == INTERRUPTED

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from parties.config.allowed import Part, allowed, follow, known_keys
+from parties.text import ended
 from vsplit.protocol import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -44,7 +45,7 @@ def validate(model: type[Model], values: Mapping[str, Any], where: Path | str) -
         # A misspelt key is missing under its right name as well; the unknown one tells more.
         first, *rest = sorted(places.values(), key=lambda one: one["type"] != "extra_forbidden")
         more = f" Further keys of this file are wrong as well: {len(rest)}." if rest else ""
-        raise ConfigError(f"In {where}, {_sentence(model, first)}.{more}") from None
+        raise ConfigError(f"In {where}, {ended(_sentence(model, first))}{more}") from None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -91,7 +91,9 @@ Address = Annotated[
 ]
 PartyName = Annotated[str, AfterValidator(_check_party_name), Field(description=PARTY_NAME_RULE)]
 IdentityLine = Annotated[
-    str, AfterValidator(_check_identity), Field(description="`auto`, or the line that `vsplit identity new` printed")
+    str,
+    AfterValidator(_check_identity),
+    Field(description="`auto`, or the line that `vsplit identity new NAME` printed"),
 ]
 Seed = Annotated[int, Field(ge=0, le=SEED_LIMIT)]
 Width = Annotated[int, Field(ge=1, le=65_536)]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from parties.command_line import typed
 from parties.config.errors import did_you_mean, shown, validate, wrong
 from parties.config.fields import (
     AUTO,
@@ -61,9 +62,10 @@ class Align(Model):
     def _normalises_key_columns(self) -> Align:
         for column in self.normalise:
             if column not in self.key:
+                hint = did_you_mean(column, self.key)
                 raise wrong(
                     "normalise",
-                    f"names {shown(column)}, which is no key column{did_you_mean(column, self.key) or ';'} it must name "
+                    f"names {shown(column)}, which is no key column{f'{hint} It' if hint else '; it'} must name "
                     f"some of those in align.key: {', '.join(self.key)}",
                 )
         return self
@@ -229,8 +231,8 @@ class Job(Model):
         if line == AUTO:
             raise ConfigError(
                 f"The job {self.job} says `identity: auto` for {name}, which only works for a launch on one machine; "
-                "put the line that `vsplit identity new` printed at that party into parties."
-                f"{name}.identity of the job file, or use `vsplit launch`."
+                f"put the line that {typed('identity', 'new', name)} printed at that party into parties."
+                f"{name}.identity of the job file, or start all with {typed('launch', 'FOLDER')}, their folder."
             )
         return PublicIdentity.parse(line)
 

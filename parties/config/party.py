@@ -13,7 +13,7 @@ from parties.config.overlap_job import load_overlap_job
 from parties.config.party_file import PartyFile
 from parties.config.reading import parse_yaml, read_text
 from parties.config.urls import check_url, is_url
-from parties.text import file_name
+from parties.text import ended, file_name
 from vsplit.protocol import ConfigError, RefusedError
 
 LABEL_KEYS = ("label", "positive", "date")
@@ -241,4 +241,4 @@ def _check_columns(party: Party) -> None:
 
 
 def _cross(party: Party, key: str, sentence: str) -> ConfigError:
-    return ConfigError(f"In {party.file}, the key {key} {sentence}.")
+    return ConfigError(f"In {party.file}, the key {key} {ended(sentence)}")

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from parties.config.yaml_errors import place_and_problem
 from parties.plain_file import open_plain
 from vsplit.protocol import ConfigError
 
@@ -115,7 +116,7 @@ def read_text(path: Path, named_by: str = "") -> str:
 def parse_yaml(text: str, path: Path) -> dict[str, Any]:
     """The keys of one config file as plain values.
 
-    Raises ConfigError with the line, but not the text of the line, since that may hold a password.
+    Raises ConfigError with line and column, but not the text of the line, since that may hold a password.
     """
     found = parse_any_yaml(text, path)
     if not isinstance(found, dict):
@@ -127,15 +128,10 @@ def parse_any_yaml(text: str, path: Path) -> object:
     """As `parse_yaml`, for a file that may be another one than a config file."""
     try:
         found: object = yaml.load(text, ConfigLoader)  # noqa: S506 - ConfigLoader is a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1} of " if error.problem_mark is not None else ""
-        # Where the problem quotes a part of the file, it may quote a secret.
-        problem = f": {error.problem}" if error.problem and "'" not in error.problem else ""
-        raise ConfigError(
-            f"In {line}{path}, the text is not valid here{problem}; see the examples in configs/."
-        ) from None
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
-        raise ConfigError(f"The config file {path} is not valid YAML; see the examples in configs/.") from None
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        place, problem = place_and_problem(error, text)
+        where = f"In {place} of {path}, the text is" if place else f"The config file {path} is"
+        raise ConfigError(f"{where} not valid YAML: {problem}; see the examples in configs/.") from None
     return found
 
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from parties.command_line import typed
 from parties.ledger.record import MOST, Head, Pin, Standing
 from vsplit.protocol import Array, Bytes, Message, ProtocolError, Role, Send, receive
 
@@ -199,7 +200,8 @@ class Signer:
                 sender,
                 f"{sender} has another record of what it and {self.me} exchanged in this session: there {theirs.sent:,} "
                 f"messages left and {theirs.received:,} came, here {mine.received:,} came and {mine.sent:,} left, and if the "
-                "numbers are equal, contents are not. Keep both ledgers, and compare them with: vsplit ledger verify.",
+                "numbers are equal, contents are not. Keep both ledgers, and compare them: "
+                f"{typed('ledger', 'verify', f'LEDGER_OF_{self.me}', f'LEDGER_OF_{sender}')}.",
             )
         if head.pin != Pin(mine.lines, mine.head, final):
             raise ProtocolError(

@@ -22,6 +22,7 @@ from typing import Self, TypeVar
 
 import msgspec
 
+from parties.command_line import afresh
 from parties.unfinished.atomic import rename, sync_folder
 from parties.unfinished.kept_file import (
     DamagedError,
@@ -42,7 +43,6 @@ T = TypeVar("T")
 
 UNFINISHED = ".unfinished"
 STEPS_KEPT = 2
-AFRESH = "give the command with --restart at every party to begin afresh, which discards what is there"
 
 _OFFERED = "-offered"
 _ALIGNMENT, _FINAL, _LOCK = "alignment", "final", "lock"
@@ -98,7 +98,7 @@ class Checkpoints:
         if alignment is None and agreed:
             raise ConfigError(
                 f"The alignment of the unfinished run in {self.folder} is damaged, so that nothing can go on with it: put back "
-                f"a copy of this folder, or {AFRESH}."
+                f"a copy of this folder, or {afresh()}."
             )
         # An alignment that was never agreed on is no loss, whatever it is of.
         if alignment is None or (not agreed and alignment.head.origin != self._origin_like(alignment)):
@@ -334,13 +334,13 @@ class Checkpoints:
                 what = f"the key {name} {where}" if where else name
                 raise ConfigError(
                     f"The unfinished run in {self.folder} began with something else than there is now: {what} is not as it "
-                    f"was. Put it back as it was to go on, or {AFRESH}."
+                    f"was. Put it back as it was to go on, or {afresh()}."
                 )
 
     def _of_other_version(self, version: str) -> ConfigError:
         return ConfigError(
             f"The unfinished run in {self.folder} is of vsplit {version}, and this is {self._origin.version}: install that "
-            f"version at every party to go on with it, or {AFRESH}."
+            f"version at every party to go on with it, or {afresh()}."
         )
 
     def _tried(self, action: Callable[[], T]) -> T:

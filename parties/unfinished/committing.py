@@ -13,9 +13,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from parties.command_line import afresh
 from parties.learning import Trained
 from parties.shared import Shared
-from parties.unfinished.checkpoints import AFRESH, Checkpoints
+from parties.text import ended
+from parties.unfinished.checkpoints import Checkpoints
 from parties.unfinished.kept_file import KeptFile
 from psi import Alignment
 from vsplit.learn.checkpoint import State, from_bytes, to_bytes
@@ -142,7 +144,8 @@ def _restore(kept: Checkpoints, begun: Trained, data: memoryview, *, with_random
         from_bytes(begun.state, bytes(data), with_random=with_random)
     except ValueError as error:
         raise ConfigError(
-            f"The training in {kept.folder} cannot go on: {error}. Put the bottom model back as it was, or {AFRESH}."
+            f"The training in {kept.folder} cannot go on: {ended(str(error))} Put the bottom model back as it was, or "
+            f"{afresh()}."
         ) from None
 
 
@@ -168,5 +171,5 @@ def _told(kept: Checkpoints, file: KeptFile, kind: type[T]) -> T:
 
 def _unreadable(kept: Checkpoints) -> ConfigError:
     return ConfigError(
-        f"A file in {kept.folder} is whole and has another content than this version of vsplit writes; {AFRESH}."
+        f"A file in {kept.folder} is whole and has another content than this version of vsplit writes; {afresh()}."
     )

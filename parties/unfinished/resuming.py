@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from parties.command_line import afresh, again
 from parties.unfinished.checkpoints import STEPS_KEPT, Held
 from vsplit.protocol import Message, MismatchError, ProtocolError, Role, Send, receive
 
@@ -168,7 +169,7 @@ def agree_on_start_feature(me: str, label_party: str, parties: Sequence[str], mi
             raise ProtocolError(
                 label_party,
                 f"{label_party} would begin afresh although this party holds a run that all had begun; ask there. To begin "
-                "afresh, give the command with --restart at every party.",
+                f"afresh, give {again('--restart')}, with --restart at every party.",
             )
         return Start(told.run, None)
     # Where all have the outcome and no state in common, which they need not have, the step is 0.
@@ -250,28 +251,28 @@ def _answer(found: Start | _Apart, fresh: bytes) -> Beginning:
 def _refused(me: str, mine: Held, found: _Apart) -> MismatchError:
     """Why nobody begins, as a sentence for the people of this party."""
     first, *others = ("this party" if party == me else party for party in found.about)
-    afresh = "give the command with --restart at every party to begin afresh"
+    restart = afresh()
     if found.end == "lacking" and found.about[0] == me and mine.restart:
         sentence = (
             "This party was given --restart, and another one holds a run that all parties had begun together. Nothing was "
-            f"discarded. Leave --restart out to go on with it, or {afresh}."
+            f"discarded. Give {again()} to go on with it, or {restart}."
         )
     elif found.end == "lacking":
         sentence = (
             f"All parties had begun a run together, and {first} holds nothing of it: it was given --restart, or another folder "
-            f"in the key output of its party file. Start {first} with the folder that it had, or {afresh}."
+            f"in the key output of its party file. Start {first} with the folder that it had, or {restart}."
         )
     elif found.end == "outcome":
         sentence = (
             f"All parties had come to the end of their run, which {others[0]} has finished, and {first} does not hold its "
             f"outcome: a file in its folder is damaged, or an old copy was put in its place. Start {first} with the folder "
-            f"that it had, or {afresh}."
+            f"that it had, or {restart}."
         )
     else:
         sentence = (
             f"No state of the training is common to all parties: the latest of {first} is too far behind that of {others[0]}. "
             f"An old copy of a folder was put back at one of the two, or files in it are damaged. Nothing was taken away: "
             f"start {first} with the folder that it had; or take the files step-* away at every party, to train again on the "
-            f"same alignment; or {afresh}."
+            f"same alignment; or {restart}."
         )
     return MismatchError(found.about[0], sentence)

@@ -68,7 +68,7 @@ class Logbook:
     def failed(self, end: Failed) -> None:
         """The life ended with an error."""
         level = logging.WARNING if end.exit_code == _INTERRUPTED else logging.ERROR
-        self._tell("life", level, "failed", end.sentence, {"exit_code": end.exit_code})
+        self._tell("life", level, "failed", end.sentence.replace("\n", " "), {"exit_code": end.exit_code})
 
     def training(self, step: int, rows: int) -> None:
         """A training of `rows` training rows begins, or is taken up, after `step` steps."""

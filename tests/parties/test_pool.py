@@ -143,7 +143,7 @@ def test_workers_end_with_a_party_that_is_killed(tmp_path: Path) -> None:
 
 def is_zombie(process: int) -> bool:
     try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "Z"
     except OSError:
         return True
 

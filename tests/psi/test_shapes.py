@@ -299,7 +299,7 @@ def test_what_a_match_is_refused_for():
     check_match(5, 5, "lab")
     with pytest.raises(DataError, match=r"No record is common to this party and lab\. Compare how each side"):
         check_match(0, 1, "lab")
-    with pytest.raises(DataError, match=r"and lab\. pid is in capitals\.$"):
-        check_match(0, 1, "lab", ["pid is in capitals."])
-    with pytest.raises(RefusedError, match=r"Only 4 records .* fewer than the 5 .* was used\. pid is in capitals\.$"):
+    with pytest.raises(DataError, match=r"and lab\.\npid is in capitals\.\nname is short\.$"):
+        check_match(0, 1, "lab", ["pid is in capitals.", "name is short."])
+    with pytest.raises(RefusedError, match=r"Only 4 records .* fewer than the 5 .* was used\.\npid is in capitals\.$"):
         check_match(4, 5, "lab", ["pid is in capitals."])

@@ -70,7 +70,7 @@ def test_a_name_that_is_no_name_makes_no_key(tmp_path, monkeypatch, name: str) -
         (lambda world: world.files["lab"].update(identity="keys/clinic.key"), 2, "it belongs to clinic"),
         (lambda world: world.files["lab"]["data"].update(ignore=["tsh", "t3"]), 3, "no feature column"),
         (lambda world: world.files["lab"].update(accept={"max_embedding": 1}), 4, "accept.max_embedding"),
-        (lambda world: world.job["parties"]["clinic"].update(identity="auto"), 2, "only works with `vsplit launch`"),
+        (lambda world: world.job["parties"]["clinic"].update(identity="auto"), 2, "only works with `vsplit launch "),
     ],
 )
 def test_what_is_wrong_at_home_ends_a_run_with_a_sentence(world, change, code: int, words: str) -> None:
@@ -200,7 +200,7 @@ def test_events_have_standard_output_to_themselves(capfd) -> None:
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_no_line_of_a_screen_is_wider_than_the_terminal(width: int) -> None:
     """Two parties with long names: one line each at any time, so that nothing jumps, and no figure cut at 80."""
-    with Path(os.devnull).open("w") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(file=nowhere, width=width, height=24, force_terminal=True)
         screen = Screen(["hospital", "payments_vendor"], console)
         for event in [

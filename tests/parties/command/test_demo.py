@@ -26,13 +26,13 @@ def test_the_example_is_copied_once(launched) -> None:
         job = Path("vsplit-demo/configs/thyroid/job.yaml")
         assert job.exists()
         assert Path("vsplit-demo/examples/thyroid/data/clinic.csv").exists()
-        job.write_text("changed")
-    assert job.read_text() == "changed"
+        job.write_text("changed", encoding="utf-8")
+    assert job.read_text(encoding="utf-8") == "changed"
     assert launched == [(Path("vsplit-demo/configs/thyroid"), {"debug": False, "port": 0})] * 2
 
 
 def test_a_folder_that_cannot_be_written_is_named(launched) -> None:
-    Path("vsplit-demo").write_text("a file in the way")
+    Path("vsplit-demo").write_text("a file in the way", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"cannot be copied to .*vsplit-demo .*vsplit demo"):
         demo.run_demo(Console(file=io.StringIO()))
     assert launched == []

@@ -136,7 +136,7 @@ def test_check_says_with_what_a_run_would_go_on(world: Any) -> None:
     last = max(int(name.removeprefix("step-")) for name in before if name.startswith("step-"))
     code, said = check(world, "lab")
     assert (code, kept(world, "lab")) == (0, before)
-    assert f"`vsplit run` goes on with it: after step {last}, or the last one before it" in said
+    assert f"lab.yaml` goes on with it: after step {last}, or the last one before it" in said
     for name in before - {"alignment"}:
         (world.run("lab") / UNFINISHED / name).unlink()
     assert "goes on with it: with the alignment that is there" in check(world, "lab")[1]

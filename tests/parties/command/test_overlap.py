@@ -260,7 +260,7 @@ def test_errors_at_home_are_those_of_a_run(world) -> None:
         live_overlap(world.folder / "lab.yaml", lambda _event: None)
     world.job["parties"]["clinic"]["identity"] = "auto"
     world.write()
-    with pytest.raises(ConfigError, match="only works with `vsplit launch`"):
+    with pytest.raises(ConfigError, match="only works with `vsplit launch "):
         live_overlap(world.folder / "lab.yaml", lambda _event: None)
     del world.job["align"]
     world.write()

@@ -57,7 +57,7 @@ class Told:
 
 @pytest.fixture
 def told() -> Iterator[Told]:
-    with Path(os.devnull).open("w") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         yield Told(Console(file=nowhere, width=100, height=24, record=True))
 
 

@@ -62,7 +62,7 @@ def test_what_is_visible_stays_and_nothing_else_is_left(text: str) -> None:
 )
 def test_letters_of_all_scripts_stay(text: str) -> None:
     assert visible(text) == text
-    assert json_text(text) == f'"{text}"'
+    assert json_text(text) == json.dumps(text, ensure_ascii=False)
 
 
 def test_the_spelling_is_python_s() -> None:

@@ -27,7 +27,7 @@ CONTENT = np.arange(100, dtype=np.uint8)
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def begun(pairs: Any, name: str = "lab") -> Ledger:

@@ -82,7 +82,7 @@ def run_inside(
 def _boot(init: Path, seconds: float, memory: str, output: Path, tell: Callable[[str], object] | None) -> str:
     """Begin the kernel and wait for its end; what it said itself."""
     words = [KERNEL, "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", f"mem={memory}", f"init={init}"]
-    with output.open(errors="replace") as lines, init.with_name("console").open("w+") as console:
+    with output.open(encoding="utf-8", errors="replace") as lines, init.with_name("console").open("w+") as console:
         kernel = subprocess.Popen(
             [*words, "quiet", "con=null", "con0=null,fd:1"],
             stdin=subprocess.DEVNULL,

@@ -25,7 +25,7 @@ def blow(wire: Wire, log: Path, draw: random.Random) -> None:
     """Until standard input ends; then the weather is fair."""
     while not _over(draw.uniform(0.0, LONGEST_PAUSE)):
         what, netem, lasts = weather(draw)
-        with log.open("a") as file:
+        with log.open("a", encoding="utf-8") as file:
             file.write(f"{what} {' '.join(netem)} {lasts:.2f}\n")
         if what == "unplugged":
             wire.plug("down")
