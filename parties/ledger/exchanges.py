@@ -7,7 +7,7 @@ messages of the exchange, and then the two heads; `verify` asks here whether tha
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from parties.driver import UNREADABLE
 from parties.ledger.examined import Told, Way, pin_of, standing_of
@@ -20,7 +20,7 @@ from vsplit.protocol import Message
 MEETING = OPEN_KINDS | {Holding.__name__, Beginning.__name__, UNREADABLE}
 """What parties say when they meet; a session of these alone began no run."""
 _OF_EXCHANGE = frozenset({LedgerLastLine.__name__, LedgerHead.__name__})
-_MOST = 2  # messages of one way in one exchange
+_MESSAGES = 3  # that two parties exchange with their heads
 
 
 class Exchanges:
@@ -31,7 +31,7 @@ class Exchanges:
         self._now = now
         self._is_label = is_label
         self._last_other = now.line  # the last line that is no part of an exchange
-        self._lately: dict[Way, deque[tuple[str, int]]] = defaultdict(lambda: deque(maxlen=_MOST))  # kinds and sizes
+        self._lately: dict[str, deque[tuple[Direction, str, int]]] = defaultdict(lambda: deque(maxlen=_MESSAGES))
         self._since: dict[Way, list[str]] = {}  # the first kinds that crossed since the last head of a peer
         self._own: Head | None = None  # where the line before is one
         self._last: dict[str, Head] = {}  # of each peer, whatever is wrong with it
@@ -40,13 +40,13 @@ class Exchanges:
     def message(self, line: Crossed) -> None:
         """The next line is this message."""
         way, self._own = (line.direction, line.peer), None
-        self._lately[way].append((line.kind, line.size))
+        self._lately[line.peer].append((line.direction, line.kind, line.size))
         if line.kind not in _OF_EXCHANGE:
             self._last_other = line.line
         if line.kind not in MEETING:
             self._beyond[line.peer] = None
         since = self._since.setdefault(way, [])
-        if len(since) <= _MOST:  # so many are enough to see that they are too many
+        if len(since) < _MESSAGES:  # so many are enough to see that they are too many
             since.append(line.kind)
 
     def resent(self) -> None:
@@ -90,18 +90,15 @@ class Exchanges:
                 )
 
     def _is_carried(self, line: Head, own: Head) -> bool:
-        """Whether the messages with `line.signer` since the line that was told are those which carry the two heads."""
+        """Whether what crossed with `line.signer` since the line that was told are the messages which carry the two heads."""
         of_feature, of_label = (line, own) if self._is_label else (own, line)
-        up, down = as_messages(of_feature), as_messages(of_label)[1:]
-        sent, received = (down, up) if self._is_label else (up, down)
-        return self._are_last(("sent", line.signer), sent, line.received) and self._are_last(
-            ("received", line.signer), received, line.sent
-        )
-
-    def _are_last(self, way: Way, messages: Sequence[Message], signed: int) -> bool:
-        """Whether these messages, and no others, follow on the first `signed` ones."""
-        due = [(type(one).__name__, wire.size_of(wire.encode(one))) for one in messages]
-        return list(self._lately[way])[-len(due) :] == due and self._now.counts[way] == signed + len(due)
+        up: Direction = "received" if self._is_label else "sent"
+        down: Direction = "sent" if self._is_label else "received"
+        (last_line, head), (_, answer) = as_messages(of_feature), as_messages(of_label)
+        crossing: list[tuple[Direction, Message]] = [(up, last_line), (down, answer), (up, head)]
+        due = [(way, type(one).__name__, wire.size_of(wire.encode(one))) for way, one in crossing]
+        all_crossed = self._now.counts["sent", line.signer] + self._now.counts["received", line.signer]
+        return list(self._lately[line.signer]) == due and all_crossed == line.sent + line.received + len(due)
 
     def _all_is_kept(self, peer: str) -> bool:
         kept = [Kept.__name__], [KeptByAll.__name__]

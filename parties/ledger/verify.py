@@ -237,8 +237,9 @@ class _Examination:
             which = f"message {line.number:,} {_words(way)}, where number {due:,} is due"
             self._fault(f"is {which}: a message is missing, or was put in")
         self._numbers[way] = line.number
-        self._streams[way].add(line.kind, line.size, bytes.fromhex(line.digest))
-        self._exchanges.message(line)
+        if line.peer in self._others:  # so that a file cannot make up more streams than a session has parties
+            self._streams[way].add(line.kind, line.size, bytes.fromhex(line.digest))
+            self._exchanges.message(line)
         self._each(now, line)
 
     def _resent(self, now: Told, line: Resent) -> None:

@@ -224,12 +224,19 @@ FOUND: dict[str, Callable[[Owner, Lines], Lines]] = {
     "another kind in the last exchange": lambda owner, lines: _changed(
         lines, _of_last_exchange(owner, lines)[-1], kind="LedgerLastLine"
     ),
+    "messages of the last exchange exchanged": lambda owner, lines: _swapped(
+        lines, *[one for one in _of_last_exchange(owner, lines) if one.peer in ("clinic", "lab")][-2:]
+    ),
     "a message put in before the last exchange": lambda owner, lines: [
         one
         for line in lines
         for one in ([_messages(lines)[3], line] if line is _of_last_exchange(owner, lines)[0] else [line])
     ],
 }
+
+
+def _swapped(lines: Lines, one: AnyLine, other: AnyLine) -> Lines:
+    return [other if line is one else one if line is other else line for line in lines]
 
 
 def _of_last_exchange(owner: Owner, lines: Lines) -> list[Crossed]:
@@ -330,6 +337,14 @@ def test_a_ledger_cut_back_to_a_head_and_ended_as_interrupted_says_that_nobody_s
     assert found.faults == []
     assert not any(pin.final for pin in found.pins.values())
     assert "It has signed for no end of the training after that" in vouched(found)[0]
+
+
+def test_a_ledger_cut_behind_its_last_head_and_ended_in_another_word_still_says_that_the_training_had_ended(
+    owner: Owner, tmp_path: Path
+) -> None:
+    found = judged(owner, tmp_path, _cut_back(2, "link")(owner, owner.lines()))
+    assert found.faults == []
+    assert all(pin.final for pin in found.pins.values())
 
 
 def test_a_ledger_whose_last_sessions_are_left_out_says_so_too(owner: Owner, tmp_path: Path) -> None:
