@@ -18,6 +18,8 @@ Rows = npt.NDArray[np.int64]
 Learn = Callable[[Floats, Floats, Floats], Floats]
 """Learns from inputs and outputs of known records, and answers for others' inputs."""
 
+JUDGED = 5000
+"""So many other records, at most, an inversion is judged on."""
 KNOWN_LABELS = 20
 """How many records' labels the feature party knows: they tell which of two groups is which."""
 
@@ -104,7 +106,7 @@ def linear(seen: Floats, wanted: Floats, asked: Floats) -> Floats:
 
 def trees(seen: Floats, wanted: Floats, asked: Floats) -> Floats:
     """Extremely randomised trees: for what hangs on conditions."""
-    forest = ExtraTreesRegressor(200, min_samples_leaf=2, random_state=0)
+    forest = ExtraTreesRegressor(100, min_samples_leaf=2, random_state=0)
     found: Floats = forest.fit(seen, wanted).predict(asked)
     return found
 
@@ -114,11 +116,11 @@ def inversion_error(
 ) -> float:
     """How far off a side is that learns from `known` records to get from what it has `seen` to another side's `columns`.
 
-    It is the root mean square error on all other records over that of the guess at the known records' mean, as a mean
-    over columns that are not constant: 1 says that nothing was learned, 0 that all was.
+    It is the root mean square error on other records over that of the guess at the known records' mean, as a mean over
+    columns that are not constant: 1 says that nothing was learned, 0 that all was.
     """
     order = random.permutation(len(columns))
-    helpers, others = order[:known], order[known:]
+    helpers, others = order[:known], order[known : known + JUDGED]
     varied = (columns[helpers].std(0) > 0) & (columns[others].std(0) > 0)
     wanted = columns[:, varied]
     scaled = np.clip((seen - seen[helpers].mean(0)) / (seen[helpers].std(0) + 1e-6), -10, 10)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-LABELS: Final = "99.9 to 100 %"
+LABELS: Final = "99.8 to 100 %"
 """Of all training labels, from the gradients of the first epoch."""
 LABELS_IN_ALL: Final = "100 %"
 """The same, from the gradients of all epochs."""
