@@ -100,12 +100,12 @@ def figures_of(run: WatchedRun, random: np.random.Generator) -> Figures:
             figures["others_without_gradients"].append(inversion_error(own, others, 1000, random, trees))
             figures["others_with_gradients"].append(inversion_error(seen, others, 1000, random, trees))
     for name in run.steps[0].embeddings:
-        theirs = feature_parties if name == "sum" else [name]
         shown = by_record([[step.embeddings[name] for step in epoch] for epoch in epochs]).reshape(rows, -1)
         seen = np.hstack([shown, run.columns(run.label_party)])
-        columns = np.hstack([run.columns(party) for party in theirs])
-        for known in KNOWN:
-            figures[f"inversion_{known}_known"].append(inversion_error(seen, columns, known, random))
+        for party in feature_parties if name == "sum" else [name]:
+            for known in KNOWN:
+                error = inversion_error(seen, run.columns(party), known, random)
+                figures[f"inversion_{known}_known"].append(error)
     return figures
 
 

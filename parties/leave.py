@@ -88,7 +88,7 @@ NO_MESSAGE = "nothing: bytes that were no message of the awaited kind ended the 
 # What a report with many rows of one record says besides, among what is not protected.
 MANY_ROWS = (
     "Each feature party knows how many rows the label party has of each of the matched records. It is sent a gradient for "
-    "each of these rows, in an order that says nothing; so it may see how many of a record's rows had which outcome."
+    "each of these rows, in an order that says nothing; so it can read how many of a record's rows had which outcome."
 )
 
 

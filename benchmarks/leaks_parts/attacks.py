@@ -18,6 +18,8 @@ Rows = npt.NDArray[np.int64]
 Learn = Callable[[Floats, Floats, Floats], Floats]
 """Learns from inputs and outputs of known records, and answers for others' inputs."""
 
+JUDGED = 5000
+"""So many other records, at most, an inversion is judged on."""
 KNOWN_LABELS = 20
 """How many records' labels the feature party knows: they tell which of two groups is which."""
 
@@ -26,15 +28,17 @@ def along_the_direction(gradients: Sequence[Floats], batches: Sequence[Rows], ro
     """For each record trained on in one epoch, how far its unit gradient points in the direction common to its batch.
 
     The direction is the first right singular vector of the batch's unit gradients. Its sign is arbitrary and is taken from
-    the batch before, since the direction turns slowly. Returns float [rows].
+    the batches before, of which the last count most, since the direction turns slowly. Returns float [rows].
     """
     found, before = np.zeros(rows), None
     for gradient, batch in zip(gradients, batches, strict=True):
         unit = unit_rows(gradient)
         direction = np.linalg.svd(unit, full_matrices=False)[2][0]
-        if before is not None and direction @ before < 0:
+        if before is None:
+            before = direction
+        if before @ direction < 0:
             direction = -direction
-        found[batch], before = unit @ direction, direction
+        found[batch], before = unit @ direction, 0.7 * before + direction
     return found
 
 
@@ -104,7 +108,7 @@ def linear(seen: Floats, wanted: Floats, asked: Floats) -> Floats:
 
 def trees(seen: Floats, wanted: Floats, asked: Floats) -> Floats:
     """Extremely randomised trees: for what hangs on conditions."""
-    forest = ExtraTreesRegressor(200, min_samples_leaf=2, random_state=0)
+    forest = ExtraTreesRegressor(100, min_samples_leaf=2, random_state=0)
     found: Floats = forest.fit(seen, wanted).predict(asked)
     return found
 
@@ -114,11 +118,11 @@ def inversion_error(
 ) -> float:
     """How far off a side is that learns from `known` records to get from what it has `seen` to another side's `columns`.
 
-    It is the root mean square error on all other records over that of the guess at the known records' mean, as a mean
-    over columns that are not constant: 1 says that nothing was learned, 0 that all was.
+    It is the root mean square error on other records over that of the guess at the known records' mean, as a mean over
+    columns that are not constant: 1 says that nothing was learned, 0 that all was.
     """
     order = random.permutation(len(columns))
-    helpers, others = order[:known], order[known:]
+    helpers, others = order[:known], order[known : known + JUDGED]
     varied = (columns[helpers].std(0) > 0) & (columns[others].std(0) > 0)
     wanted = columns[:, varied]
     scaled = np.clip((seen - seen[helpers].mean(0)) / (seen[helpers].std(0) + 1e-6), -10, 10)

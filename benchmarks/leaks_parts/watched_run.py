@@ -143,14 +143,17 @@ class Watch:
         return {"sum": self._fixed.decode(units, total.shape, "the feature parties")}
 
 
-def play(configs: Path, aggregate: str | None = None, embedding: int | None = None) -> WatchedRun:
+def play(
+    configs: Path, aggregate: str | None = None, embedding: int | None = None, *, seed: int | None = None
+) -> WatchedRun:
     """Align and train by the configs of a folder, whose identities are all `auto`, with all parties in this process.
 
-    Initial weights and the common order are drawn anew, as in earnest.
+    Initial weights and the common order are drawn anew, as in earnest; with a `seed` they are the same each time.
     """
     with tempfile.TemporaryDirectory() as name:
         homes = _homes(configs, Path(name), aggregate, embedding)
-    network, secret = MemoryNetwork(list(homes)), os.urandom(32)
+    network, secret = MemoryNetwork(list(homes)), os.urandom(32) if seed is None else seed.to_bytes(32)
+    one_at_a_time = threading.Lock()  # torch has one generator for all threads
     trained: dict[str, Trained] = {}
     steps: list[Step] = []
     failures: list[BaseException] = []
@@ -166,7 +169,9 @@ def play(configs: Path, aggregate: str | None = None, embedding: int | None = No
         try:
             seals = agree_on_seals(home.party, keys[name], "run", bytes(16), run)
             shared = share_rows(home, align(home, seals, secret, run), secret, run)
-            begun = prepare(home, shared, os.urandom(STATE_BYTES))
+            with one_at_a_time:
+                number = list(homes).index(name)
+                begun = prepare(home, shared, os.urandom(STATE_BYTES) if seed is None else seed * len(homes) + number)
             through = run
             if home.party.role == "label":
                 watch = Watch(begun, steps)

@@ -27,6 +27,7 @@ from parties.report.words import (
     time_text,
 )
 from parties.text import visible
+from vsplit.learn import measured
 from vsplit.learn.metrics import HIGHER_IS_BETTER, MAIN_METRIC, Estimates, in_order
 
 
@@ -48,6 +49,7 @@ def render_report(content: ReportContent) -> str:
     splits = [("Test", content.test), ("Validation", content.validation)]
     return page.get_template("report.html.j2").render(
         content=content,
+        measured=measured,
         started=time_text(started),
         ended=time_text(ended),
         took=(ended - started).total_seconds(),

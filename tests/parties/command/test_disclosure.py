@@ -129,7 +129,7 @@ def test_many_rows_of_one_person_and_their_bound_are_told(three: Any) -> None:
 
 
 def test_the_page_is_dated_and_says_by_what_it_was_made_and_what_is_in_force(world: Any) -> None:
-    world.files["lab"]["accept"] = {"max_embedding": 8, "tasks": ["binary"]}
+    world.files["lab"]["accept"] = {"max_embedding": 8, "tasks": ["binary"], "aggregations": ["concat", "sum"]}
     party = world.write().party("lab")
     count_meeting(party, "overlap", datetime.now(UTC))
     result = look(world, "lab", "--html", str(world.folder / "lab.html"))
@@ -144,7 +144,7 @@ def test_the_page_is_dated_and_says_by_what_it_was_made_and_what_is_in_force(wor
         assert page.says(f"accept.{key}"), key
     assert page.says("accept.max_embedding 8 Numbers for each record and pass that may leave, at most party file")
     assert page.says("accept.min_list 100 Keys in any list, this party's too, at least in no file")
-    assert page.says("accept.aggregations no bound")
+    assert page.says("accept.aggregations concat, sum Ways in which embeddings reach the label party party file")
     assert page.says("accept.max_records 1,000,000")
     for title in TITLES.values():
         assert page.says(title)
@@ -187,6 +187,15 @@ def test_a_seed_beside_a_real_key_is_warned_of(world: Any) -> None:
         member["identity"] = "auto"
     page = Page(render_disclosure(document_of_run(read_home(world.write().party("lab")), NOW)))
     assert not page.says("has a seed")
+
+
+def test_a_bound_that_is_not_set_is_said_to_be_none(world: Any) -> None:
+    for member in world.job["parties"].values():
+        member["identity"] = "auto"
+    world.files["lab"].pop("accept", None)
+    page = Page(render_disclosure(document_of_run(read_home(world.write().party("lab")), NOW)))
+    assert page.says("accept.aggregations no bound Ways in which embeddings reach the label party in no file")
+    assert page.says("clinic label party auto not counted")
 
 
 # --- an overlap ---------------------------------------------------------------------------------------------------------
@@ -266,7 +275,7 @@ def test_a_page_overwrites_a_page_and_nothing_else(world: Any) -> None:
 
 
 def test_a_check_that_fails_writes_no_page_and_prints_no_json(world: Any) -> None:
-    world.files["lab"]["accept"] = {"max_embedding": 2}
+    world.files["lab"]["accept"] = {"max_embedding": 2, "tasks": ["binary"], "aggregations": ["concat"]}
     world.write()
     result = look(world, "lab", "--html", str(world.folder / "lab.html"), "--json")
     assert result.exit_code == 4

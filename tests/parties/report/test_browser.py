@@ -1,14 +1,21 @@
-"""The report in a real browser: it opens without a word in the console, and its headline is seen."""
+"""The report, and the page of what leaves, in a real browser: they open without a word in the console, and fit the window."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from parties.command.bounds import Bound
+from parties.command.cut_layer import CutLayer
+from parties.command.disclosure import Leaving
+from parties.command.disclosure_document import Document, Group, Member, Setting
+from parties.command.disclosure_page import render_disclosure
+from parties.command.groups import TITLES, Words
 from parties.report.content import Columns, Crossing, Epoch, Judgement, Party, Records, ReportContent, Training
 from parties.report.page import render_report
 from vsplit.learn.curves import curves
@@ -85,6 +92,65 @@ def content() -> ReportContent:
         test=judged,
         validation=judged,
     )
+
+
+def disclosure() -> Document:
+    rows = [Leaving("Gradient", "lab & <co>", 900, 1_200_000, "how the loss would change with the embedding, " * 5)]
+    told = Words("Numbers for each record. " * 8, "What they are made from. " * 8, "As was measured. " * 4)
+    groups = [Group(name, title, told, rows if name == "gradients" else []) for name, title in TITLES.items()]
+    return Document(
+        made=datetime(2026, 3, 2, 9, 14, tzinfo=UTC),
+        version="0.1.0",
+        purpose="run",
+        job="thyroid",
+        task="binary",
+        digest="0123456789abcdef" * 4,
+        party="clinic",
+        role="label",
+        address="vsplit.clinic.example:9440",
+        job_file="/home/clinic/joint/a/long/path/to/the/job.yaml",
+        party_file="/home/clinic/joint/a/long/path/to/the/clinic.yaml",
+        members=[Member("clinic", "label", "vsplit1" + "a" * 58, None), Member("lab & <co>", "feature", "auto", 3)],
+        records=8_236,
+        columns=["a_column_with_a_very_long_name" * 4, "sex"],
+        cut=CutLayer(width=16, number_bits=32, epochs=30, columns=2),
+        groups=groups,
+        settings=[Setting("train.early_stopping", "after 8 epochs", "whether training may end before that")],
+        bounds=[Bound("accept.aggregations", "concat, sum, masked_sum, paillier_sum", "ways to join", written=True)],
+        warnings=["There is room for all of them."],
+    )
+
+
+@pytest.mark.parametrize("width", [400, 1200])
+def test_the_page_of_what_leaves_opens_with_a_clean_console_and_fits_any_width(
+    browser: webdriver.Chrome, tmp_path: Path, width: int
+) -> None:
+    page = tmp_path / "check.html"
+    page.write_text(render_disclosure(disclosure()), encoding="utf-8")
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 1400, "deviceScaleFactor": 1, "mobile": False},
+    )
+    browser.get(page.as_uri())
+
+    assert browser.get_log("browser") == []
+    assert browser.title == "thyroid: what leaves clinic"
+    assert browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)") in (
+        [],
+        ["data:,"],
+    )
+    table = browser.find_element("css selector", "details table")
+    assert not table.is_displayed()
+    browser.find_element("css selector", "details summary").click()
+    assert table.is_displayed()
+    assert "lab & <co>" in table.text
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    # On paper nobody can open it.
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.get(page.as_uri())
+    table = browser.find_element("css selector", "details table")
+    assert browser.execute_script("return arguments[0].checkVisibility()", table)
+    assert table.size["height"] > 40
 
 
 def test_the_page_opens_with_a_clean_console_and_a_visible_headline(browser: webdriver.Chrome, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from parties.report.content import (
 from parties.report.page import render_report
 from parties.report.words import bytes_text, duration_text, score_text
 from psi import ColumnReport, StepReport
+from vsplit.learn import measured
 from vsplit.learn.curves import Curves, curves
 from vsplit.learn.metrics import Comparison, Estimate, Task, compare
 
@@ -275,8 +276,11 @@ def test_every_part_of_the_label_party_s_report_is_there(pages: dict[str, str]) 
         "visit_note",
         "5.4 MB",
         "812 B",
-        "Gradients can give labels away.",
-        "Embeddings can give features away.",
+        "Gradients give labels away.",
+        "Embeddings give features away.",
+        f"{measured.LABELS} of all training labels from the first epoch alone",
+        f"rank correlation {measured.SCORES} on the examples",
+        f"to {measured.INVERTED} of the error of a guess",
         "no differential privacy",
         "semi-honest",
         "vsplit 0.1.0, Python 3.11.2.",
@@ -292,7 +296,7 @@ def test_a_feature_party_s_report_has_everything_but_metrics(pages: dict[str, st
     page = Page(pages["feature"])
     assert page.says("5,213 records were matched, and one model was trained on 3,649 of them.")
     assert page.says("The losses are known to the label party only.")
-    assert page.says("Gradients can give labels away.")
+    assert page.says("Gradients give labels away.")
     assert not page.says("How good the model is How")
     assert not page.says("Together")
     assert not page.says("without a label")
@@ -346,13 +350,14 @@ def test_a_secure_sum_is_told_and_so_is_who_could_undo_it() -> None:
     assert page.says(f"The embeddings of bills and {EVIL} were added under masks that cancel in the sum")
     assert page.says("1,234 were beyond the range of ±8.0 and were clipped to it; nobody else is told.")
     assert page.says("With the help of all other feature parties it has a single party’s embedding.")
-    assert page.says("A sum of embeddings can give features away.")
-    assert not page.says("Embeddings can give features away.")
+    assert page.says("A sum of embeddings gives features away.")
+    assert page.says(f"to {measured.INVERTED_SUM} of the error of a guess. The sum hides whose a number is, and hardly")
+    assert not page.says("Embeddings give features away.")
     told = replace(sums, given=None, clipped=None)
     label = Page(render_report(replace(plain, training=replace(plain.training, secure_sum=told))))
     assert not label.says("clipped")
     without = Page(render_report(plain))
-    assert without.says("Embeddings can give features away.") and not without.says("masks")
+    assert without.says("Embeddings give features away.") and not without.says("masks")
 
 
 def test_equal_content_gives_the_same_page(pages: dict[str, str]) -> None:
