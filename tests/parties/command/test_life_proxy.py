@@ -66,7 +66,7 @@ def test_a_run_through_a_proxy_goes_on_after_a_cut(
 
     world.write().live(show={"lab": cut_once}).well()
     assert cut
-    assert len(proxy.asked) == 2
+    assert proxy.tunnels >= 2
     assert all("Proxy-Authorization: Basic" in head for head in proxy.asked)
     for name in world.names:
         assert json.loads((world.run(name) / "run.json").read_text())["training"]["epochs"]

@@ -13,6 +13,7 @@ class HttpProxy:
 
     def __init__(self, answers: Callable[[socket.socket], None] | None = None) -> None:
         self.asked: list[str] = []
+        self.tunnels = 0
         self.passed = bytearray()  # what clients have sent through
         self.to: int | None = None  # a port that is dialled in place of the one that was asked for
         self._answers = answers
@@ -67,6 +68,7 @@ class HttpProxy:
                 client.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
                 return False
             client.sendall(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n")
+            self.tunnels += 1
             self._pairs.append((client, server))
             threading.Thread(target=self._forward, args=(server, client), daemon=True).start()
             self._forward(client, server, self.passed)
