@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 
@@ -58,7 +59,8 @@ def _open(host: str, port: int) -> socket.socket:
     if host == EVERYWHERE:
         host = ANY6 if has_ipv6() else ANY4
     if ":" not in host:
-        return socket.create_server((host, port), family=socket.AF_INET, backlog=BACKLOG)
+        with contextlib.suppress(socket.gaierror):  # a name that has addresses of IPv6 alone
+            return socket.create_server((host, port), family=socket.AF_INET, backlog=BACKLOG)
     both = host == ANY6
     return socket.create_server((host, port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=both)
 

@@ -37,6 +37,28 @@ def test_an_address_of_ipv6_is_that_alone(star: Any) -> None:
         socket.create_connection(("127.0.0.1", listener.port), timeout=5)
 
 
+@needs_ipv6
+def test_a_name_that_has_addresses_of_ipv6_alone(star: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = socket.create_server
+
+    def create_server(address: Any, *, family: int, **named: Any) -> socket.socket:
+        assert address[0] == "clinic.example"
+        if family == socket.AF_INET:
+            raise socket.gaierror(socket.EAI_ADDRFAMILY, "Address family for hostname not supported")
+        return create(("::1", address[1]), family=family, **named)
+
+    monkeypatch.setattr(socket, "create_server", create_server)
+    listener = star.listen("lab", host="clinic.example")
+    gathering = star.gather(listener)
+    star.dial("lab", listener.port, host="::1")
+    gathering.result(SAFETY)
+
+
+def test_a_name_that_nobody_knows(star: Any) -> None:
+    with pytest.raises(ConfigError, match=r"cannot listen at nowhere\.invalid:9440"):
+        star.listen("lab", host="nowhere.invalid", port=9440)
+
+
 @pytest.fixture
 def no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without IPv6."""
