@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from parties.config.digests import Purpose, meeting_digests
 from parties.config.party import Party
-from parties.events import Event, away_step, back_step, waiting_step
+from parties.config.proxy import route_to
+from parties.events import NOTE, Event, Step, away_step, back_step, waiting_step
 from parties.greeting import greet_features, greet_label
 from parties.identity import PrivateIdentity
 from parties.network.sockets import Address, Listener, dial
@@ -80,6 +81,8 @@ def connect(party: Party, identity: PrivateIdentity, onlooker: Onlooker) -> TlsT
     if party.role == "label":
         listed = {name: job.identity_of(name) for name in job.feature_parties}
         listener = Listener(identity, Address(*party.bind), listed, wait, links)
+        if listener.note:
+            onlooker.show(Step(NOTE, text=listener.note))
         try:
             transport = listener.gather(waiting)
         except BaseException:
@@ -88,7 +91,10 @@ def connect(party: Party, identity: PrivateIdentity, onlooker: Onlooker) -> TlsT
     else:
         label, address = job.label_party, Address(*job.host_and_port)
         identity_there = job.identity_of(label)
-        transport = dial(identity, label, identity_there, address, wait=wait, waiting=waiting, observer=links)
+        route = route_to(*job.host_and_port, party.settings.proxy, str(party.file))
+        transport = dial(
+            identity, label, identity_there, address, wait=wait, waiting=waiting, observer=links, route=route
+        )
     onlooker.met()
     return transport
 

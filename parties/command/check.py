@@ -19,8 +19,10 @@ from parties.common_order import order_secret
 from parties.config.fields import AUTO
 from parties.config.job import Job
 from parties.config.party import Party, load_party, longest_list
+from parties.config.proxy import route_to
 from parties.folder import RunFolder, check_output
 from parties.identity import PrivateIdentity
+from parties.network.listening import ANY4, ANY6, EVERYWHERE, ONLY_IPV4, has_ipv6
 from parties.partners import DAYS, check_meetings, recent_meetings
 from parties.watch.logs import check_log
 from parties.watch.metrics import check_metrics
@@ -120,9 +122,22 @@ def print_identity(party: Party, job_in_words: str, console: Console) -> None:
         say(console, f"Key file: {party.identity}, closed to others.")
     if party.role == "label":
         host, port = party.bind
-        say(console, f"It listens on port {port} of {host}; the others dial {job.address}.")
+        say(console, f"It listens on port {port} of {_addresses(host)}; the others dial {job.address}.")
+        if host == EVERYWHERE and not has_ipv6():
+            say(console, ONLY_IPV4)
     else:
-        say(console, f"It dials {job.label_party} at {job.address} and opens no port.")
+        route = route_to(*job.host_and_port, party.settings.proxy, str(party.file))
+        way = f" through the proxy {route.proxy}" if route.proxy else ""
+        say(console, f"It dials {job.label_party} at {job.address}{way} and opens no port.")
+        if route.hint:
+            say(console, route.hint)
+
+
+def _addresses(host: str) -> str:
+    if host == EVERYWHERE:
+        return "every address of this machine" + (", of IPv4 and of IPv6" if has_ipv6() else "")
+    families = {ANY4: "every IPv4 address of this machine", ANY6: "every address of this machine, of IPv4 and of IPv6"}
+    return families.get(host, host)
 
 
 def print_watching(party: Party, console: Console) -> None:

@@ -27,6 +27,10 @@ HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 ADDRESS_RULE = "it must be HOST:PORT, with a name, an IPv4 address or an [IPv6 address] and a port up to 65535"
 
 
+EVERYWHERE = "*"
+"""The host of a listener that takes connections at every address of its machine, of IPv4 and of IPv6."""
+
+
 class Model(BaseModel):
     """A group of keys: frozen, no key unknown, and no value of one type taken for another."""
 
@@ -45,6 +49,22 @@ def split_address(address: str) -> tuple[str, int]:
     if len(host) > 253 or not all(HOST_LABEL.fullmatch(label) for label in host.split(".")):
         raise ValueError("the host is neither a name nor an address")
     return host, int(port)
+
+
+def split_listen(address: str) -> tuple[str, int]:
+    """As `split_address`; and :PORT and *:PORT, with the host *, are every address of this machine. Raises ValueError."""
+    host, colon, port = address.rpartition(":")
+    if colon and host in ("", EVERYWHERE):
+        return EVERYWHERE, split_address(f"localhost:{port}")[1]
+    return split_address(address)
+
+
+def _check_listen(address: str) -> str:
+    try:
+        split_listen(address)
+    except ValueError:
+        raise wrong("", f"is {shown(address)}; {ADDRESS_RULE}, or :PORT for all addresses of this machine") from None
+    return address
 
 
 def _check_address(address: str) -> str:
@@ -88,6 +108,9 @@ PARTY_NAME_RULE = "a letter, then letters, digits, - and _, at most 32 character
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,4096}$", description="a text of one line")]
 Address = Annotated[
     str, AfterValidator(_check_address), Field(description="HOST:PORT, such as clinic.example.org:9440")
+]
+ListenAddress = Annotated[
+    str, AfterValidator(_check_listen), Field(description="HOST:PORT, or :9440 for all addresses of this machine")
 ]
 PartyName = Annotated[str, AfterValidator(_check_party_name), Field(description=PARTY_NAME_RULE)]
 IdentityLine = Annotated[

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from parties.config.digests import Purpose
 from parties.config.errors import did_you_mean, shown, validate
-from parties.config.fields import AUTO, PARTY_NAME, PartyRole, split_address
+from parties.config.fields import AUTO, PARTY_NAME, PartyRole, split_address, split_listen
 from parties.config.job import Job, load_job
 from parties.config.overlap_job import load_overlap_job
 from parties.config.party_file import PartyFile
+from parties.config.proxy import check_proxy
 from parties.config.reading import parse_yaml, read_text
 from parties.config.urls import check_url, is_url
 from parties.text import ended, file_name
@@ -55,8 +56,8 @@ class Party:
 
     @property
     def bind(self) -> tuple[str, int]:
-        """(host, port) where the label party listens: `listen`, or else the job's address."""
-        return split_address(self.settings.listen or self.job.address)
+        """(host, port) where the label party listens: `listen`, or else the job's address; the host `*` is every address."""
+        return split_listen(self.settings.listen or self.job.address)
 
     @property
     def log_file(self) -> Path | None:
@@ -119,6 +120,7 @@ def load_party(path: Path | str, purpose: Purpose = "run") -> Party:
     if url:
         check_url(settings.data.source, str(file))
     _check_identity(party)
+    _check_proxy(party)
     if purpose == "run":
         _check_role(party)
     _check_columns(party)
@@ -185,6 +187,15 @@ def _check_identity(party: Party) -> None:
             f"In {party.file}, the key identity is missing, but {party.job_file} has an identity line for {party.name}; "
             "name the key file that this line was printed for (identity: ../keys/NAME.key)."
         )
+
+
+def _check_proxy(party: Party) -> None:
+    proxy = party.settings.proxy
+    if proxy is None:
+        return
+    if party.role == "label":
+        raise _cross(party, "proxy", f"is given, but {party.name} is the label party, which dials nobody; leave it out")
+    check_proxy(proxy, str(party.file))
 
 
 def _check_role(party: Party) -> None:

@@ -13,6 +13,7 @@ from parties.config.fields import (
     Columns,
     Hidden,
     KeyColumns,
+    ListenAddress,
     Model,
     PartyName,
     Seed,
@@ -128,14 +129,15 @@ class PartyFile(Model):
     `wait` is how many seconds another party may be missing, at the start or later on; `seed` None: drawn afresh. `partners`
     is where the runs with each other party are counted; None: beside the key file. `order` is the order.secret of an
     earlier run, for the label party; None: an order of its own. `metrics` is where a program that watches can fetch figures
-    while the party lives; None: nowhere.
+    while the party lives; None: nowhere. `proxy` is an HTTP proxy on a feature party's way out; None: it dials directly.
     """
 
     job: Text
     party: PartyName
     identity: Text | None = None
     partners: Text | None = None
-    listen: Address | None = None
+    listen: ListenAddress | None = None
+    proxy: Text | None = None
     data: Data
     bottom: Bottom = Bottom(hidden=(64,))
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,3})?)$", description="cpu, cuda or cuda:N")] = "cpu"

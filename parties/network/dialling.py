@@ -18,6 +18,7 @@ from parties.network.certificates import PROTOCOL, client_context, shown_identit
 from parties.network.door import HANDSHAKE_SECONDS, tune
 from parties.network.frames import HEAD, FrameError, FrameWriter, Opening, Type, read_opening
 from parties.network.link import Link
+from parties.network.route import DIRECT, Route
 from parties.network.transport import StartedAgain, stop_sentence
 from vsplit.protocol import MismatchError, ProtocolError, RemoteError, StoppedError, VsplitError
 
@@ -53,13 +54,16 @@ def pauses(after: int = 0) -> Iterator[float]:
 
 
 class Target:
-    """The label party, which must show `identity` at `address`."""
+    """The label party, which must show `identity` at `address`, to which `route` leads."""
 
-    def __init__(self, me: PrivateIdentity, name: str, identity: PublicIdentity, address: Address) -> None:
+    def __init__(
+        self, me: PrivateIdentity, name: str, identity: PublicIdentity, address: Address, route: Route = DIRECT
+    ) -> None:
         self.name = name
         self.address = address
         self._identity = identity
         self._me = me.public
+        self._route = route
         self._context = client_context(me, identity)
 
     def open(self, first: bytes, timeout: float = CONNECT_SECONDS) -> tuple[ssl.SSLSocket, Opening]:
@@ -68,7 +72,7 @@ class Target:
         Raises OSError where nobody answers or the connection is closed again, so that it may be tried again, and
         MismatchError or ProtocolError where the other side is somebody else or speaks otherwise.
         """
-        plain = socket.create_connection((self.address.host, self.address.port), timeout=timeout)
+        plain = self._route.connect(self.address.host, self.address.port, timeout)
         stream = self._handshake(plain)
         try:
             with contextlib.suppress(OSError):
@@ -126,10 +130,13 @@ class Target:
             raise ConnectionError("the connection broke at once") from None
 
     def _stranger(self) -> MismatchError:
+        proxy = self._route.proxy
+        opener = "a firewall or proxy" if proxy is None else f"the proxy {proxy}"
         return MismatchError(
             self.name,
             f"Do not go on. Whoever answers at {self.address} does not hold the key that the job lists for {self.name}: the "
-            "address is another machine's, the job file is out of date, or somebody stands in between. Compare the "
+            f"address is another machine's, the job file is out of date, {opener} opens TLS to inspect it and shows a "
+            "certificate of its own (ask IT to let this address through unopened), or somebody stands in between. Compare the "
             f"identity line with {self.name} by telephone.",
         )
 

@@ -5,11 +5,9 @@ Both end in a `TlsTransport` whose links have proved the identities that the job
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import select
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,15 +16,15 @@ from parties.network.dialling import CONNECT_SECONDS, Address, Redialler, Target
 from parties.network.door import Door
 from parties.network.frames import NO_SESSION, FrameWriter, Type
 from parties.network.link import Link
+from parties.network.listening import ONLY_IPV4, only_ipv4, open_port
 from parties.network.reception import Reception
+from parties.network.route import DIRECT, Route
 from parties.network.tls import TlsTransport
 from parties.network.transport import Observer, Observers, StartedAgain
-from vsplit.protocol import ConfigError, PeerAbsent, VsplitError
+from vsplit.protocol import PeerAbsent, VsplitError
 
 __all__ = ["Address", "Listener", "Waiting", "dial", "free_port"]
 
-# Connections that have come and are not taken yet; Linux allows no more than net.core.somaxconn, which is the same by default.
-BACKLOG = 4096
 _STEP = 0.25  # seconds between two looks at the clock
 
 # Called while this party waits: the names that are missing, and the seconds left.
@@ -51,8 +49,9 @@ class Listener:
         self._parties = tuple(parties)
         self._wait = wait
         self._observers = Observers(*([observer] if observer else []))
-        port = _bind(address)
+        port = open_port(address.host, address.port)
         self.port: int = port.getsockname()[1]
+        self.note = ONLY_IPV4 if only_ipv4(port, address.host) else ""
         self._door = Door(me, parties, port)
 
     @property
@@ -121,32 +120,9 @@ class Listener:
         )
 
 
-def _bind(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    try:
-        port = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"Port {address.port} of this machine is in use by another program: end that program, or agree on "
-                "another port in the job's `address`."
-            ) from None
-        if error.errno == errno.EACCES:
-            raise ConfigError(
-                f"This machine does not let this user listen on port {address.port}: agree on a port above 1023 in the "
-                "job's `address`."
-            ) from None
-        raise ConfigError(
-            f"This machine cannot listen at {address} ({error.strerror}): the host in the job's `address` must be one "
-            "of its own, or name one with `listen` in the party file."
-        ) from None
-    port.setblocking(False)
-    return port
-
-
 def free_port(host: str) -> int:
     """A port of this machine that is free now."""
-    with _bind(Address(host, 0)) as port:
+    with open_port(host, 0) as port:
         number: int = port.getsockname()[1]
         return number
 
@@ -160,6 +136,7 @@ def dial(
     wait: float,
     waiting: Waiting,
     observer: Observer | None = None,
+    route: Route = DIRECT,
 ) -> TlsTransport:
     """Connect a feature party to the label party, which must show `identity`.
 
@@ -167,7 +144,7 @@ def dial(
     PeerAbsent when nobody answers, MismatchError when the other side is somebody else or does not know `me`, and
     StoppedError when it turns this party away.
     """
-    target = Target(me, label_party, identity, address)
+    target = Target(me, label_party, identity, address, route)
     until = time.monotonic() + wait
     reason = "no answer"
     join = FrameWriter(os.urandom(16)).control(Type.JOIN, 0)
@@ -193,7 +170,8 @@ def dial(
     raise PeerAbsent(
         label_party,
         f"{label_party} did not answer at {address} within {wait:g} s ({reason}): see that it is started, "
-        "that the job's address is right and that its port is open, or give it longer with `wait`.",
+        "that the job's address is right and that its port is open, or give it longer with `wait`."
+        + (route.hint and f" {route.hint}"),
     )
 
 

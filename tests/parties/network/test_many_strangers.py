@@ -66,3 +66,23 @@ def test_an_honest_party_gets_in_and_back(star: Any, flood: Any, kind: str, sour
     lab.send("clinic", [memoryview(b"two")])
     assert clinic.receive("lab", 100).tobytes() == b"two"
     assert star.seen["clinic"].returns == ["lab"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 without setting it up")
+@pytest.mark.parametrize("kind", ["bare", "drip", "hello"])
+def test_the_thread_of_the_port_takes_a_bounded_part_of_a_processor(star: Any, flood: Any, kind: str) -> None:
+    listener = star.listen("lab", wait=WAIT)
+    gathering = star.gather(listener)
+    star.dial("lab", listener.port, wait=WAIT)
+    gathering.result(SAFETY)
+    door = listener._door
+    flood(listener.port, kind, "127.0.0.2", 200)
+    while door.refused < 200:
+        time.sleep(0.01)
+    clock = time.pthread_getcpuclockid(door._thread.ident)
+    worked, began = time.clock_gettime(clock), time.monotonic()
+    refused = door.refused
+    while door.refused < refused + 2000:
+        time.sleep(0.01)
+    share = (time.clock_gettime(clock) - worked) / (time.monotonic() - began)
+    assert share < 0.3  # a quarter by its rests, and what polling itself takes
