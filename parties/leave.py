@@ -24,6 +24,7 @@ from parties.ledger.ledger import Closed
 from parties.parts import save_part
 from parties.report import content as shown
 from parties.report.page import render_report
+from parties.seeds import seed_in_words
 from parties.unfinished.committing import Resumed
 from parties.unfinished.resuming import Beginning, Holding, Kept, KeptByAll
 from psi import Alignment, KeyShapes
@@ -186,6 +187,7 @@ def _finish(
             "training": asdict(content.training),
             "traffic": [asdict(crossing) for crossing in content.traffic],
             "ledger": asdict(content.ledger) if content.ledger else None,
+            "seed": seed_in_words(home.party) or None,
         },
     )
     return Finished(lines, str(page))
@@ -232,7 +234,7 @@ def _content(
         },
         test=judged.get("test"),
         validation=judged.get("validation"),
-        caveats=[] if trained.shared.groups is None else [MANY_ROWS],
+        caveats=[one for one in (seed_in_words(party), MANY_ROWS if trained.shared.groups is not None else "") if one],
     )
 
 

@@ -1,0 +1,66 @@
+"""The bounds on what others may ask of this party: all that are in force, those that stand in no file among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from parties.config.party import Party, longest_list
+from parties.config.party_file import Accept
+from psi.messages import MOST_RECORDS
+
+NO_BOUND = "no bound"
+
+MEANINGS = {
+    "tasks": "kinds of task",
+    "aggregations": "ways in which embeddings reach the label party",
+    "max_embedding": "numbers for each record and pass that may leave, at most",
+    "min_list": "keys in any list, this party's too, at least",
+    "max_records": "keys in another party's list, at most",
+    "min_records": "records in common, at least, before anybody learns which they are",
+    "max_runs": "runs and overlaps with each other party in any 30 days, at most",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A bound in force; `written` says whether the party file has it or it holds without that."""
+
+    key: str
+    value: str
+    meaning: str
+    written: bool
+
+
+def bounds_in_force(party: Party, own_records: int, most_rows: int | None = None) -> list[Bound]:
+    """Every key of `accept` with its value in force, where this party's list has `own_records` keys.
+
+    `most_rows` is how many rows of the records in common this party takes the label party to have; None: there is no such
+    bound.
+    """
+    accept = party.settings.accept
+    computed = {
+        "max_records": min(longest_list(party, own_records), MOST_RECORDS),
+        "min_records": accept.min_records or 1,
+    }
+    found = [
+        Bound(
+            f"accept.{key}",
+            _in_words(computed.get(key, getattr(accept, key))),
+            MEANINGS.get(key, ""),
+            key in accept.model_fields_set,
+        )
+        for key in Accept.model_fields
+    ]
+    if most_rows is not None:
+        found.append(
+            Bound("rows", f"{most_rows:,}", "rows of the label party for all records in common, at most", written=False)
+        )
+    return found
+
+
+def _in_words(value: object) -> str:
+    if value is None:
+        return NO_BOUND
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
