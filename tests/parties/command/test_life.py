@@ -42,7 +42,7 @@ def predictions_of(world, name="clinic"):
 @pytest.mark.usefixtures("no_report")
 def test_a_seed_beside_a_key_is_told_on_the_screen_and_in_the_run_folder(world, monkeypatch) -> None:
     world.files["lab"]["seed"] = 7
-    shown: list[Any] = []
+    shown = []
     monkeypatch.setattr("parties.leave.render_report", lambda content: shown.append(content) or "<html></html>")
     lives = world.write().live().well()
     sentence = f"The key seed in {world.folder}/lab.yaml gives away what training protects"
