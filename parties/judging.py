@@ -1,13 +1,9 @@
-"""How good the model is, at the label party: scores beside the label party alone, and a prediction for each row."""
+"""How good the model is, at the label party: scores beside the label party alone."""
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from parties.home import Home
 from parties.learning import Trained
@@ -53,30 +49,3 @@ def headlines(home: Home, test: Comparison) -> list[str]:
         value = f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" if found else "not defined here"
         lines.append(f"test {name} {what}: {value}")
     return lines
-
-
-def predictions_file(home: Home, trained: Trained, alone: Predictions | None) -> bytes:
-    """A Parquet file with a row for each validation and test row: its key and row number, the label, the predictions."""
-    if trained.joint is None or home.labels is None or home.table.label is None:
-        raise ValueError("only the label party predicts")
-    tables = []
-    for name in ("validation", "test"):
-        rows = trained.shared.rows[getattr(trained.split, name)]
-        found: dict[str, Any] = {"row": rows, "split": name, "label": home.table.label.iloc[rows].to_numpy()}
-        for who, scores in (("joint", getattr(trained.joint, name)), ("alone", getattr(alone, name, None))):
-            if scores is None:
-                continue
-            if scores.ndim == 1:
-                found[who] = scores
-            else:
-                classes = trained_classes(home, trained)
-                found |= {f"{who}_{each}": scores[:, code] for code, each in enumerate(classes)}
-        # A key column keeps its name, unless a column of the predictions has that name.
-        keys = {
-            f"key_{key}" if key in found else str(key): column.iloc[rows].to_numpy()
-            for key, column in home.table.keys.items()
-        }
-        tables.append(pd.DataFrame(keys | found))
-    stream = io.BytesIO()
-    pd.concat(tables, ignore_index=True).to_parquet(stream, index=False)
-    return stream.getvalue()

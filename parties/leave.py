@@ -16,14 +16,16 @@ from parties.events import Finished
 from parties.folder import FINISHED, RunFolder
 from parties.greeting import Greeting
 from parties.home import Home
-from parties.judging import headlines, judge, predictions_file
+from parties.judging import headlines, judge
 from parties.learning import Trained
 from parties.ledger.agreeing import IN_RUN_FOLDER
 from parties.ledger.heads import LedgerHead, LedgerLastLine, LedgerSalt
 from parties.ledger.ledger import Closed
 from parties.parts import save_part
+from parties.predictions import meanings_of, parquet_file, predictions_table
 from parties.report import content as shown
 from parties.report.page import render_report
+from parties.seeds import seed_in_words
 from parties.unfinished.committing import Resumed
 from parties.unfinished.resuming import Beginning, Holding, Kept, KeptByAll
 from psi import Alignment, KeyShapes
@@ -144,8 +146,9 @@ def label(
     with folder.filling():
         save_part(folder, home, trained)
         folder.write_json("metrics.json", {name: one.comparison for name, one in judged.items()})
-        folder.write("predictions.parquet", predictions_file(home, trained, alone))
-        return _finish(home, folder, aligned, trained, run, judged, lines)
+        predictions = predictions_table(home, trained, alone)
+        folder.write("predictions.parquet", parquet_file(predictions))
+        return _finish(home, folder, aligned, trained, run, judged, lines, meanings_of(predictions))
 
 
 def _finish(
@@ -156,6 +159,7 @@ def _finish(
     run: Run,
     judged: dict[str, shown.Judgement],
     lines: list[str],
+    predictions: dict[str, str] | None = None,
 ) -> Finished:
     ended = datetime.now(UTC)
     if run.ledger is not None:
@@ -187,6 +191,8 @@ def _finish(
             "training": asdict(content.training),
             "traffic": [asdict(crossing) for crossing in content.traffic],
             "ledger": asdict(content.ledger) if content.ledger else None,
+            "predictions": predictions,
+            "seed": seed_in_words(home.party) or None,
         },
     )
     return Finished(lines, str(page))
@@ -233,7 +239,7 @@ def _content(
         },
         test=judged.get("test"),
         validation=judged.get("validation"),
-        caveats=[] if trained.shared.groups is None else [MANY_ROWS],
+        caveats=[one for one in (seed_in_words(party), MANY_ROWS if trained.shared.groups is not None else "") if one],
     )
 
 

@@ -22,6 +22,7 @@ from parties.ledger.settling import own_ledger, told_in_run_folder
 from parties.living import Life
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool, cores
+from parties.seeds import seed_in_words
 from parties.together import trained_together
 from parties.unfinished.checkpoints import Checkpoints, Held
 from parties.unfinished.fingerprint import origin_of
@@ -66,6 +67,8 @@ def _live(party: Party, identity: PrivateIdentity, watch: Watch, restart: bool) 
     ):
         life = Life(party, identity, watch, home, folder, kept, ledger, pool, secret, said=said)
         life.continued = ledger.tells_of_sessions
+        if sentence := seed_in_words(party):
+            life.say(sentence)
         held = Held(restart=True) if restart else _held(kept, folder.finished_run())
         life.run = held.run
         if held.over and held.finished == held.run:

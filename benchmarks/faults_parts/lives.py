@@ -95,6 +95,7 @@ def make_folder(folder: Path, aggregate: str) -> Path:
         data = {"source": f"{name}.csv"} | ({"label": "outcome", "positive": "sick"} if name == "clinic" else {})
         file = {
             "job": "job.yaml", "party": name, "identity": f"keys/{name}.key", "data": data, "bottom": {"hidden": [8]},
+            "accept": {"tasks": ["binary"], "aggregations": [aggregate], "max_embedding": 4},
             "wait": WAIT, "output": f"runs/{name}", "log": {"level": "info"},
         }  # fmt: skip
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(file, sort_keys=False))

@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from parties.command.bounds import bounds_in_force
 from parties.command.cut_layer import print_cut_layer
 from parties.command.identity import check_identity
 from parties.command.key_quality import counts_in_words, print_key_quality, print_no_values
 from parties.command.screen import say
 from parties.command_line import typed
 from parties.common_order import order_secret
+from parties.config.digests import Purpose
 from parties.config.fields import AUTO
 from parties.config.job import Job
-from parties.config.party import Party, load_party, longest_list
+from parties.config.missing_bounds import REQUIRED
+from parties.config.party import Party, load_party
 from parties.config.proxy import route_to
 from parties.folder import RunFolder, check_output
 from parties.identity import PrivateIdentity
 from parties.network.listening import ANY4, ANY6, EVERYWHERE, ONLY_IPV4, has_ipv6
 from parties.partners import DAYS, check_meetings, recent_meetings
+from parties.seeds import seed_in_words
 from parties.watch.logs import check_log
 from parties.watch.metrics import check_metrics
 from psi import UnusableKeysError
@@ -42,6 +46,7 @@ def print_check(file: Path, console: Console, disclose: Callable[[Document], Non
     party = load_party(file)
     print_identity(party, f"job {party.job.job} ({party.job.task})", console)
     print_meetings(party, console)
+    _print_seed(party, console)
     check_output(party)
     folder = RunFolder(party.output)
     _print_order(party, console)
@@ -73,6 +78,11 @@ def print_check(file: Path, console: Console, disclose: Callable[[Document], Non
         disclose(document_of_run(home, datetime.now().astimezone()))
     say(console, "Nothing at home stands in the way of a run.")
     return 0
+
+
+def _print_seed(party: Party, console: Console) -> None:
+    if sentence := seed_in_words(party):
+        say(console, f"Look at this: {sentence}", style="yellow")
 
 
 def _print_order(party: Party, console: Console) -> None:
@@ -188,16 +198,15 @@ def print_meetings(party: Party, console: Console) -> None:
             )
 
 
-def print_bounds(party: Party, own_records: int, console: Console) -> None:
-    """Print the bounds in force on lists, matches and runs, those that stand in no file among them."""
-    accept = party.settings.accept
-    say(
-        console,
-        f"In force: a list of keys has at least {accept.min_list:,} (accept.min_list), another party's at most "
-        f"{longest_list(party, own_records):,} (accept.max_records); a run needs at least {accept.min_records or 1:,} in "
-        f"common (accept.min_records); at most {accept.max_runs:,} runs and overlaps with one party in {DAYS} days "
-        "(accept.max_runs).",
-    )
+def print_bounds(party: Party, own_records: int, console: Console, purpose: Purpose = "run") -> None:
+    """Print every bound in force, and whether it stands in the party file; for an overlap without those on learning."""
+    say(console, f"Bounds in force on what others may ask of {party.name} (accept):")
+    for bound in bounds_in_force(party, own_records):
+        if purpose == "run" or bound.key.removeprefix("accept.") not in REQUIRED:
+            say(
+                console,
+                f"  {bound.key}: {bound.value} ({'party file' if bound.written else 'default'}): {bound.meaning}.",
+            )
 
 
 def _print_records(home: Home, console: Console) -> None:

@@ -50,7 +50,7 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
     say(console, f"{keys.report.rows:,} rows in {where}: {counts_in_words(keys.report)}.")
     print_key_quality(party, keys.report, console)
     print_no_values(columns, console)
-    print_bounds(party, own, console)
+    print_bounds(party, own, console, "overlap")
     limits_of(party, own).check_own(own)
     print_kernels(console)
     console.print(table_of_leaving(leaves_in_overlap(party, own), f"What an overlap lets leave {party.name}"))

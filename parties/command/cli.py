@@ -200,6 +200,37 @@ def check(
     _guard(command, _printer(console), debug)
 
 
+@app.command()
+def runs(
+    party: PartyArgument,
+    prune: Annotated[bool, typer.Option("--prune", help="Take old run folders away; asks first.")] = False,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=1, metavar="N", help="With --prune: keep the N newest runs.")
+    ] = None,
+    older_than: Annotated[
+        int | None,
+        typer.Option("--older-than", min=0, metavar="DAYS", help="With --prune: take away what ended before that."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: do not ask.")] = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the run folders of a party file: the current one, and those that later runs have moved aside."""
+
+    def command() -> int:
+        from parties.command.runs import print_runs, prune_runs
+
+        file = _party_file(party)
+        if prune:
+            return prune_runs(file, console, keep=keep, older_than=older_than, sure=yes, as_json=as_json)
+        if keep is not None or older_than is not None or yes:
+            raise ConfigError("--keep, --older-than and --yes are for --prune; add it, or leave them out.")
+        return print_runs(file, console, as_json=as_json)
+
+    console = Console(stderr=as_json)
+    _guard(command, _printer(console), debug)
+
+
 @identity_app.command("new")
 def identity_new(
     name: Annotated[str, typer.Argument(help="Whose key it is; the file is NAME.key in this folder.")],

@@ -9,6 +9,7 @@ from parties.config.digests import Purpose
 from parties.config.errors import did_you_mean, shown, validate
 from parties.config.fields import AUTO, PARTY_NAME, PartyRole, split_address, split_listen
 from parties.config.job import Job, load_job
+from parties.config.missing_bounds import line_to_paste, missing_bounds
 from parties.config.overlap_job import load_overlap_job
 from parties.config.party_file import PartyFile
 from parties.config.proxy import check_proxy
@@ -48,6 +49,11 @@ class Party:
     def role(self) -> PartyRole:
         """What this party is in the job."""
         return self.job.parties[self.name].role
+
+    @property
+    def has_lasting_key(self) -> bool:
+        """Whether the others know this party by a key of its own, and not by one that a launch makes for `auto`."""
+        return self.partners is not None and self.job.parties[self.name].identity != AUTO
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -150,8 +156,9 @@ def longest_list(party: Party, own_records: int) -> int:
 
 
 def check_bounds(party: Party) -> None:
-    """Raise RefusedError where the job asks more than `accept` in the party file allows.
+    """Raise RefusedError where the job asks more than `accept` in the party file allows, or `accept` does not say.
 
+    Of a party without a key that lasts nothing needs to be said: all parties are on one machine then.
     `accept.min_records` is not judged here, since the number of shared records is known only later.
     """
     accept, job = party.settings.accept, party.job
@@ -169,6 +176,17 @@ def check_bounds(party: Party) -> None:
             f"The job {party.job_file} asks for model.embedding: {job.model.embedding}, but accept.max_embedding in "
             f"{party.file} allows at most {accept.max_embedding}; change one of the two, or do not take part."
         )
+    missing = missing_bounds(accept)
+    if missing and party.has_lasting_key:
+        raise RefusedError(
+            f"{party.file} does not say what a job may ask of {party.name}, and what is not allowed is refused: missing "
+            f"{'is' if len(missing) == 1 else 'are'} {_and(missing)}. If {party.name} agrees to what {party.job_file} asks, "
+            f"{'let its key accept be' if accept.model_fields_set else 'add the line'}: {line_to_paste(accept, job)}"
+        )
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _resolved(file: Path, written: str) -> Path:

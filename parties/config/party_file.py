@@ -87,7 +87,10 @@ class Bottom(Model):
 
 
 class Accept(Model):
-    """What this party lets a job ask of it; a bound that is absent and has no default bounds nothing.
+    """What this party lets a job ask of it.
+
+    `tasks`, `aggregations` and `max_embedding` have no default: where one is absent, a run is refused, unless the job says
+    `identity: auto` for this party (`parties.config.missing_bounds`); an overlap learns nothing and needs none of them.
 
     `min_list` is the shortest list of keys that any party may bring, this one included: what a list of a few records
     has in common with another says nearly who is in it. `max_records` is the longest that another party may bring;

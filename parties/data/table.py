@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from parties.config.errors import did_you_mean
 from parties.config.party import Party
 from parties.data.sources import read_source
+from parties.data.written import as_written
 from vsplit.protocol import DataError
 
 NO_VALUE = ["NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "-nan", "NULL", "Null", "null", "None"]
@@ -35,7 +36,8 @@ class Table:
     where: the source in words, for errors. keys: the key columns in the job's order, under this party's names; text
     exactly as it stands in the source, or numbers that the source itself does not hold exactly. label: text, or None
     for a feature party; a row without a label is missing. date: UTC timestamps. features: float64, text or timestamps;
-    None and NaN are missing. images: paths as text, relative to `image_folder`.
+    None and NaN are missing. images: paths as text, relative to `image_folder`. written: key columns and label in the types
+    of the source, for the label party's predictions; None elsewhere.
     """
 
     where: str
@@ -45,6 +47,7 @@ class Table:
     features: pd.DataFrame
     images: pd.Series[Any] | None
     image_folder: Path
+    written: pa.Table | None = None
 
     @property
     def rows(self) -> int:
@@ -89,6 +92,7 @@ def read_table(party: Party) -> Table:
         features=pd.DataFrame(features, index=pd.RangeIndex(found.num_rows)),
         images=None if data.image is None else _text(found[data.image.column], False).rename(data.image.column),
         image_folder=party.data_folder,
+        written=None if data.label is None else _written(found, party, untyped),
     )
 
 
@@ -97,6 +101,19 @@ def read_key_columns(party: Party) -> tuple[str, pd.DataFrame]:
     source = read_source(party, party.key_columns)
     _check_columns(source.table, [("data.key", column) for column in party.key_columns], source.where, party)
     return source.where, _keys(source.table, party)
+
+
+def _written(found: pa.Table, party: Party, untyped: bool) -> pa.Table:
+    number, label = party.job.task == "regression", party.settings.data.label
+    columns = {key: as_written(_plain(found[key]), untyped=untyped) for key in party.key_columns}
+    if label is not None:
+        column = _plain(found[label])
+        words = _trimmed(column, untyped and number) if _is_text(column.type) else column
+        try:
+            columns[label] = as_written(words, untyped=untyped, number=number)
+        except pa.ArrowInvalid:  # no number, as the encoding of labels will say
+            columns[label] = words
+    return pa.table(columns)
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------

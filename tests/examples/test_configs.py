@@ -87,6 +87,12 @@ def test_a_party_accepts_its_own_job_and_writes_outside_the_committed_folders(
     assert (path.parent / config["output"]).resolve() == project / "runs" / name / party
 
 
+@pytest.mark.parametrize(("name", "party"), PARTY_FILES)
+def test_no_party_file_sets_its_initial_weights(folder: Path, name: str, party: str) -> None:
+    """Whoever starts from one in earnest would give away nearly every record by it."""
+    assert not re.search(r"^[ #]*seed:", (folder / name / f"{party}.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+
+
 @pytest.mark.parametrize(("name", "file"), ALL_FILES)
 def test_every_key_has_a_short_comment(folder: Path, name: str, file: str) -> None:
     for line in (folder / name / f"{file}.yaml").read_text(encoding="utf-8").splitlines():

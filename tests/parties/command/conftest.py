@@ -44,6 +44,11 @@ def visits() -> pd.Series:
     return people().set_index("person").visit
 
 
+WIDE = {"tasks": ["binary", "multiclass", "regression"], "max_embedding": 64} | {
+    "aggregations": ["concat", "sum", "masked_sum", "paillier_sum"]
+}
+"""In `accept`, the bounds that each party file must have; they allow what the tests do."""
+
 COLUMNS = {
     "clinic": ["person", "age", "sex", "outcome"],
     "lab": ["person", "tsh", "t3"],
@@ -102,6 +107,7 @@ class World:
                 "identity": f"keys/{name}.key",
                 "data": {"source": f"{name}.csv"},
                 "bottom": {"hidden": [8]},
+                "accept": dict(WIDE),
                 "wait": 10,
                 "output": f"runs/{name}",
             }

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from parties.command.cli import app
@@ -155,11 +156,20 @@ def test_bounds_in_force_are_shown_and_a_used_up_one_ends_with_4(world, look) ->
     world.write()
     result = look(world, "lab")
     assert result.exit_code == 0, result.output
-    assert (
-        "a list of keys has at least 100 (accept.min_list), another party's at most 1,000,000 (accept.max_records); a run "
-        "needs at least 1 in common (accept.min_records); at most 100 runs and overlaps with one party in 30 days"
-    ) in words_of(result)
-    world.files["lab"]["accept"] = {"max_runs": 1}
+    for bound in (
+        "accept.min_list: 100 (default): keys in any list, this party's too, at least.",
+        "accept.max_records: 1,000,000 (default): keys in another party's list, at most.",
+        "accept.min_records: 1 (default): records in common, at least",
+        "accept.max_runs: 100 (default): runs and overlaps with each other party in any 30 days, at most.",
+    ):
+        assert bound in words_of(result)
+    for bound in (
+        "accept.tasks: binary, multiclass, regression (party file): kinds of task",
+        "accept.aggregations: concat, sum, masked_sum, paillier_sum (party file): ways",
+        "accept.max_embedding: 64 (party file): numbers",
+    ):
+        assert (bound in words_of(result)) == (look is check)
+    world.files["lab"]["accept"] |= {"max_runs": 1}
     party = world.write().party("lab")
     count_meeting(party, "overlap", datetime.now(UTC))
     before = party.partners.read_bytes()
@@ -168,6 +178,42 @@ def test_bounds_in_force_are_shown_and_a_used_up_one_ends_with_4(world, look) ->
     assert "There were 1 runs and overlaps with clinic since" in words_of(result)
     assert "Nothing at home" not in result.output
     assert party.partners.read_bytes() == before
+
+
+def test_without_bounds_on_learning_a_run_is_refused_and_an_overlap_is_not(world) -> None:
+    world.files["lab"]["accept"] = {"min_list": 50}
+    result = check(world.write(), "lab")
+    assert result.exit_code == 4
+    words = words_of(result)
+    assert "missing are accept.tasks, accept.aggregations and accept.max_embedding" in words
+    line = "accept: {tasks: [binary], aggregations: [concat], max_embedding: 4, min_list: 50}"
+    assert f"let its key accept be: {line}" in words
+    assert check_overlap(world, "lab").exit_code == 0
+    world.files["lab"] |= yaml.safe_load(line)
+    result = check(world.write(), "lab")
+    assert result.exit_code == 0, result.output
+    assert "accept.min_list: 50 (party file)" in words_of(result)
+
+
+def test_parties_of_one_launch_need_no_bounds(world) -> None:
+    for member in world.job["parties"].values():
+        member["identity"] = "auto"
+    del world.files["lab"]["accept"], world.files["lab"]["identity"]
+    result = check(world.write(), "lab")
+    assert result.exit_code == 0, result.output
+    assert "accept.tasks: no bound (default)" in words_of(result)
+
+
+@pytest.mark.parametrize(("name", "what"), [("lab", "93 %"), ("clinic", "labels and scores more exactly")])
+def test_a_seed_beside_a_key_is_said_to_give_something_away(world, name: str, what: str) -> None:
+    assert "gives away" not in words_of(check(world.write(), name))
+    world.files[name]["seed"] = 7
+    words = words_of(check(world.write(), name))
+    assert f"Look at this: The key seed in {world.folder / name}.yaml gives away what training protects" in words
+    assert what in words
+    for member in world.job["parties"].values():
+        member["identity"] = "auto"
+    assert "gives away what" not in words_of(check(world.write(), name))
 
 
 def test_an_overlap_is_checked_without_anything_of_learning(world) -> None:

@@ -39,6 +39,22 @@ def predictions_of(world, name="clinic"):
     return pd.read_parquet(world.run(name) / "predictions.parquet")
 
 
+@pytest.mark.usefixtures("no_report")
+def test_a_seed_beside_a_key_is_told_on_the_screen_and_in_the_run_folder(world, monkeypatch) -> None:
+    world.files["lab"]["seed"] = 7
+    shown = []
+    monkeypatch.setattr("parties.leave.render_report", lambda content: shown.append(content) or "<html></html>")
+    lives = world.write().live().well()
+    sentence = f"The key seed in {world.folder}/lab.yaml gives away what training protects"
+    assert any(line.startswith(sentence) for line in lives.ends["lab"].lines)
+    assert any(getattr(event, "text", "").startswith(sentence) for event in lives.events["lab"])
+    assert json.loads((world.run("lab") / "run.json").read_text())["seed"].startswith(sentence)
+    (caveats,) = [content.caveats for content in shown if content.party == "lab"]
+    assert caveats[0].startswith(sentence)
+    assert json.loads((world.run("clinic") / "run.json").read_text())["seed"] is None
+    assert not any("gives away" in line for line in lives.ends["clinic"].lines)
+
+
 def test_a_whole_life_leaves_two_complete_run_folders(world):
     """Key columns with other names, rows without a label, a report on either side; and nobody's records at the other."""
     clinic = world.tables["clinic"]

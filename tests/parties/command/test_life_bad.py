@@ -215,7 +215,7 @@ def test_no_record_in_common(world) -> None:
 def test_too_few_records_to_split(world) -> None:
     world.tables["lab"] = world.tables["lab"][world.tables["lab"].person < "KEY0025"]
     for file in world.files.values():
-        file["accept"] = {"min_list": 1}
+        file["accept"] |= {"min_list": 1}
     both_end(
         world.write(),
         clinic=(DataError, "5 usable records in common, too few to split and train on"),
@@ -225,7 +225,7 @@ def test_too_few_records_to_split(world) -> None:
 
 @pytest.mark.parametrize(("strict", "other"), [("clinic", "lab"), ("lab", "clinic")])
 def test_fewer_records_than_a_party_asks_for(world, strict: str, other: str) -> None:
-    world.files[strict]["accept"] = {"min_records": 181}
+    world.files[strict]["accept"] |= {"min_records": 181}
     both_end(
         world.write(),
         **{

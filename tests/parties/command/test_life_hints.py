@@ -51,7 +51,7 @@ def test_no_match_is_explained_at_both_sides(world) -> None:
 @pytest.mark.usefixtures("no_report")
 def test_too_small_a_match_is_explained(world) -> None:
     in_small_letters(world, kept=60)
-    world.files["lab"]["accept"] = {"min_records": 100}
+    world.files["lab"]["accept"] |= {"min_records": 100}
     lives = world.write().live()
     assert isinstance(lives.errors["lab"], RefusedError)
     assert str(lives.errors["lab"]).endswith(CAUSE_AT_LAB)
@@ -104,7 +104,7 @@ def test_with_three_parties_each_side_reaches_its_own_verdict(three, turned) -> 
 
 @pytest.mark.usefixtures("no_report")
 def test_a_bound_of_one_party_ends_all_three_with_what_each_may_say(three) -> None:
-    three.files["gym"]["accept"] = {"min_records": 1000}
+    three.files["gym"]["accept"] |= {"min_records": 1000}
     lives = three.write().live()
     assert isinstance(lives.errors["gym"], RefusedError)
     assert "gym said so" in str(lives.errors["clinic"])
@@ -117,7 +117,7 @@ def test_many_malformed_values_come_first(world) -> None:
     for name, form in (("clinic", "%Y-%m-%d"), ("lab", "%m/%d/%Y")):
         numbers = world.tables[name].person.str[3:].astype(int)
         world.tables[name]["born"] = (pd.Timestamp("1980-01-01") + pd.to_timedelta(numbers, "D")).dt.strftime(form)
-        world.files[name]["accept"] = {"min_list": 1}
+        world.files[name]["accept"] |= {"min_list": 1}
     world.job["align"] = {
         "key": ["person", "born"],
         "normalise": {"born": [{"date": ["%Y-%m-%d", "%d/%m/%Y"]}]},

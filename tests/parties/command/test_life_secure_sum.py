@@ -96,10 +96,10 @@ def test_check_says_what_the_label_party_is_shown_and_how_exactly(three, aggrega
 
 def test_a_party_that_accepts_open_sums_only_refuses_a_masked_one(three) -> None:
     three.job["model"]["aggregate"] = "masked_sum"
-    three.files["gym"]["accept"] = {"aggregations": ["concat", "sum"]}
+    three.files["gym"]["accept"] |= {"aggregations": ["concat", "sum"]}
     three.write()
     with pytest.raises(RefusedError, match="masked_sum"):
         read_home(three.party("gym"))
-    three.files["gym"]["accept"] = {"aggregations": ["masked_sum", "paillier_sum"]}
+    three.files["gym"]["accept"] |= {"aggregations": ["masked_sum", "paillier_sum"]}
     three.write()
     read_home(three.party("gym"))

@@ -84,7 +84,7 @@ def test_log_and_figures_of_a_whole_life_hold_nothing_of_any_record(three):
 
 
 def test_a_life_that_fails_says_so_in_its_log_and_in_nobody_elses(world):
-    watched(world, level="info", form="text").files["clinic"]["accept"] = {"min_records": 100_000}
+    watched(world, level="info", form="text").files["clinic"]["accept"] |= {"min_records": 100_000}
     errors = world.write().live().errors
     assert set(errors) == set(world.names)
     last = (world.folder / "clinic.log").read_text().splitlines()[-1]

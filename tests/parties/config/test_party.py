@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from parties.config.party import Party, check_bounds, load_party, longest_list, name_in
-from parties.identity import PublicIdentity
+from parties.identity import PrivateIdentity, PublicIdentity
 from vsplit.protocol import ConfigError, RefusedError
 
 CANARY = "CANARY-7311"
@@ -245,6 +245,27 @@ def test_a_job_that_asks_too_much_is_refused(tmp_path: Path, accept: dict[str, A
 def test_a_job_within_the_bounds_is_accepted(tmp_path: Path) -> None:
     accept = {"tasks": ["binary"], "aggregations": ["concat", "sum"], "max_embedding": 16, "min_records": 100}
     check_bounds(load(tmp_path, {**LAB, "accept": accept}))
+
+
+KEY = PrivateIdentity.generate().public.line
+
+
+@pytest.mark.parametrize("missing", [{"tasks"}, {"aggregations"}, {"max_embedding"}, {"tasks", "max_embedding"}])
+def test_a_bound_on_learning_that_is_missing_allows_nothing(tmp_path: Path, missing: set[str]) -> None:
+    whole = {"tasks": ["binary"], "aggregations": ["concat", "sum"], "max_embedding": 32, "max_runs": 5}
+    accept = {key: value for key, value in whole.items() if key not in missing}
+    job = copy.deepcopy(JOB)
+    check_bounds(load(tmp_path, {**LAB, "accept": accept, "identity": "lab.key"}, job))
+    job["parties"]["lab"]["identity"] = KEY
+    with pytest.raises(RefusedError) as caught:
+        check_bounds(load(tmp_path, {**LAB, "accept": accept, "identity": "lab.key"}, job))
+    for key in ("tasks", "aggregations", "max_embedding"):
+        assert (f"accept.{key}" in str(caught.value)) == (key in missing)
+    # The line that it gives can be pasted, keeps what was set, and allows this job and no more.
+    pasted = yaml.safe_load("accept:" + str(caught.value).rpartition(" accept:")[2])
+    check_bounds(load(tmp_path, {**LAB, **pasted, "identity": "lab.key"}, job))
+    asked = {"tasks": ["binary"], "aggregations": ["concat"], "max_embedding": 16}
+    assert pasted["accept"] == accept | {key: asked[key] for key in missing}
 
 
 def test_bounds_on_lists_have_safe_defaults(tmp_path: Path) -> None:
