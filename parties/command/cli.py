@@ -83,7 +83,7 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def _top(version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False) -> None:
     if version:
-        typer.echo(f"vsplit {__version__}")
+        print(f"vsplit {__version__}")
         raise typer.Exit
 
 
@@ -129,7 +129,7 @@ def overlap(
 
     def print_figures() -> None:
         for line in figures if as_json else ():
-            typer.echo(json.dumps(line))
+            print(json.dumps(line))
 
     # With --json standard output has the one line alone, once the screen is done.
     console = Console(stderr=as_json)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
-
-import typer
 
 from parties.command_line import typed
 from parties.config.fields import AUTO
@@ -24,15 +23,15 @@ def make_identity(name: str) -> int:
     file = Path(f"{name}.key")
     identity = PrivateIdentity.generate()
     identity.save(file)
-    typer.echo(f"The private key is in {file.absolute()}: keep it there, and give it to nobody.", err=True)
-    typer.echo("The identity line, for the job file and for the other parties:", err=True)
-    typer.echo(identity.public.line)
+    print(f"The private key is in {file.absolute()}: keep it there, and give it to nobody.", file=sys.stderr)
+    print("The identity line, for the job file and for the other parties:", file=sys.stderr)
+    print(identity.public.line)
     return 0
 
 
 def show_identity(key: Path) -> int:
     """Print the line of an existing key."""
-    typer.echo(PrivateIdentity.load(key).public.line)
+    print(PrivateIdentity.load(key).public.line)
     return 0
 
 

@@ -67,7 +67,7 @@ def test_a_party_that_cannot_start_ends_the_launch_with_its_own_code(world, monk
     assert result.exit_code == 2
     assert "lab: The key file" in words
     assert "chmod 600" in words
-    assert "clinic: Ended, because another party had failed." in words
+    assert "clinic: Ended, because lab had failed." in words
     assert "Traceback" not in words
     assert not (world.folder / "runs").exists()
 
@@ -322,3 +322,30 @@ def test_the_code_of_no_failure_is_zero() -> None:
     assert crew.exit_code(found[:1]) == 0
     assert crew.exit_code(found[:2]) == 5
     assert crew.exit_code(found) == 3
+
+
+# --- who ended first ---------------------------------------------------------------------------------------------------
+
+WAITS = "trap 'exit 143' TERM; sleep 60 & wait $!"
+
+
+def test_who_waits_in_vain_is_told_for_whom(stand_ins, monkeypatch) -> None:
+    monkeypatch.setattr(crew, "PATIENCE", 0.2)
+    folder = stand_ins(clinic=WAITS, lab=fails(3))
+    assert "clinic: Ended, because lab had failed." in launch(folder)[1]
+    folder = stand_ins(clinic=WAITS, lab=fails(130, "Interrupted here."))
+    result, words = launch(folder)
+    assert result.exit_code == 130
+    assert "clinic: Ended, because lab was interrupted." in words
+    assert "failed" not in words
+
+
+def test_after_an_interrupt_nobody_is_said_to_have_failed(stand_ins, monkeypatch) -> None:
+    """Neither has met the other, and neither ends when it is asked to."""
+    monkeypatch.setattr(crew, "PATIENCE", 0.3)
+    reads = says({"type": "step", "stage": "reading data"})
+    deaf = f"trap '' TERM; {reads}; while :; do read -t 1 <> <(:); done"
+    result, words = interrupted(stand_ins(clinic=deaf, lab=deaf), [signal.SIGINT])
+    assert result.exit_code == 130
+    assert "failed" not in words
+    assert words.count("Interrupted before it could say more.") == 2

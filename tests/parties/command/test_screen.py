@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from parties.command.pace import Pace
-from parties.command.screen import Screen
-from parties.events import NOTE, Finished, Step, away_step
+from parties.command.screen import Screen, print_failure
+from parties.events import NOTE, Failed, Finished, Step, away_step
 
 MASKING = "hashing and masking own keys"
 
@@ -185,3 +185,14 @@ def test_a_pace_follows_a_change() -> None:
     for second in range(1, 31):
         pace.step(600_000 + 1000 * second, 60 + second)
     assert pace.wordings(90) == ["2,200/s, 3 min left", "3 min left"]
+
+
+@pytest.mark.parametrize(("code", "word", "red"), [(130, "interrupted", False), (3, "failed", True)])
+def test_an_interrupt_is_no_red_failure(code: int, word: str, red: bool) -> None:
+    output = io.StringIO()
+    console = Console(file=output, width=80, height=24, force_terminal=True, color_system="standard")
+    with Screen(["lab"], console) as screen:
+        screen.show("lab", Failed("Why.", code))
+    print_failure(console, "lab", Failed("Why.", code))
+    assert word in output.getvalue()
+    assert ("\x1b[31m" in output.getvalue()) == red

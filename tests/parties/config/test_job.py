@@ -131,6 +131,11 @@ WRONG: list[tuple[str, object, str, str]] = [
         "entries, each a normaliser, as in [lower].",
     ),
     ("align.normalise.patient_id", ["lowercase"], "is 'lowercase'", "; did you mean lower?"),
+    ("align.normalise.patient_id", ["strip_zeros"], "is 'strip_zeros'", "; did you mean leading_zeros?"),
+    ("align.normalise.patient_id", ["zfill"], "is 'zfill'", "; did you mean {pad_zeros: 10}?"),
+    ("align.normalise.patient_id", ["remove_spaces"], "is 'remove_spaces'", "; did you mean no_spaces?"),
+    ("align.normalise.patient_id", ["to_upper"], "is 'to_upper'", "; did you mean upper?"),
+    ("align.normalise.patient_id", ["quux"], "is 'quux'", "{phone: DE}."),
     ("align.normalise.patient_id", ["Date"], "is 'Date'", '; did you mean {date: ["%d.%m.%Y"]}?'),
     (
         "align.normalise.patient_id",

@@ -129,3 +129,30 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_text(path)
     path.write_bytes(b"\xef\xbb\xbfa: 1")
     assert parse_yaml(read_text(path), path) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "problem"),
+    [
+        ("a:\n\tb: 1\n", "line 2, column 1", "there is a tab"),
+        ("a:\n  b: 1\n \tc: 2\n", "line 3, column 2", "there is a tab"),
+        ("a:\t1\n", "line 1, column 3", "there is a tab"),
+        ("a: [1\nb: 2\n", "line 2, column 2", "a list is not closed with ]"),
+        ("a: {b: 1\nc: 2\n", "line 2, column 2", "a group is not closed with }"),
+        ("x: 1\na: 'b\nc: 1\n", "line 2, column 4", "a quotation mark, or a bracket, is not closed"),
+        ("a: b: c\n", "line 1, column 5", "there is a colon where none may be"),
+        ("a: 1\nb\nc: 2\n", "line 2, column 1", "a key has no colon after it"),
+        ("a:\n  - x\n - y\n", "line 3, column 2", "this line does not fit those above"),
+        ("a: @b\n", "line 1, column 4", "put it in quotation marks"),
+        ("a: - b\n", "line 1, column 4", "begins on a line of its own"),
+        ("a: 1\n---\nb: 1\n", "line 2, column 1", "another document begins"),
+        ("a: !x 1\n", "line 1, column 4", "tags (!) are not used here"),
+        ("a: 1\na: 2\n", "line 2, column 1", "a key occurs twice in one group"),
+        ("a: 1\nb: \x07\n", "line 2, column 4", "no text file may hold"),
+    ],
+)
+def test_an_error_says_in_words_what_is_wrong_and_where(text: str, place: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml(text, PATH)
+    assert str(caught.value).startswith(f"In {place} of clinic.yaml, the text is not valid YAML: ")
+    assert problem in str(caught.value)
