@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from parties.events import BEFORE_MEETING, Event, Failed, Finished, read_event
+from parties.events import BEFORE_MEETING, INTERRUPTED, TELLING, Event, Failed, Finished, read_event
 from vsplit.protocol import RemoteError, StoppedError, TransportError
 
-INTERRUPTED = 130
 PATIENCE = 5.0
 """Seconds in which the other parties may end by themselves, and say why, after one has failed."""
 
@@ -31,14 +30,16 @@ Show = Callable[[str, Event], None]
 class Child:
     """One party's process.
 
-    `met`: it has met the other parties, and so will hear of their failures. `in_vain`: it was ended, because it would
-    have waited for a party that had failed. `end` is its last word, `order` the place in which it ended, `last_words` its
-    error output.
+    `telling`: it has failed by itself, and tells the others. `met`: it has met the other parties, and so will hear of their
+    failures. `asked`: it was asked to end after another's failure; `in_vain`: since it would have waited for that party.
+    `end` is its last word, `order` the place in which it ended, `last_words` its error output.
     """
 
     name: str
     process: subprocess.Popen[str]
+    telling: bool = False
     met: bool = False
+    asked: bool = False
     in_vain: bool = False
     end: Finished | Failed | None = None
     order: int = 0
@@ -116,8 +117,8 @@ def _wait(children: Sequence[Child], interrupts: Sequence[int]) -> None:
             if interrupts:
                 _signal(children, signal.SIGKILL)
             for child in children:
-                if child not in ended and not child.met and not child.in_vain:
-                    child.in_vain = True
+                if child not in ended and not child.met and not child.asked:
+                    child.asked, child.in_vain = True, not child.telling
                     child.process.send_signal(signal.SIGTERM)
         time.sleep(_LOOK)
 
@@ -157,6 +158,8 @@ def _read(child: Child, show: Show) -> None:
                 continue  # something else than this program wrote there
             if isinstance(event, Finished | Failed):
                 child.end = event
+            elif event.stage == TELLING:
+                child.telling = True
             elif event.stage not in BEFORE_MEETING:
                 child.met = True
             show(child.name, event)

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 
 from parties.command.screen import Screen, print_end, print_failure
-from parties.events import READING, Event, Failed, Finished, JsonLines, Step
+from parties.events import READING, Event, Failed, Finished, JsonLines, Step, failed_by
 from vsplit import __version__
 from vsplit.protocol import ConfigError, VsplitError
 
@@ -49,7 +49,6 @@ RestartOption = Annotated[
     bool, typer.Option("--restart", help="Begin afresh, and discard what an unfinished run has kept; at every party.")
 ]
 EventsOption = Annotated[bool, typer.Option("--events", hidden=True)]
-INTERRUPTED = 130
 NO_CONFIG = {".key": "a key file", **dict.fromkeys((".csv", ".gz", ".parquet"), "a file of data")}
 
 
@@ -236,13 +235,16 @@ def _live(file: Path, show: Callable[[Event], None], restart: bool) -> int:
     from parties.command.identity import load_identity
     from parties.command.launch import launched
     from parties.config.party import load_party
+    from parties.telling import contact_in, others_told
 
-    party = load_party(_party_file(file))
-    started = launched(party)
-    party, identity = started if started else (party, load_identity(party))
-    show(Step(READING))
-    # This takes seconds; what is wrong with the files above shows at once.
-    from parties.life import live
+    file = _party_file(file)
+    with others_told(lambda: contact_in(file), show):
+        party = load_party(file)
+        started = launched(party)
+        party, identity = started if started else (party, load_identity(party))
+        show(Step(READING))
+        # This takes seconds; what is wrong with the files above shows at once.
+        from parties.life import live
 
     show(live(party, identity, show, restart=restart))
     return 0
@@ -278,6 +280,8 @@ def _live_on_screen(
     for end in ends:
         print_end(console, name, end)
     at_end()
+    if isinstance(outcome, Failed) and screen.has_shown(name, outcome):
+        outcome = outcome.exit_code
     _leave(outcome, _printer(console))
 
 
@@ -318,23 +322,7 @@ def _attempt(command: Callable[[], int], debug: bool) -> Failed | int:
     except (VsplitError, KeyboardInterrupt, Exception) as error:
         if debug:
             traceback.print_exc(file=sys.stderr)
-        return _failure(error)
-
-
-def _failure(error: BaseException) -> Failed:
-    if isinstance(error, VsplitError):
-        return Failed(str(error), error.exit_code)
-    if isinstance(error, KeyboardInterrupt):
-        return Failed(
-            "Interrupted here; every party that this one was connected to was told. A run that was broken off goes on when all "
-            "give the same command again.",
-            INTERRUPTED,
-        )
-    return Failed(
-        f"An error that vsplit did not foresee ({type(error).__name__}): run the command again with --debug, and report "
-        "what it shows.",
-        1,
-    )
+        return failed_by(error)
 
 
 def _as_interrupt(_number: int, _frame: object) -> NoReturn:

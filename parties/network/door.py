@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from parties.identity import PrivateIdentity, PublicIdentity
 from parties.network.certificates import PROTOCOL, server_context, shown_identity
@@ -223,10 +223,15 @@ class Door:
             if not more:
                 raise ConnectionError("gone before its first frame")
             stranger.head += more
-        opening, _ = read_opening(bytes(stranger.head))
-        if opening.type not in (Type.JOIN, Type.RESUME):
+        opening, length = read_opening(bytes(stranger.head[: HEAD.size]))
+        if opening.type is Type.WELCOME:
             raise FrameError("a first frame that is the label party's")
-        return opening
+        while len(stranger.head) < HEAD.size + length:  # the word of a STOP
+            more = stranger.stream.recv(HEAD.size + length - len(stranger.head))
+            if not more:
+                raise ConnectionError("gone within its first frame")
+            stranger.head += more
+        return replace(opening, word=bytes(stranger.head[HEAD.size :]))
 
     def _deliver(self, arrival: Arrival) -> None:
         with self._lock:

@@ -102,6 +102,7 @@ class World:
                 "identity": f"keys/{name}.key",
                 "data": {"source": f"{name}.csv"},
                 "bottom": {"hidden": [8]},
+                "first_wait": 10,
                 "wait": 10,
                 "output": f"runs/{name}",
             }
