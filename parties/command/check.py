@@ -111,6 +111,11 @@ def print_identity(party: Party, job_in_words: str, console: Console) -> None:
         say(console, f"It listens on port {port} of {host}; the others dial {job.address}.")
     else:
         say(console, f"It dials {job.label_party} at {job.address} and opens no port.")
+    first, lost = party.settings.first_wait, party.settings.wait
+    say(
+        console,
+        f"It waits {first:g} s for the others at the start (first_wait), and {lost:g} s for one whose link is lost (wait).",
+    )
 
 
 def print_watching(party: Party, console: Console) -> None:
