@@ -95,7 +95,7 @@ def make_folder(folder: Path, aggregate: str) -> Path:
         data = {"source": f"{name}.csv"} | ({"label": "outcome", "positive": "sick"} if name == "clinic" else {})
         file = {
             "job": "job.yaml", "party": name, "identity": f"keys/{name}.key", "data": data, "bottom": {"hidden": [8]},
-            "wait": WAIT, "output": f"runs/{name}", "log": {"level": "info"},
+            "first_wait": WAIT, "wait": WAIT, "output": f"runs/{name}", "log": {"level": "info"},
         }  # fmt: skip
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(file, sort_keys=False))
     return folder
