@@ -104,7 +104,9 @@ def waiting_step(names: Sequence[str], left: float) -> Step:
 def telling_step(names: Sequence[str], until: datetime, left: float) -> Step:
     """The countdown while a party that has failed tells the others so."""
     style = "%H:%M:%S" if datetime.now().date() == until.date() else "%Y-%m-%d %H:%M"
-    return Step(TELLING, text=f"{' and '.join(names)}, until {until:{style}} or Ctrl-C, {left:.0f} s left")
+    return Step(
+        TELLING, text=f"{' and '.join(names)}, until {until:{style}}, {left:.0f} s left; Ctrl-C ends it at once"
+    )
 
 
 def without_countdown(text: str) -> str:

@@ -125,11 +125,12 @@ def test_a_wait_without_news_is_printed_rarely_and_with_news_at_once(told: Told)
         told.clock.now = second
         told.screen.show("clinic", waiting_step(names, 600 - second))
         told.screen.show("lab", telling_step(["clinic"], datetime(2026, 3, 1, 12), 600 - second))
+    printed = told.printed()
     for name, times in {
         "clinic: waiting": [1, 11, 31, 71, 100, 110, 130, 170, 250, 400, 410, 430, 470, 550],
         "lab: telling": [1, 11, 31, 71, 151, 311],
     }.items():
-        assert [float(line.split(" s ")[0]) for line in told.printed() if name in line] == times
+        assert [float(line.split(" s ")[0]) for line in printed if name in line] == times
 
 
 def test_a_failure_is_printed_at_once_and_the_screen_knows_it(told: Told) -> None:

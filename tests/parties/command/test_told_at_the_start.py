@@ -315,7 +315,7 @@ def test_the_telling_ends_with_the_first_wait(world) -> None:
         lives = world.live(name)
         assert isinstance(lives.errors[name], DataError)
         telling = [event.text for event in lives.events[name] if event.stage == TELLING]
-        assert re.fullmatch(rf"{other}, until [\d: -]+ or Ctrl-C, 1 s left", telling[0])
+        assert re.fullmatch(rf"{other}, until [\d: -]+, 1 s left; Ctrl-C ends it at once", telling[0])
 
 
 def test_who_comes_too_late_for_the_one_and_early_for_the_next_waits_on(three) -> None:
