@@ -67,13 +67,16 @@ def _mark(path: Path) -> int | None:
         return None
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        if _lock(descriptor):
-            return descriptor
+        with contextlib.suppress(OSError):
+            if _lock(descriptor):
+                return descriptor
         os.close(descriptor)
     return None
 
 
 def _lock(descriptor: int) -> bool:
+    if os.fstat(descriptor).st_uid != os.getuid():
+        raise PermissionError("a file of another user")  # anybody may put files there
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

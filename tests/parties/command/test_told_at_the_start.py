@@ -235,6 +235,49 @@ def test_an_error_that_was_not_foreseen_is_told_as_such(world, monkeypatch) -> N
 
 
 @pytest.mark.parametrize("role", ["clinic", "lab"])
+def test_a_package_for_images_is_missing(world, monkeypatch, role: str) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    patient(world).tables[role]["scan"] = "none.png"
+    world.files[role]["data"]["image"] = {"column": "scan", "size": [4, 4]}
+    world.files[role]["bottom"] = {"module": "some_bottom:build"}
+    lives = world.write().live()
+    assert isinstance(lives.errors[role], ConfigError) and "illow" in str(lives.errors[role])
+    is_told(lives.errors["lab" if role == "clinic" else "clinic"], role, CONFIG)
+
+
+@pytest.mark.parametrize("role", ["clinic", "lab"])
+def test_a_disk_that_is_full(world, monkeypatch, role: str) -> None:
+    from parties import life
+
+    own_ledger = life.own_ledger
+
+    def full(kept: Any, folder: Any, about: Any) -> Any:
+        if folder.path.name == role:
+            raise StorageError("no space left")
+        return own_ledger(kept, folder, about)
+
+    monkeypatch.setattr(life, "own_ledger", full)
+    lives = patient(world).write().live()
+    assert isinstance(lives.errors[role], StorageError)
+    is_told(lives.errors["lab" if role == "clinic" else "clinic"], role, STORAGE)
+
+
+@pytest.mark.parametrize("role", ["clinic", "lab"])
+def test_one_run_too_many_is_told_although_all_have_met(world, role: str) -> None:
+    patient(world).files[role]["accept"] = {"max_runs": 1}
+    world.job["train"]["epochs"] = 1
+    world.write().live().well()
+    lives = world.live()
+    assert isinstance(lives.errors[role], RefusedError)
+    told = lives.errors["lab" if role == "clinic" else "clinic"]
+    assert type(told) is StoppedError
+    assert (
+        f"{role} stopped the session: it refuses what the job asks of it, or the length of a list, or one more"
+        in str(told)
+    )
+
+
+@pytest.mark.parametrize("role", ["clinic", "lab"])
 def test_an_overlap(world, role: str) -> None:
     short(patient(world), role)
     parties = Parties(world.write())
