@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,8 +10,11 @@ from typing import TextIO
 
 import msgspec
 
+from parties.command_line import again
 from parties.text import json_bytes
-from vsplit.protocol import Note
+from vsplit.protocol import Note, VsplitError
+
+_LEFT = re.compile(r", \d+ s left")
 
 STARTING, READING, WAITING = "starting", "reading data", "waiting"
 AWAY, BACK = "waiting for a link", "going on"
@@ -18,7 +22,10 @@ AWAY, BACK = "waiting for a link", "going on"
 NOTE = "note"
 """The stage of a sentence that is none: something that people should know."""
 
-BEFORE_MEETING = (STARTING, READING, WAITING, NOTE)
+FAILURE, TELLING = "failure", "telling the others"
+"""The stages of a party that has failed before it met the others: the sentence of its error, and while it tells them."""
+
+BEFORE_MEETING = (STARTING, READING, WAITING, NOTE, FAILURE, TELLING)
 """The stages of a party that may have met no other yet."""
 
 
@@ -45,8 +52,24 @@ class Failed(msgspec.Struct, tag="failed", frozen=True):
     exit_code: int
 
 
+INTERRUPTED = 130
+"""The exit code of an interruption."""
+
 Event = Step | Finished | Failed
 Show = Callable[[Event], None]
+
+
+def failed_by(error: BaseException, interrupted: str = "Interrupted.") -> Failed:
+    """How a life that `error` ended is told to the people at home; `interrupted` is the sentence where they ended it."""
+    if isinstance(error, VsplitError):
+        return Failed(str(error), error.exit_code)
+    if isinstance(error, KeyboardInterrupt):
+        return Failed(interrupted, INTERRUPTED)
+    return Failed(
+        f"An error that vsplit did not foresee ({type(error).__name__}): give {again('--debug')}, and report "
+        "what it shows.",
+        1,
+    )
 
 
 class JsonLines:
@@ -85,6 +108,19 @@ def step_of(note: Note) -> Step:
 def waiting_step(names: Sequence[str], left: float) -> Step:
     """The countdown while other parties are not there."""
     return Step(WAITING, 0, 0, f"for {' and '.join(names)}, {left:.0f} s left")
+
+
+def telling_step(names: Sequence[str], until: datetime, left: float) -> Step:
+    """The countdown while a party that has failed tells the others so."""
+    style = "%H:%M:%S" if datetime.now().date() == until.date() else "%Y-%m-%d %H:%M"
+    return Step(
+        TELLING, text=f"{' and '.join(names)}, until {until:{style}}, {left:.0f} s left; Ctrl-C ends it at once"
+    )
+
+
+def without_countdown(text: str) -> str:
+    """What a waiting step says, without the seconds that are left."""
+    return _LEFT.sub("", text)
 
 
 def away_step(peer: str, why: str, since: datetime, until: datetime, left: float) -> Step:

@@ -23,6 +23,7 @@ from parties.living import Life
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool, cores
 from parties.seeds import seed_in_words
+from parties.telling import FirstContact, contact_of, give_way, others_told
 from parties.together import trained_together
 from parties.unfinished.checkpoints import Checkpoints, Held
 from parties.unfinished.fingerprint import origin_of
@@ -41,13 +42,15 @@ def live(party: Party, identity: PrivateIdentity, show: Show, *, restart: bool =
     Where a run was broken off the life goes on with it, unless `restart` is given: then what was kept of it is discarded,
     once all parties begin afresh.
     """
-    with watching(party, show) as watch:
-        finished = _live(party, identity, watch, restart)
+    contact = contact_of(party, identity)
+    give_way(contact)
+    with others_told(lambda: contact, show) as first, watching(party, show) as watch:
+        finished = _live(party, identity, watch, first, restart)
         watch.logbook.show(finished)
         return finished
 
 
-def _live(party: Party, identity: PrivateIdentity, watch: Watch, restart: bool) -> Finished:
+def _live(party: Party, identity: PrivateIdentity, watch: Watch, first: FirstContact, restart: bool) -> Finished:
     keep_freed_memory()
     secret = order_secret(party)
     watch.show(Step(READING))
@@ -65,12 +68,14 @@ def _live(party: Party, identity: PrivateIdentity, watch: Watch, restart: bool) 
         own_ledger(kept, folder, about_of(party, identity)) as ledger,
         Pool(cores()) as pool,
     ):
-        life = Life(party, identity, watch, home, folder, kept, ledger, pool, secret, said=said)
+        life = Life(party, identity, watch, home, folder, kept, ledger, pool, secret, first, said=said)
         life.continued = ledger.tells_of_sessions
         if sentence := seed_in_words(party):
             life.say(sentence)
         held = Held(restart=True) if restart else _held(kept, folder.finished_run())
         life.run = held.run
+        if held.over:  # and the others need nothing of this party
+            first.end()
         if held.over and held.finished == held.run:
             return Finished([_had_ended(party, ""), *_clear_up(life)])
         trained = trained_together(life, held)

@@ -13,6 +13,7 @@ from parties.home import Home
 from parties.identity import PrivateIdentity
 from parties.ledger.joining import RunLedger
 from parties.pool import Pool
+from parties.telling import FirstContact
 from parties.unfinished.checkpoints import Checkpoints
 from parties.unfinished.committing import Agreed, Resumed, Story
 from parties.watch.watching import Watch
@@ -32,6 +33,7 @@ class Life:
     ledger: RunLedger
     pool: Pool
     order_secret: bytes = field(repr=False)
+    first: FirstContact = field(default_factory=FirstContact)
     run: bytes = b""
     session: str = ""
     agreed: Agreed | None = None

@@ -21,7 +21,8 @@ from parties.network.sockets import Address, Listener, dial
 from parties.network.tls import TlsTransport
 from parties.network.transport import Absence
 from parties.partners import count_meeting
-from vsplit.protocol import Role, VsplitError
+from parties.telling import FirstContact
+from vsplit.protocol import PeerAbsent, Role
 from vsplit.sealing import Credentials, Seal, introduce, meet
 
 Run = Callable[[Role[Any]], Any]
@@ -68,32 +69,46 @@ class _Links:
         self._onlooker.resent(peer, last - first + 1, size)
 
 
-def connect(party: Party, identity: PrivateIdentity, onlooker: Onlooker) -> TlsTransport:
+def connect(party: Party, identity: PrivateIdentity, onlooker: Onlooker, first: FirstContact) -> TlsTransport:
     """Listen for the feature parties, or dial the label party, with a countdown while somebody is missing.
 
-    `onlooker` is told later, too, from another thread, whenever a link is lost and made again.
+    `onlooker` is told later, too, from another thread, whenever a link is lost and made again. `first` ends where no failure
+    from now on has to be told otherwise than over the links.
     """
-    job, wait, links = party.job, party.settings.wait, _Links(onlooker)
+    job, links = party.job, _Links(onlooker)
+    wait, first_wait = party.settings.wait, party.settings.first_wait
 
     def waiting(names: Sequence[str], left: float) -> None:
         onlooker.show(waiting_step(names, left))
 
     if party.role == "label":
         listed = {name: job.identity_of(name) for name in job.feature_parties}
-        listener = Listener(identity, Address(*party.bind), listed, wait, links)
+        first.end()  # a port that cannot be opened tells nobody
+        listener = Listener(identity, Address(*party.bind), listed, wait, links, first_wait=first_wait)
         if listener.note:
             onlooker.show(Step(NOTE, text=listener.note))
         try:
             transport = listener.gather(waiting)
-        except BaseException:
+        except BaseException as error:
             listener.close()
+            # Those who have not come yet would dial in vain; but for them, the wait may be over.
+            first.over, first.told = isinstance(error, PeerAbsent), frozenset(listener.told)
             raise
     else:
+        first.end()
         label, address = job.label_party, Address(*job.host_and_port)
         identity_there = job.identity_of(label)
         route = route_to(*job.host_and_port, party.settings.proxy, str(party.file))
         transport = dial(
-            identity, label, identity_there, address, wait=wait, waiting=waiting, observer=links, route=route
+            identity,
+            label,
+            identity_there,
+            address,
+            wait=wait,
+            first_wait=first_wait,
+            waiting=waiting,
+            observer=links,
+            route=route,
         )
     onlooker.met()
     return transport
@@ -137,13 +152,6 @@ def agree_on_seals(
     mine = Credentials(party.name, identity.sign, identities, digest, session)
     seals: dict[str, Seal] = run(meet(job.label_party, mine, os.urandom))
     return seals
-
-
-def stop_word(error: BaseException) -> str:
-    """The one word that the others are told of what ended this party's life."""
-    if isinstance(error, VsplitError):
-        return error.word
-    return "interrupted" if isinstance(error, KeyboardInterrupt) else "error"
 
 
 def _one_digest(digests: Mapping[str, bytes]) -> bytes:

@@ -16,8 +16,10 @@ from parties.driver import Traffic, drive
 from parties.events import READING, Finished, Show, Step, step_of
 from parties.hints import find_causes
 from parties.identity import PrivateIdentity
-from parties.meeting import connect, join, stop_word
+from parties.meeting import connect, join
+from parties.network.transport import stop_word
 from parties.pool import Pool, cores
+from parties.telling import FirstContact, contact_of, give_way, others_told
 from parties.watch.watching import Watch, watching
 from psi import KeyReport, Keys, Overlap, read_keys
 from vsplit.kernels import engine
@@ -48,19 +50,21 @@ class Counted:
 
 def find_overlap(party: Party, identity: PrivateIdentity, show: Show) -> Counted:
     """Live one party's part of an overlap. Raises VsplitError."""
-    with watching(party, show) as watch:
-        counted = _find(party, identity, watch)
+    contact = contact_of(party, identity)
+    give_way(contact)
+    with others_told(lambda: contact, show) as first, watching(party, show) as watch:
+        counted = _find(party, identity, watch, first)
         watch.logbook.show(Finished([]))
         return counted
 
 
-def _find(party: Party, identity: PrivateIdentity, watch: Watch) -> Counted:
+def _find(party: Party, identity: PrivateIdentity, watch: Watch, first: FirstContact) -> Counted:
     engine.check_demand()
     watch.show(Step(READING))
     where, _, keys = read_own_keys(party)
     limits_of(party, len(keys.keys)).check_own(len(keys.keys))
     with Pool(cores()) as pool:
-        transport = connect(party, identity, watch)
+        transport = connect(party, identity, watch, first)
 
         def run(role: Role[R]) -> R:
             return drive(

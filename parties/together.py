@@ -19,8 +19,9 @@ from parties.learning import Trained, prepare, private_seed, train
 from parties.ledger.agreeing import IN_RUN_FOLDER, agree_keys, exchange_heads
 from parties.ledger.record import FINISHED
 from parties.living import Life
-from parties.meeting import agree_on_seals, connect, greet, stop_word
+from parties.meeting import agree_on_seals, connect, greet
 from parties.network.tls import TlsTransport
+from parties.network.transport import stop_word
 from parties.partners import count_meeting
 from parties.shared import share_rows
 from parties.unfinished.checkpoints import Held
@@ -77,6 +78,7 @@ def trained_together(life: Life, held: Held) -> Trained | None:
             if isinstance(error, PeerAbsent) and held.finished and not held.run:
                 raise PeerAbsent(error.peer, f"{error} {_has_finished(life)}") from None
             raise
+        life.first.end()
         life.say(
             f"{error} This party's training is whole, so it ends without the others. What they may still need of it stays in "
             f"{life.kept.folder}."
@@ -172,7 +174,7 @@ def _stopping(life: Life, transport: TlsTransport) -> Iterator[None]:
 
 def _meet(life: Life, held: Held) -> tuple[_Session, Start]:
     party, job = life.party, life.party.job
-    session = _Session(life, connect(party, life.identity, life.watch))
+    session = _Session(life, connect(party, life.identity, life.watch, life.first))
     life.session = session.transport.session.hex()
     with _stopping(life, session.transport):
         if life.ledger.has_session(session.transport.session):

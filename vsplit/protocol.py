@@ -114,9 +114,13 @@ class MismatchError(RemoteError):
 
 
 class StoppedError(RemoteError):
-    """`peer` ended the session and said so."""
+    """`peer` ended the session and said so; `why` is its word for that, if it was its own and is known."""
 
     word = "stopped"
+
+    def __init__(self, peer: str, sentence: str, why: str = "") -> None:
+        super().__init__(peer, sentence)
+        self.why = why
 
 
 class TransportError(VsplitError):

@@ -84,7 +84,7 @@ class Weather:
         address = yaml.safe_load((folder / "job.yaml").read_text())["address"]
         for name in NAMES:
             file = folder / f"{name}.yaml"
-            settings = yaml.safe_load(file.read_text()) | {"wait": WAIT}
+            settings = yaml.safe_load(file.read_text()) | {"first_wait": WAIT, "wait": WAIT}
             if name == NAMES[0]:
                 settings["listen"] = address
             file.write_text(yaml.safe_dump(settings, sort_keys=False))

@@ -96,7 +96,7 @@ def make_folder(folder: Path, aggregate: str) -> Path:
         file = {
             "job": "job.yaml", "party": name, "identity": f"keys/{name}.key", "data": data, "bottom": {"hidden": [8]},
             "accept": {"tasks": ["binary"], "aggregations": [aggregate], "max_embedding": 4},
-            "wait": WAIT, "output": f"runs/{name}", "log": {"level": "info"},
+            "first_wait": WAIT, "wait": WAIT, "output": f"runs/{name}", "log": {"level": "info"},
         }  # fmt: skip
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(file, sort_keys=False))
     return folder

@@ -103,7 +103,9 @@ def _make_folder(folder: Path, aggregate: str) -> Path:
     (folder / "job.yaml").write_text(yaml.safe_dump(job, sort_keys=False))
     for name in NAMES:
         file = folder / f"{name}.yaml"
-        file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"wait": WAIT}, sort_keys=False))
+        file.write_text(
+            yaml.safe_dump(yaml.safe_load(file.read_text()) | {"first_wait": WAIT, "wait": WAIT}, sort_keys=False)
+        )
     return folder
 
 

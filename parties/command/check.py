@@ -141,6 +141,11 @@ def print_identity(party: Party, job_in_words: str, console: Console) -> None:
         say(console, f"It dials {job.label_party} at {job.address}{way} and opens no port.")
         if route.hint:
             say(console, route.hint)
+    first, lost = party.settings.first_wait, party.settings.wait
+    say(
+        console,
+        f"It waits {first:g} s for the others at the start (first_wait), and {lost:g} s for one whose link is lost (wait).",
+    )
 
 
 def _addresses(host: str) -> str:

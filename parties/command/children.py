@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from parties.command.interrupts import INTERRUPTED, KILL, asked_to_end
+from parties.command.interrupts import KILL, asked_to_end
 from parties.command_line import again
-from parties.events import BEFORE_MEETING, Event, Failed, Finished, read_event
+from parties.events import BEFORE_MEETING, INTERRUPTED, TELLING, Event, Failed, Finished, read_event
 from vsplit.protocol import RemoteError, StoppedError, TransportError
 
 PATIENCE = 5.0
@@ -32,14 +32,16 @@ Show = Callable[[str, Event], None]
 class Child:
     """One party's process.
 
-    `met`: it has met the other parties, and so will hear of their failures. `in_vain`: it was ended, because it would
-    have waited for a party that had failed. `end` is its last word, `order` the place in which it ended, `last_words` its
-    error output.
+    `telling`: it has failed by itself, and tells the others. `met`: it has met the other parties, and so will hear of their
+    failures. `asked`: it was asked to end after another's failure; `in_vain`: since it would have waited for that party.
+    `end` is its last word, `order` the place in which it ended, `last_words` its error output.
     """
 
     name: str
     process: subprocess.Popen[str]
+    telling: bool = False
     met: bool = False
+    asked: bool = False
     in_vain: bool = False
     end: Finished | Failed | None = None
     order: int = 0
@@ -135,8 +137,8 @@ def _wait(children: Sequence[Child], interrupts: Sequence[int]) -> None:
                 _signal(children, KILL)
                 continue
             for child in children:
-                if child not in ended and not child.met and not child.in_vain:
-                    child.in_vain = True
+                if child not in ended and not child.met and not child.asked:
+                    child.asked, child.in_vain = True, not child.telling
                     child.process.send_signal(signal.SIGTERM)
         time.sleep(_LOOK)
 
@@ -176,6 +178,8 @@ def _read(child: Child, show: Show) -> None:
                 continue  # something else than this program wrote there
             if isinstance(event, Finished | Failed):
                 child.end = event
+            elif event.stage == TELLING:
+                child.telling = True
             elif event.stage not in BEFORE_MEETING:
                 child.met = True
             show(child.name, event)

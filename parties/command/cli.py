@@ -22,11 +22,11 @@ import typer
 from typer.core import TyperGroup
 
 from parties.command.console import Console
-from parties.command.interrupts import INTERRUPTED, asked_to_end
+from parties.command.interrupts import asked_to_end
 from parties.command.output import Outputs
 from parties.command.screen import Screen, print_end, print_failure
 from parties.command_line import again, remember
-from parties.events import STARTING, Event, Failed, Finished, JsonLines, Step
+from parties.events import STARTING, Event, Failed, Finished, JsonLines, Step, failed_by
 from parties.text import visible
 from vsplit import __version__
 from vsplit.protocol import ConfigError, VsplitError
@@ -305,13 +305,16 @@ def _live(file: Path, show: Callable[[Event], None], restart: bool) -> int:
     from parties.command.identity import load_identity
     from parties.command.launch import launched
     from parties.config.party import load_party
+    from parties.telling import contact_in, others_told
 
-    party = load_party(_party_file(file))
-    started = launched(party)
-    party, identity = started if started else (party, load_identity(party))
-    show(Step(STARTING))
-    # This takes seconds; what is wrong with the files above shows at once.
-    from parties.life import live
+    file = _party_file(file)
+    with others_told(lambda: contact_in(file), show):
+        party = load_party(file)
+        started = launched(party)
+        party, identity = started if started else (party, load_identity(party))
+        show(Step(STARTING))
+        # This takes seconds; what is wrong with the files above shows at once.
+        from parties.life import live
 
     show(live(party, identity, show, restart=restart))
     return 0
@@ -349,6 +352,8 @@ def _live_on_screen(
     for end in ends:
         print_end(console, name, end)
     at_end()
+    if isinstance(outcome, Failed) and screen.has_shown(name, outcome):
+        outcome = outcome.exit_code
     _leave(outcome, _printer(console))
 
 
@@ -390,19 +395,7 @@ def _attempt(command: Callable[[], int], debug: bool, interrupted: str = "Interr
     except (VsplitError, KeyboardInterrupt, Exception) as error:
         if debug:
             print(visible(traceback.format_exc(), keep="\n"), file=sys.stderr)
-        return _failure(error, interrupted)
-
-
-def _failure(error: BaseException, interrupted: str) -> Failed:
-    if isinstance(error, VsplitError):
-        return Failed(str(error), error.exit_code)
-    if isinstance(error, KeyboardInterrupt):
-        return Failed(interrupted, INTERRUPTED)
-    return Failed(
-        f"An error that vsplit did not foresee ({type(error).__name__}): give {again('--debug')}, and report "
-        "what it shows.",
-        1,
-    )
+        return failed_by(error, interrupted)
 
 
 def _as_interrupt(_number: int, _frame: object) -> NoReturn:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 
-INTERRUPTED = 130
-"""The exit code of a command that was interrupted."""
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 """Ends a process at once."""
 

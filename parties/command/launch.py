@@ -65,15 +65,16 @@ def launch(
         )
     # The label party has the result, and the end of the screen is what people see.
     for child in sorted(children, key=lambda child: (child.name == parties[0].job.label_party, child.order)):
-        _print(child, console, debug)
+        _print(child, screen, console, debug)
     return exit_code(children)
 
 
-def _print(child: Child, console: Console, debug: bool) -> None:
+def _print(child: Child, screen: Screen, console: Console, debug: bool) -> None:
     if isinstance(child.end, Finished):
         print_end(console, child.name, child.end)
     elif child.end is not None:
-        print_failure(console, child.name, child.end)
+        if not screen.has_shown(child.name, child.end):
+            print_failure(console, child.name, child.end)
         if debug:
             console.print("\n".join(map(visible, child.last_words)), markup=False, highlight=False, soft_wrap=True)
 

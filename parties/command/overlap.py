@@ -10,6 +10,7 @@ from parties.command.identity import load_identity
 from parties.command.launch import launched
 from parties.config.party import load_party
 from parties.events import STARTING, Finished, Show, Step
+from parties.telling import contact_in, others_told
 
 if TYPE_CHECKING:
     from parties.overlapping import Counted
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 
 def live_overlap(file: Path, show: Show) -> Counted:
     """Live the overlap of a party file to its end, and tell it as a last event. Raises VsplitError."""
-    party = load_party(file, "overlap")
-    started = launched(party)
-    party, identity = started if started else (party, load_identity(party))
-    show(Step(STARTING))
-    # This takes seconds to import; what is wrong with the files above shows at once.
-    from parties.overlapping import find_overlap
+    with others_told(lambda: contact_in(file), show):
+        party = load_party(file, "overlap")
+        started = launched(party)
+        party, identity = started if started else (party, load_identity(party))
+        show(Step(STARTING))
+        # This takes seconds to import; what is wrong with the files above shows at once.
+        from parties.overlapping import find_overlap
 
     counted = find_overlap(party, identity, show)
     show(Finished(overlap_lines(counted)))

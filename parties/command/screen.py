@@ -13,12 +13,26 @@ from rich.console import Console, Group, OverflowMethod
 from rich.live import Live
 from rich.text import Text
 
-from parties.command.interrupts import INTERRUPTED
 from parties.command.pace import Pace
-from parties.events import NOTE, Event, Failed, Finished, Step
+from parties.events import (
+    AWAY,
+    FAILURE,
+    INTERRUPTED,
+    NOTE,
+    TELLING,
+    WAITING,
+    Event,
+    Failed,
+    Finished,
+    Step,
+    without_countdown,
+)
 from parties.text import visible
 
 _PLAIN_PAUSE = 5.0  # seconds between two lines about the same stage where the output is no terminal
+# The same for who waits and says nothing new: the first pause, by which each further one is longer, and the longest.
+_WAITING_PAUSE, _LONGER, _LONGEST_PAUSE = 10.0, 2.0, 300.0
+_WAITS = (WAITING, AWAY, TELLING)
 _WIDE = 110  # columns of a terminal that has room for bars beside the figures
 _BAR = 24
 _LEAST_ROOM = 20  # columns for words, however long the name of a party is
@@ -36,6 +50,8 @@ class Screen:
         self._events: dict[str, Event | None] = dict.fromkeys(parties)
         # By party and stage, since the stages of lists that go in turns take turns as well.
         self._told: dict[tuple[str, str], float] = {}
+        self._waits: dict[str, _Wait] = {}
+        self._failures: set[tuple[str, str]] = set()
         self._paces: dict[tuple[str, str], Pace] = {}
         self._began = clock()
         self._lock = threading.Lock()
@@ -58,15 +74,23 @@ class Screen:
             if isinstance(event, Step) and event.stage == NOTE:
                 self._print_note(party, event.text)
                 return
+            if isinstance(event, Step) and event.stage == FAILURE:
+                self._print_note(party, event.text, "red")
+                self._failures.add((party, event.text))
+                return
             self._events[party] = event
             if isinstance(event, Step):
                 self._follow(party, event)
                 if not self._live.is_started:
                     self._tell(party, event)
 
-    def _print_note(self, party: str, sentence: str) -> None:
+    def has_shown(self, party: str, failed: Failed) -> bool:
+        """Whether the sentence of this end was printed already, when the party failed."""
+        return (party, failed.sentence) in self._failures
+
+    def _print_note(self, party: str, sentence: str, style: str = "") -> None:
         time = "" if self._live.is_started else f"{self._clock() - self._began:6.1f} s  "
-        say(self._console, f"{time}{party}: {sentence}")
+        say(self._console, f"{time}{party}: {sentence}", style)
 
     def _follow(self, party: str, step: Step) -> None:
         place, now = (party, step.stage), self._clock()
@@ -79,7 +103,13 @@ class Screen:
     def _tell(self, party: str, step: Step) -> None:
         place, now = (party, step.stage), self._clock()
         ended = step.total > 0 and step.done == step.total
-        if place in self._told and now - self._told[place] < _PLAIN_PAUSE and not ended:
+        wait = self._waits.pop(party, None)
+        if step.stage in _WAITS:
+            # Rarely, since who reads a log looks for what happened; but at once where it says something else.
+            self._waits[party] = wait = _Wait(step) if wait is None or not wait.goes_on(step) else wait
+            if not wait.is_due(now):
+                return
+        elif place in self._told and now - self._told[place] < _PLAIN_PAUSE and not ended:
             return
         self._told[place] = now
         say(self._console, f"{now - self._began:6.1f} s  {party}: {self._words(party, step)}")
@@ -119,6 +149,23 @@ class Screen:
         if isinstance(event, Failed):
             return Text("interrupted", style="yellow") if _is_interrupt(event) else Text("failed", style="red")
         return Text("starting", style="dim") if event is None else Text(self._words(party, event, room))
+
+
+class _Wait:
+    """When a wait without news is told of: at its begin, and then after pauses that become longer."""
+
+    def __init__(self, step: Step) -> None:
+        self._stage, self._says = step.stage, without_countdown(step.text)
+        self._due, self._pause = -math.inf, _WAITING_PAUSE
+
+    def goes_on(self, step: Step) -> bool:
+        return (step.stage, without_countdown(step.text)) == (self._stage, self._says)
+
+    def is_due(self, now: float) -> bool:
+        if now < self._due:
+            return False
+        self._due, self._pause = now + self._pause, min(self._pause * _LONGER, _LONGEST_PAUSE)
+        return True
 
 
 def _bar(event: Event | None, *, plain: bool = False) -> str:

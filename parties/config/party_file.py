@@ -25,6 +25,10 @@ from parties.config.urls import is_url
 
 FILE_KINDS = (".csv", ".csv.gz", ".parquet")
 
+Wait = Annotated[float, Field(ge=1, le=604_800)]
+FIRST_WAIT = 600.0
+"""Seconds: people start by hand, at an hour that they agreed on by telephone."""
+
 Side = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -129,7 +133,8 @@ class Log(Model):
 class PartyFile(Model):
     """The keys of a party file, paths as they are written.
 
-    `wait` is how many seconds another party may be missing, at the start or later on; `seed` None: drawn afresh. `partners`
+    `first_wait` is how many seconds the others may be missing at the start, and `wait` how many one that was there may be away.
+    `seed` None: drawn afresh. `partners`
     is where the runs with each other party are counted; None: beside the key file. `order` is the order.secret of an
     earlier run, for the label party; None: an order of its own. `metrics` is where a program that watches can fetch figures
     while the party lives; None: nowhere. `proxy` is an HTTP proxy on a feature party's way out; None: it dials directly.
@@ -148,7 +153,8 @@ class PartyFile(Model):
     seed: Seed | None = None
     order: Text | None = None
     accept: Accept = Accept()
-    wait: Annotated[float, Field(ge=1, le=604_800)] = 30.0
+    first_wait: Wait = FIRST_WAIT
+    wait: Wait = 30.0
     log: Log | None = None
     metrics: Address | None = None
     output: Text

@@ -19,8 +19,8 @@ from parties.network.door import HANDSHAKE_SECONDS, tune
 from parties.network.frames import HEAD, FrameError, FrameWriter, Opening, Type, read_opening
 from parties.network.link import Link
 from parties.network.route import DIRECT, Route
-from parties.network.transport import StartedAgain, stop_sentence
-from vsplit.protocol import MismatchError, ProtocolError, RemoteError, StoppedError, VsplitError
+from parties.network.transport import StartedAgain, stopped
+from vsplit.protocol import MismatchError, ProtocolError, RemoteError, VsplitError
 
 CONNECT_SECONDS = 5.0
 # Exponential backoff with full jitter: the n-th pause is drawn evenly between nothing and the least of these, so that
@@ -97,9 +97,15 @@ class Target:
             if isinstance(error, ssl.SSLEOFError) or not isinstance(error, (ssl.SSLError, TimeoutError)):
                 # A forwarder may answer for a program that has yet to start, or the label party has its hands full.
                 raise ConnectionError("the connection was closed at once") from None
-            detail = "it says nothing" if isinstance(error, TimeoutError) else "it does not speak TLS 1.3"
+            if isinstance(error, TimeoutError):
+                # So does a firewall or forwarder that has nobody behind it yet, or a label party that is overloaded.
+                raise TimeoutError(
+                    "something takes connections there and says nothing: a forwarder or firewall that has nobody behind it, or "
+                    "a machine with too much to do"
+                ) from None
             raise MismatchError(
-                self.name, f"Whoever answers at {self.address} is not {self.name} with vsplit: {detail}."
+                self.name,
+                f"Whoever answers at {self.address} is not {self.name} with vsplit: it does not speak TLS 1.3.",
             ) from None
         if shown_identity(stream.getpeercert(binary_form=True)) != self._identity:
             stream.close()
@@ -199,7 +205,7 @@ class Redialler:
             self._moved = link.moved
             return
         stream.close()
-        link.fail(refusal(link.peer, opening))
+        link.fail(refusal(link.peer, opening, begun=True))
 
     def _dial(self, first: bytes) -> None:
         for pause in pauses(self._failed):
@@ -224,12 +230,12 @@ class Redialler:
                 return
 
 
-def refusal(peer: str, opening: Opening) -> RemoteError:
-    """The error for a first frame that is not the one that was hoped for."""
+def refusal(peer: str, opening: Opening, *, begun: bool = False) -> RemoteError:
+    """The error for a first frame that is not the one that was hoped for; `begun`: the parties had met before."""
     if opening.type is not Type.STOP:
         return ProtocolError(peer, f"{peer} answered as the protocol does not allow.")
     word = opening.word.decode("ascii", "replace")
-    return StartedAgain(peer) if word == StartedAgain.word else StoppedError(peer, stop_sentence(peer, word))
+    return StartedAgain(peer) if word == StartedAgain.word else stopped(peer, word, begun=begun)
 
 
 def _exactly(stream: ssl.SSLSocket, count: int) -> bytes:

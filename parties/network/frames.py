@@ -9,8 +9,8 @@ whole message, `sequence` its number on this link, counted from 1. `acknowledged
 of the frame has received whole. JOIN is the first frame of a process that has just started, with 16 random bytes of that
 process in place of the session, and WELCOME the answer, which names the session; RESUME is the first frame on a
 connection that takes the place of a lost one, and also the answer. BEAT says that one is alive, STOP ends the session
-with one word that says why. DONE says that no message will follow; it has a number of its own, so that it is
-acknowledged and sent again like a message.
+with one word that says why, and is the first frame, or the answer to it, where a party will not join. DONE says that no
+message will follow; it has a number of its own, so that it is acknowledged and sent again like a message.
 
 `FrameReader` is a machine without I/O: it says where the next bytes belong (`room`) and is told how many came
 (`filled`), so that a message is received straight into the memory in which its arrays will be used.
@@ -65,7 +65,8 @@ class FrameError(ValueError):
 class Opening:
     """The first frame on a connection, one way or the other: it has a head and, where it is a STOP, a word.
 
-    The `session` of a JOIN is 16 random bytes of the process that sent it: by them it is known when it comes again.
+    The `session` of a JOIN, and of the STOP of a feature party, is 16 random bytes of the process that sent it: by them it is
+    known when it comes again.
     """
 
     type: Type

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from parties.network.frames import Arrived, Control, FrameError, FrameReader, FrameWriter, Type
 from parties.network.outbox import Outbox
-from parties.network.transport import MOST_MESSAGE, QUEUE, Observers, stop_sentence, too_long
-from vsplit.protocol import Bytes, ProtocolError, StoppedError, VsplitError
+from parties.network.transport import MOST_MESSAGE, QUEUE, Observers, stopped, too_long
+from vsplit.protocol import Bytes, ProtocolError, VsplitError
 
 # What a message that waits costs beside its bytes: without it, a flood of empty messages would fill the memory.
 _OVERHEAD = 512
@@ -298,7 +298,7 @@ class Link:
         self._controls += 1
         if event.type is Type.STOP:
             word = event.payload.decode("ascii", "replace")
-            self.fail(StoppedError(self.peer, stop_sentence(self.peer, word)))
+            self.fail(stopped(self.peer, word, begun=True))
         elif event.type is Type.DONE:
             if self.done:
                 raise FrameError("its last word twice")

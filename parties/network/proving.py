@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 
 from parties.identity import PublicIdentity
 from parties.network.certificates import PROTOCOL, shown_identity
@@ -31,7 +32,12 @@ def first_frame(stream: ssl.SSLSocket, head: bytearray) -> Opening:
         if not more:
             raise ConnectionError("gone before its first frame")
         head += more
-    opening, _ = read_opening(bytes(head))
-    if opening.type not in (Type.JOIN, Type.RESUME):
+    opening, length = read_opening(bytes(head[: HEAD.size]))
+    if opening.type is Type.WELCOME:
         raise FrameError("a first frame that is the label party's")
-    return opening
+    while len(head) < HEAD.size + length:  # the word of a STOP
+        more = stream.recv(HEAD.size + length - len(head))
+        if not more:
+            raise ConnectionError("gone within its first frame")
+        head += more
+    return replace(opening, word=bytes(head[HEAD.size :]))

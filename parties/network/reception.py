@@ -7,7 +7,8 @@ import hmac
 from parties.network.door import Arrival, Door, answer, turn_away
 from parties.network.frames import Type
 from parties.network.link import BEAT, Link
-from parties.network.transport import Observers, StartedAgain
+from parties.network.transport import Observers, StartedAgain, stopped
+from vsplit.protocol import StoppedError, VsplitError
 
 
 class Reception:
@@ -16,11 +17,13 @@ class Reception:
     While it is `gathering`, a process that has just started is welcome; afterwards it ends the session of those who knew
     the process before it, if that is gone. A party whose link is there waits as a caller until the link has shown
     that it is alive, or is lost. A process that comes again because it did not hear its welcome goes on with its link.
+    One that failed before it could join ends the gathering, or the session of a party whose link is lost.
     """
 
     def __init__(self, door: Door, session: bytes, observers: Observers | None = None) -> None:
         self.tried = ""
         self.gathering = True
+        self.failure: VsplitError | None = None  # a party that has no link will not come
         self._session = session
         self._door = door
         self._observers = observers
@@ -37,7 +40,9 @@ class Reception:
             link = links.get(arrival.name)
             if arrival.opening.type is Type.RESUME:
                 self._resume(arrival, link, now)
-            elif link is not None and arrival.opening.session == self._processes[arrival.name]:
+            elif (
+                arrival.opening.type is Type.JOIN and link and arrival.opening.session == self._processes[arrival.name]
+            ):
                 self._welcome_again(arrival, link, now)
             else:
                 self._keep(arrival, now)
@@ -80,6 +85,9 @@ class Reception:
         older, since = self._callers.pop(arrival.name, (None, now))
         if older is not None and older.opening.session == arrival.opening.session:
             older.stream.close()
+        elif older is not None and arrival.opening.type is Type.STOP:
+            turn_away(arrival.stream, "twice")  # one that could join waits, and must not go for one that cannot
+            arrival = older
         elif older is not None:
             turn_away(older.stream, "twice")
             since = now
@@ -87,6 +95,9 @@ class Reception:
 
     def _take(self, arrival: Arrival, links: dict[str, Link], now: float) -> None:
         """The arrival has just started, and its party has no link that is alive."""
+        if arrival.opening.type is Type.STOP:
+            self._hear_failure(arrival, links.get(arrival.name))
+            return
         if not self.gathering:
             link = links[arrival.name]
             if not link.done:  # otherwise the session has all that it needs of that party
@@ -96,6 +107,15 @@ class Reception:
         if self._welcome(arrival):
             self._processes[arrival.name] = arrival.opening.session
             links[arrival.name] = Link(arrival.name, arrival.stream, self._session, now, self._observers)
+
+    def _hear_failure(self, arrival: Arrival, link: Link | None) -> None:
+        """A process that failed before it could join says so, and its party has no link that is alive."""
+        error = stopped(arrival.name, arrival.opening.word.decode("ascii", "replace"), begun=not self.gathering)
+        if link is None:
+            self.failure = self.failure or error
+        elif not link.done:
+            link.fail(error)
+        turn_away(arrival.stream, StoppedError.word)
 
     def _welcome(self, arrival: Arrival) -> bool:
         try:

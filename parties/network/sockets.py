@@ -19,9 +19,10 @@ from parties.network.link import Link
 from parties.network.listening import ONLY_IPV4, only_ipv4, open_port
 from parties.network.reception import Reception
 from parties.network.route import DIRECT, Route
+from parties.network.telling import Visitors
 from parties.network.tls import TlsTransport
-from parties.network.transport import Observer, Observers, StartedAgain
-from vsplit.protocol import PeerAbsent, VsplitError
+from parties.network.transport import Observer, Observers, StartedAgain, reason_of, stopped
+from vsplit.protocol import PeerAbsent, StoppedError
 
 __all__ = ["Address", "Listener", "Waiting", "dial", "free_port"]
 
@@ -34,7 +35,8 @@ Waiting = Callable[[Sequence[str], float], None]
 class Listener:
     """The one open port of the federation: it takes connections, and knows who is at the other end before it says so.
 
-    `parties` are the feature parties' public identities by name. A connection that does not prove one of them costs a
+    `parties` are the feature parties' public identities by name; `first_wait` is how long they are awaited (None: `wait`), and
+    `wait` how long one whose link is lost. A connection that does not prove one of them costs a
     handshake and nothing more.
     """
 
@@ -45,9 +47,13 @@ class Listener:
         parties: Mapping[str, PublicIdentity],
         wait: float,
         observer: Observer | None = None,
+        *,
+        first_wait: float | None = None,
     ) -> None:
         self._parties = tuple(parties)
         self._wait = wait
+        self._first_wait = wait if first_wait is None else first_wait
+        self.told: tuple[str, ...] = ()  # those who know that the gathering has failed
         self._observers = Observers(*([observer] if observer else []))
         port = open_port(address.host, address.port)
         self.port: int = port.getsockname()[1]
@@ -71,19 +77,22 @@ class Listener:
         try:
             self._gather(links, reception, waiting)
         except BaseException as error:
-            word = error.word if isinstance(error, VsplitError) else "error"
-            ending = TlsTransport(links, self._wait, reception, self._observers)
-            ending.stop("interrupted" if isinstance(error, KeyboardInterrupt) else word)
+            self.told = tuple(name for name, link in links.items() if link.stream is not None)
+            TlsTransport(links, self._wait, reception, self._observers).stop(reason_of(error))
             raise
         reception.gathering = False
         return TlsTransport(links, self._wait, reception, self._observers)
+
+    def visitors(self, parties: Sequence[str], reason: str, cause: str = "") -> Visitors:
+        """For a party that has failed, in place of `gather`: those who come are told why no run begins."""
+        return Visitors(self._door, parties, reason, cause)
 
     def close(self) -> None:
         """Close the port and every connection that no transport has."""
         self._door.close()
 
     def _gather(self, links: dict[str, Link], reception: Reception, waiting: Waiting) -> None:
-        until = time.monotonic() + self._wait
+        until = time.monotonic() + self._first_wait
         told = math.inf  # the seconds left that `waiting` was called with
         while missing := [name for name in self._parties if name not in links or links[name].lost is not None]:
             left = until - time.monotonic()
@@ -98,10 +107,14 @@ class Listener:
                     watched.register(link.stream, select.POLLIN if link.wants_to_read else 0)
             watched.poll(_STEP * 1000)
             reception.serve(links, time.monotonic())
+            if reception.failure is not None:
+                raise reception.failure
             for link in links.values():
                 link.write(time.monotonic())
                 link.read(time.monotonic())
                 link.beat(time.monotonic())
+                if isinstance(link.failure, StoppedError) and link.failure.why:
+                    raise stopped(link.peer, link.failure.why, begun=False)
                 if link.failure is not None:
                     raise link.failure
 
@@ -115,8 +128,8 @@ class Listener:
         )
         return PeerAbsent(
             missing[0],
-            f"{names} did not connect within {self._wait:g} s.{strangers} See that {names} is started with the same "
-            "job file and can reach this machine's port, or give it longer with `wait`.",
+            f"{names} did not connect within {self._first_wait:g} s.{strangers} See that {names} is started with the same "
+            "job file and can reach this machine's port, or give it longer with `first_wait`.",
         )
 
 
@@ -137,20 +150,23 @@ def dial(
     waiting: Waiting,
     observer: Observer | None = None,
     route: Route = DIRECT,
+    first_wait: float | None = None,
 ) -> TlsTransport:
     """Connect a feature party to the label party, which must show `identity`.
 
-    Tries again until `wait` seconds have passed, and calls `waiting([label_party], seconds left)` meanwhile. Raises
+    Tries again until `first_wait` seconds (None: `wait`, the one for a lost link) have passed, and calls
+    `waiting([label_party], seconds left)` meanwhile. Raises
     PeerAbsent when nobody answers, MismatchError when the other side is somebody else or does not know `me`, and
     StoppedError when it turns this party away.
     """
     target = Target(me, label_party, identity, address, route)
-    until = time.monotonic() + wait
+    first_wait = wait if first_wait is None else first_wait
+    until = time.monotonic() + first_wait
     reason = "no answer"
     join = FrameWriter(os.urandom(16)).control(Type.JOIN, 0)
     for pause in pauses():
         try:
-            stream, opening = target.open(join, min(CONNECT_SECONDS, wait))
+            stream, opening = target.open(join, min(CONNECT_SECONDS, first_wait))
         except OSError as error:
             reason = error.strerror or str(error) or reason
         else:
@@ -169,8 +185,8 @@ def dial(
             break
     raise PeerAbsent(
         label_party,
-        f"{label_party} did not answer at {address} within {wait:g} s ({reason}): see that it is started, "
-        "that the job's address is right and that its port is open, or give it longer with `wait`."
+        f"{label_party} did not answer at {address} within {first_wait:g} s ({reason}): see that it is started, "
+        "that the job's address is right and that its port is open, or give it longer with `first_wait`."
         + (route.hint and f" {route.hint}"),
     )
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from vsplit.protocol import Bytes, PeerLost, ProtocolError, StoppedError, VsplitError
+from parties.config.fields import PARTY_NAME
+from vsplit.protocol import Bytes, PeerAbsent, PeerLost, ProtocolError, StoppedError, VsplitError
 
 # What one link keeps of messages that its role has not asked for yet, in bytes, and what it keeps of messages that
 # the other side has not acknowledged yet. Beyond it, the sender waits.
@@ -138,6 +139,71 @@ def stop_sentence(peer: str, word: str) -> str:
             f"{peer} stopped the session: it {why}. Start this party again too; a run goes on from its last checkpoint."
         )
     return f"{peer} stopped the session: it {why}; its own screen says more. Ask there, then start all parties again."
+
+
+# The same where a party ended before it had met all others; the sentence goes on from "<party> stopped before the run began: ".
+_BEFORE = {
+    "config": "its config is wrong, or a file, a package or a device that it needs is missing",
+    "storage": "it cannot write a file of its own, as where a disk is full",
+    "data": "its data cannot be used",
+    "refused": "its party file does not allow what the job asks, or how long a list is, or one more run",
+    "peer": "another party let it down",
+    "protocol": "another party broke the protocol",
+    "mismatch": "the parties do not run the same job",
+    "stopped": "another party told it to stop",
+    "link": "another party did not connect, or its link was lost",
+    "interrupted": "it was interrupted there",
+    "error": "it failed with an unforeseen error",
+}
+# What the label party says of another one, where that is not "<party> stopped before the run began: ".
+_ABSENT = "link"
+
+
+def stopped(peer: str, reason: str, *, begun: bool) -> StoppedError:
+    """The error where `peer` stopped and gave this reason: a word, or the word and the name of the party that it is about.
+
+    `begun`: all parties were there.
+    """
+    word, _, about = reason.partition(" ")
+    if PARTY_NAME.fullmatch(about) and word in _BEFORE and about != peer:
+        return StoppedError(peer, _passed_on(peer, word, about))
+    known = word if word in STOP_WORDS and not about else ""
+    if begun or known in ("twice", "again"):
+        return StoppedError(peer, stop_sentence(peer, known), known)
+    why = _BEFORE.get(known, "it gave no known reason")
+    return StoppedError(
+        peer,
+        f"{peer} stopped before the run began: {why}. Its own screen says more: ask there, then start all parties again.",
+        known,
+    )
+
+
+def reason_of(error: BaseException) -> str:
+    """What a party that ends before all have met tells the others: its own word, or that of another party and whose it is."""
+    if isinstance(error, StoppedError) and error.why:
+        return f"{error.why} {error.peer}"
+    if isinstance(error, PeerAbsent):
+        return f"{error.word} {error.peer}"
+    return stop_word(error)
+
+
+def stop_word(error: BaseException) -> str:
+    """The one word that the others are told of what ended this party's life."""
+    if isinstance(error, VsplitError):
+        return error.word
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "error"
+
+
+def _passed_on(peer: str, word: str, about: str) -> str:
+    if word == _ABSENT:
+        return (
+            f"{about} did not connect in time, or its link was lost, says {peer}: no run began. Ask at {about}, then start all "
+            "parties again."
+        )
+    return (
+        f"{about} stopped before the run began: {_BEFORE[word]}, says {peer}. The screen of {about} says more: ask there, then "
+        "start all parties again."
+    )
 
 
 def checked_length(peer: str, data: Bytes, limit: int) -> Bytes:

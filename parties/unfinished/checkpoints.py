@@ -68,6 +68,28 @@ class Held:
     restart: bool = False
 
 
+class FolderInUseError(ConfigError):
+    """Another process of this party uses the folder, so that this one has no part in the run."""
+
+
+def in_use(output: Path) -> bool:
+    """Whether a run is using the run folder `output` at this moment."""
+    if sys.platform == "win32":
+        return False
+    try:
+        descriptor = os.open(output / UNFINISHED / _LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 class Checkpoints:
     """The folder of a party that comes from `origin`. To be used in a `with`, which holds its lock.
 
@@ -216,7 +238,7 @@ class Checkpoints:
         except BlockingIOError:
             os.close(self._lock)
             self._lock = None
-            raise ConfigError(
+            raise FolderInUseError(
                 f"Another run is using {self.folder.parent} at this moment: wait for its end, or name another folder in the "
                 "key output of the party file."
             ) from None

@@ -28,5 +28,5 @@ def small(world: Any) -> Any:
     """Three batches an epoch, and a state kept after every second of them."""
     world.job["train"] |= {"epochs": EPOCHS, "checkpoint": {"steps": 2, "seconds": None}}
     for file in world.files.values():
-        file["wait"] = 5
+        file["first_wait"] = file["wait"] = 5
     return world.write()

@@ -108,6 +108,7 @@ class World:
                 "data": {"source": f"{name}.csv"},
                 "bottom": {"hidden": [8]},
                 "accept": dict(WIDE),
+                "first_wait": 10,
                 "wait": 10,
                 "output": f"runs/{name}",
             }
@@ -115,6 +116,12 @@ class World:
         }
         self.visits = visits()
         self.files["clinic"]["data"] |= {"label": "outcome", "positive": "sick"}
+
+    def hasty(self) -> World:
+        """Who fails alone tells nobody for long."""
+        for file in self.files.values():
+            file["first_wait"] = 1
+        return self
 
     def write(self, without: Sequence[str] = ()) -> World:
         """Put all files in place; the data of the parties in `without` stands somewhere else already."""

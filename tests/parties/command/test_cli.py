@@ -74,7 +74,7 @@ def test_a_name_that_is_no_name_makes_no_key(tmp_path, monkeypatch, name: str) -
     ],
 )
 def test_what_is_wrong_at_home_ends_a_run_with_a_sentence(world, change, code: int, words: str) -> None:
-    change(world)
+    change(world.hasty())
     world.write()
     result = vsplit("run", world.folder / "lab.yaml")
     assert result.exit_code == code, result.output
@@ -101,7 +101,7 @@ def test_a_password_in_a_url_is_in_no_output(world, monkeypatch) -> None:
         ("sqlite:///none.db?token=${DB_PASSWORD}", 2),
     ]:
         world.files["lab"]["data"] = {"source": url, "query": "SELECT 1"}
-        world.write()
+        world.hasty().write()
         for arguments in (["run"], ["run", "--debug"], ["check"]):
             result = vsplit(*arguments, world.folder / "lab.yaml")
             assert result.exit_code == code, result.output

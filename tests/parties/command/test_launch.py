@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -60,7 +61,7 @@ def test_a_folder_with_keys_and_port_left_open_is_launched(world) -> None:
 def test_a_party_that_cannot_start_ends_the_launch_with_its_own_code(world, monkeypatch) -> None:
     """Its key file is open to others. The clinic would wait for long; but nobody waits for a party that has failed."""
     monkeypatch.setattr(crew, "PATIENCE", 0.2)
-    world.files["clinic"]["wait"] = 600
+    world.files["clinic"]["first_wait"] = 600
     world.write()
     (world.folder / "keys/lab.key").chmod(0o644)
     result, words = launch(world.folder)
@@ -99,6 +100,20 @@ def test_files_of_other_programs_in_the_folder_are_passed_over(world) -> None:
     (world.folder / "list.yaml").write_text("- a\n- b\n")
     (world.folder / "nothing.yaml").write_text("")
     assert [party.name for party in find_parties(world.folder)] == ["clinic", "lab"]
+
+
+@pytest.mark.parametrize("name", ["clinic", "lab"])
+def test_a_party_that_fails_at_home_tells_the_others_of_a_launch_which_then_ends(three, name: str) -> None:
+    """Nobody is ended from outside: each says by itself why it ends, and the launch does not stay for `first_wait`."""
+    three.tables[name] = three.tables[name].rename(columns={"person": "somebody"})
+    for file in three.files.values():
+        file["first_wait"] = 3600
+    result, words = launch(three.write().folder)
+    assert result.exit_code == 3, words
+    assert words.count(f"{name}: In {three.folder}/{name}.csv, there is no column person") == 1
+    for other in {*three.names} - {name}:
+        assert re.search(f"{other}: {name} stopped before the run began: its data cannot be used", words), words
+    assert "another party had failed" not in words
 
 
 # --- stand-ins --------------------------------------------------------------------------------------------------------
@@ -226,6 +241,21 @@ def test_a_failure_does_not_end_a_party_that_has_met_the_others(stand_ins, monke
     result, words = launch(stand_ins(clinic=f"{TRAINS}; sleep 1; {DONE}", lab=f"{TRAINS}; {fails(2)}"))
     assert result.exit_code == 2
     assert "clinic: all well" in words
+
+
+def test_a_failed_party_that_tells_is_not_waited_for_and_keeps_its_own_end(stand_ins, monkeypatch) -> None:
+    """The lab cannot be told, since it is gone; the clinic would go on for the whole wait."""
+    monkeypatch.setattr(crew, "PATIENCE", 0.2)
+    tells = says({"type": "step", "stage": "failure", "text": "Why."})
+    tells += "; " + says({"type": "step", "stage": "telling the others", "text": "lab"})
+    folder = stand_ins(
+        clinic=f"trap {shlex.quote(fails(3) + '; kill $!')} TERM; {tells}; sleep 60 & wait $!", lab=fails(2, "Its key.")
+    )
+    result, words = launch(folder)
+    assert result.exit_code == 2
+    assert "lab: Its key." in words
+    assert words.count("clinic: Why.") == 1
+    assert "another party had failed" not in words
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

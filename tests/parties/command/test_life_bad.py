@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from parties.events import Step
+from parties.events import FAILURE, TELLING, Step
 from parties.identity import PrivateIdentity
 from parties.life import live
 from vsplit.protocol import (
@@ -23,17 +23,29 @@ from vsplit.protocol import (
     VsplitError,
 )
 
+BEFORE = {
+    "config": "its config is wrong, or a file, a package or a device that it needs is missing",
+    "data": "its data cannot be used",
+    "refused": "its party file does not allow what the job asks, or how long a list is, or one more run",
+}
 pytestmark = pytest.mark.usefixtures("no_report")
 
 
 def ends_badly(world, name: str, kind: type[VsplitError], *words: str) -> None:
-    """Live one party's life alone: it must fail before it has met anybody."""
-    lives = world.live(name)
+    """One party must fail before it has met anybody, and the other is told of it in a word, and nothing else."""
+    lives = world.live()
     error = lives.errors[name]
     assert isinstance(error, kind), error
     for word in words:
         assert re.search(word, str(error)), str(error)
-    assert lives.stages(name) == ["reading data"]
+    assert lives.stages(name) == ["reading data", FAILURE, TELLING]
+    (other,) = set(world.names) - {name}
+    told = lives.errors[other]
+    assert type(told) is StoppedError, told
+    assert str(told) == (
+        f"{name} stopped before the run began: {BEFORE[error.word]}. Its own screen says more: ask there, then start all "
+        "parties again."
+    )
     nothing_is_left(world)
 
 
@@ -162,8 +174,8 @@ def test_a_bottom_model_of_ones_own_that_does_not_work(world, module: str, words
 def test_a_run_folder_that_cannot_be_written(world) -> None:
     world.write()
     (world.folder / "runs").write_text("a file in the way")
-    error = world.live("lab").errors["lab"]
-    assert re.search("runs/lab cannot be written .*`output`", str(error))
+    for name, error in world.live().errors.items():  # either fails at home, and can tell the other
+        assert re.search(f"runs/{name} cannot be written .*`output`", str(error))
 
 
 @pytest.mark.parametrize("output", [".", "keys/.."])
@@ -175,7 +187,11 @@ def test_a_run_folder_that_holds_other_files_than_runs(world, output: str) -> No
 def test_a_port_in_use(world) -> None:
     port = world.job["address"].partition(":")[2]
     with socket.create_server(("127.0.0.1", int(port))):
-        ends_badly(world.write(), "clinic", ConfigError, f"Port {port} .* in use", "`address`")
+        lives = world.write().live("clinic")
+    assert isinstance(error := lives.errors["clinic"], ConfigError)
+    assert re.search(f"Port {port} .* in use.*`address`", str(error))
+    assert lives.stages("clinic") == ["reading data"]  # whom it cannot reach, it cannot tell
+    nothing_is_left(world)
 
 
 # --- found together ---------------------------------------------------------------------------------------------------
@@ -184,13 +200,13 @@ def test_a_port_in_use(world) -> None:
 def test_nobody_comes(world) -> None:
     """A countdown is seen, and then either side gives up."""
     for name in world.names:
-        world.files[name]["wait"] = 1
+        world.files[name]["first_wait"] = 1
     world.write()
     for name, other in (("clinic", "lab"), ("lab", "clinic")):
         lives = world.live(name)
         error = lives.errors[name]
         assert type(error) is PeerAbsent
-        assert re.search(rf"{other} did not (connect|answer at 127.*) within 1 s.*`wait`", str(error))
+        assert re.search(rf"{other} did not (connect|answer at 127.*) within 1 s.*`first_wait`", str(error))
         countdown = [event.text for event in lives.events[name] if isinstance(event, Step) and event.stage == "waiting"]
         assert len(countdown) > 1
         assert re.fullmatch(f"for {other}, 1 s left", countdown[0])
@@ -249,7 +265,7 @@ def test_different_job_files(world) -> None:
 
 
 def test_an_identity_that_the_job_does_not_list(world) -> None:
-    world.files["clinic"]["wait"] = 2
+    world.files["clinic"]["first_wait"] = 2
     world.write()
     world.keys["lab"] = PrivateIdentity.generate()
     both_end(
@@ -260,7 +276,7 @@ def test_an_identity_that_the_job_does_not_list(world) -> None:
 
 
 def test_a_label_party_that_holds_another_key(world) -> None:
-    world.files["clinic"]["wait"] = 1
+    world.files["clinic"]["first_wait"] = 1
     world.write()
     world.keys["clinic"] = PrivateIdentity.generate()
     both_end(

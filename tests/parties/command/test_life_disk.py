@@ -67,7 +67,7 @@ def small(world: Any) -> Any:
     """Four batches an epoch, and a state kept after every second of them: eight steps."""
     world.job["train"] |= {"epochs": 2, "checkpoint": {"steps": 2, "seconds": None}}
     for file in world.files.values():
-        file["wait"] = 5
+        file["first_wait"] = file["wait"] = 5
     return world.write()
 
 

@@ -180,7 +180,7 @@ def test_a_party_that_has_its_outcome_ends_alone_where_the_others_do_not_come(
 ) -> None:
     small(world)
     for file in world.files.values():
-        file["wait"] = 1
+        file["first_wait"] = 1
     world.write()
 
     def broken(life: Any, _session: Any, what: str) -> None:

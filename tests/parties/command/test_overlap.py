@@ -201,7 +201,7 @@ def test_an_overlap_and_a_run_part_before_any_list_leaves(world, runner: str) ->
 
 def test_a_list_that_is_too_short_is_refused_at_home(world) -> None:
     world.tables["lab"] = world.tables["lab"][:60]
-    world.write()
+    world.hasty().write()
     with pytest.raises(RefusedError, match=r"only 60 usable keys, fewer than the 100 .*accept\.min_list"):
         live_overlap(world.folder / "lab.yaml", lambda _event: None)
     with pytest.raises(RefusedError, match=r"accept\.min_list"):
@@ -250,12 +250,12 @@ def test_a_damaged_count_ends_both_before_any_list_leaves(world) -> None:
 def test_the_count_is_not_kept_where_a_run_would_move_it_aside(world) -> None:
     world.files["lab"]["partners"] = "runs/lab/partners.json"
     with pytest.raises(ConfigError, match="in which the count of runs with each partner stands"):
-        live(world.write().party("lab"), world.keys["lab"], lambda _event: None)
+        live(world.hasty().write().party("lab"), world.keys["lab"], lambda _event: None)
 
 
 def test_errors_at_home_are_those_of_a_run(world) -> None:
     world.files["lab"]["data"]["key"] = ["persn"]
-    world.write()
+    world.hasty().write()
     with pytest.raises(DataError, match=r"no column persn, which the key data\.key of .*did you mean person\?"):
         live_overlap(world.folder / "lab.yaml", lambda _event: None)
     world.job["parties"]["clinic"]["identity"] = "auto"
@@ -303,7 +303,7 @@ def test_json_is_one_line_on_standard_output(world) -> None:
 
 def test_with_json_an_error_is_not_on_standard_output(world) -> None:
     world.files["lab"]["data"]["key"] = ["persn"]
-    result = CliRunner().invoke(cli.app, ["overlap", "--json", str(world.write().folder / "lab.yaml")])
+    result = CliRunner().invoke(cli.app, ["overlap", "--json", str(world.hasty().write().folder / "lab.yaml")])
     assert (result.exit_code, result.stdout) == (3, "")
     assert "no column persn" in " ".join(result.stderr.split())
 

@@ -20,7 +20,7 @@ def end_in_training(world, victim: str, number: signal.Signals):
     """Run `victim` as a process and the others here; send it the signal once the label party has trained an epoch."""
     world.job["train"]["epochs"] = 100_000
     for name, file in world.files.items():
-        file["wait"] = 60 if name == victim else 3
+        file["first_wait"], file["wait"] = 60, 60 if name == victim else 3
     world.write()
     # Where these tests run in the background, Ctrl-C is ignored, and a process would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from parties.command.pace import Pace
 from parties.command.screen import Screen, print_failure
-from parties.events import NOTE, Failed, Finished, Step, away_step
+from parties.events import FAILURE, NOTE, Failed, Finished, Step, away_step, telling_step, waiting_step
 
 MASKING = "hashing and masking own keys"
 
@@ -115,6 +115,30 @@ def test_lines_that_are_printed_have_it_too_and_are_not_many(told: Told) -> None
     printed = told.printed()
     assert len(printed) == 10
     assert f"5.0 s  clinic: {MASKING} 5,000/20,000  1,000/s, 15 s left" in printed
+
+
+def test_a_wait_without_news_is_printed_rarely_and_with_news_at_once(told: Told) -> None:
+    for second in range(1, 601):
+        if second == 400:
+            told.screen.show("clinic", Step("going on"))
+        names = ["lab", "gym"] if second < 100 else ["gym"]
+        told.clock.now = second
+        told.screen.show("clinic", waiting_step(names, 600 - second))
+        told.screen.show("lab", telling_step(["clinic"], datetime(2026, 3, 1, 12), 600 - second))
+    printed = told.printed()
+    for name, times in {
+        "clinic: waiting": [1, 11, 31, 71, 100, 110, 130, 170, 250, 400, 410, 430, 470, 550],
+        "lab: telling": [1, 11, 31, 71, 151, 311],
+    }.items():
+        assert [float(line.split(" s ")[0]) for line in printed if name in line] == times
+
+
+def test_a_failure_is_printed_at_once_and_the_screen_knows_it(told: Told) -> None:
+    told.screen.show("lab", Step(FAILURE, text="Why [bold]."))
+    assert told.printed() == ["0.0 s  lab: Why [bold]."]
+    assert told.screen.has_shown("lab", Failed("Why [bold].", 3))
+    assert not told.screen.has_shown("lab", Failed("Why.", 3))
+    assert not told.screen.has_shown("clinic", Failed("Why [bold].", 3))
 
 
 @pytest.mark.parametrize("width", [50, 80, 100, 110, 120])

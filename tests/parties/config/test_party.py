@@ -78,6 +78,7 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     party = load(tmp_path, LAB)
     settings = party.settings
     assert (settings.bottom.hidden, settings.device, settings.threads, settings.wait) == ((64,), "cpu", 1, 30.0)
+    assert settings.first_wait == 600.0
     assert (settings.seed, party.identity, party.role) == (None, None, "feature")
     assert party.key_columns == ("pid",)
     assert load(tmp_path, CLINIC).key_columns == ("patient_id",)
@@ -122,6 +123,7 @@ WRONG: list[tuple[str, object, str, str]] = [
     ("device", "gpu", "device is 'gpu'", "cpu, cuda or cuda:N"),
     ("threads", 0, "threads is 0", "from 1 to 1024"),
     ("wait", 0.5, "wait is 0.5", "from 1 to 604800"),
+    ("first_wait", 0.5, "first_wait is 0.5", "from 1 to 604800"),
     ("accept", {"tasks": ["sorting"]}, "accept.tasks[0] is 'sorting'", "one of binary"),
     ("accept", {"tasks": []}, "accept.tasks is a list of 0", "at least one"),
     ("accept", {"max_embeddings": 3}, "accept.max_embeddings is not known", "did you mean max_embedding?"),

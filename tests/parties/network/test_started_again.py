@@ -207,7 +207,7 @@ def test_a_resumption_that_claims_what_cannot_be_is_a_broken_protocol(star: Any,
         clinic.receive("lab", 100)
 
 
-@pytest.mark.parametrize("kind", [Type.WELCOME, Type.BEAT, Type.DATA, Type.STOP, Type.DONE])
+@pytest.mark.parametrize("kind", [Type.WELCOME, Type.BEAT, Type.DATA, Type.DONE])
 def test_a_listed_party_that_opens_otherwise_is_sent_away(star: Any, kind: Type) -> None:
     clinic, puppet = star.clinic_and_puppet(wait=LONG)
     port = clinic._gate._door._port.getsockname()[1]
