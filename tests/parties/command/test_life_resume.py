@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from parties import together
 from parties.command.cli import app
+from parties.events import FAILURE, TELLING
 from parties.unfinished.checkpoints import UNFINISHED
 from parties.unfinished.kept_file import read_kept
 from tests.parties.command.breaking import EPOCHS, Broken, at, small
