@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from parties import together
 from parties.command.cli import app
+from parties.events import FAILURE, TELLING
 from parties.unfinished.checkpoints import UNFINISHED
 from parties.unfinished.kept_file import read_kept
 from tests.parties.command.breaking import EPOCHS, Broken, at, small
@@ -150,10 +151,10 @@ def test_other_data_at_home_is_named_before_anybody_is_met(world: Any) -> None:
     small(world).live(show={"lab": at(2)})
     before = kept(world, "lab")
     world.tables["lab"].loc[3, "tsh"] += 1.0
-    lives = world.write().live("lab")
+    lives = world.hasty().write().live("lab")
     assert isinstance(lives.errors["lab"], ConfigError)
     assert "the column tsh is not as it was" in str(lives.errors["lab"])
-    assert lives.stages("lab") == ["reading data"]
+    assert lives.stages("lab") == ["reading data", FAILURE, TELLING]  # which tells the clinic, were it there
     assert kept(world, "lab") == before
 
 
