@@ -64,6 +64,7 @@ class Target:
         self._identity = identity
         self._me = me.public
         self._route = route
+        self._opener = "a firewall or proxy" if route.proxy is None else f"the proxy {route.proxy}"  # of TLS, perhaps
         self._context = client_context(me, identity)
 
     def open(self, first: bytes, timeout: float = CONNECT_SECONDS) -> tuple[ssl.SSLSocket, Opening]:
@@ -98,8 +99,9 @@ class Target:
                 # A forwarder may answer for a program that has yet to start, or the label party has its hands full.
                 raise ConnectionError("the connection was closed at once") from None
             detail = "it says nothing" if isinstance(error, TimeoutError) else "it does not speak TLS 1.3"
+            between = f" Perhaps {self._opener} opens TLS to inspect it: ask IT to let this address through unopened."
             raise MismatchError(
-                self.name, f"Whoever answers at {self.address} is not {self.name} with vsplit: {detail}."
+                self.name, f"Whoever answers at {self.address} is not {self.name} with vsplit: {detail}.{between}"
             ) from None
         if shown_identity(stream.getpeercert(binary_form=True)) != self._identity:
             stream.close()
@@ -130,12 +132,10 @@ class Target:
             raise ConnectionError("the connection broke at once") from None
 
     def _stranger(self) -> MismatchError:
-        proxy = self._route.proxy
-        opener = "a firewall or proxy" if proxy is None else f"the proxy {proxy}"
         return MismatchError(
             self.name,
             f"Do not go on. Whoever answers at {self.address} does not hold the key that the job lists for {self.name}: the "
-            f"address is another machine's, the job file is out of date, {opener} opens TLS to inspect it and shows a "
+            f"address is another machine's, the job file is out of date, {self._opener} opens TLS to inspect it and shows a "
             "certificate of its own (ask IT to let this address through unopened), or somebody stands in between. Compare the "
             f"identity line with {self.name} by telephone.",
         )
