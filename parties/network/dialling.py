@@ -64,6 +64,7 @@ class Target:
         self._identity = identity
         self._me = me.public
         self._route = route
+        self._opener = "a firewall or proxy" if route.proxy is None else f"the proxy {route.proxy}"  # of TLS, perhaps
         self._context = client_context(me, identity)
 
     def open(self, first: bytes, timeout: float = CONNECT_SECONDS) -> tuple[ssl.SSLSocket, Opening]:
@@ -103,9 +104,10 @@ class Target:
                     "something takes connections there and says nothing: a forwarder or firewall that has nobody behind it, or "
                     "a machine with too much to do"
                 ) from None
+            between = f" Perhaps {self._opener} opens TLS to inspect it: ask IT to let this address through unopened."
             raise MismatchError(
                 self.name,
-                f"Whoever answers at {self.address} is not {self.name} with vsplit: it does not speak TLS 1.3.",
+                f"Whoever answers at {self.address} is not {self.name} with vsplit: it does not speak TLS 1.3.{between}",
             ) from None
         if shown_identity(stream.getpeercert(binary_form=True)) != self._identity:
             stream.close()
@@ -136,12 +138,10 @@ class Target:
             raise ConnectionError("the connection broke at once") from None
 
     def _stranger(self) -> MismatchError:
-        proxy = self._route.proxy
-        opener = "a firewall or proxy" if proxy is None else f"the proxy {proxy}"
         return MismatchError(
             self.name,
             f"Do not go on. Whoever answers at {self.address} does not hold the key that the job lists for {self.name}: the "
-            f"address is another machine's, the job file is out of date, {opener} opens TLS to inspect it and shows a "
+            f"address is another machine's, the job file is out of date, {self._opener} opens TLS to inspect it and shows a "
             "certificate of its own (ask IT to let this address through unopened), or somebody stands in between. Compare the "
             f"identity line with {self.name} by telephone.",
         )

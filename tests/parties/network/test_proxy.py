@@ -6,6 +6,7 @@ import base64
 import contextlib
 import importlib.util
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -218,6 +219,20 @@ def test_a_proxy_that_opens_tls_is_found_by_its_key_and_named(star: Any, proxy: 
     with pytest.raises(MismatchError, match="does not hold the key that the job lists for clinic") as caught:
         out(star, 9440, between.port)
     assert f"the proxy http://127.0.0.1:{between.port} opens TLS to inspect it" in str(caught.value)
+    assert taking.exception(SAFETY) is not None
+
+
+def test_a_proxy_that_opens_tls_and_speaks_an_older_one_is_named(star: Any, proxy: Any) -> None:
+    context = server_context(star.keys["clinic"], [star.keys["lab"].public])
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    port, take = star.serve(context)
+    taking, between = star.later(take), proxy()
+    between.to = port
+    with pytest.raises(
+        MismatchError, match=r"it does not speak TLS 1\.3\. Perhaps the proxy http://127\.0\.0\.1:.* opens TLS"
+    ):
+        out(star, 9440, between.port)
     assert taking.exception(SAFETY) is not None
 
 
