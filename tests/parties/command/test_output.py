@@ -93,13 +93,18 @@ def own_faults(error: str) -> list[str]:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_every_command_says_all_in_any_encoding(umlauts, name: str) -> None:
     folder = umlauts.folder
     lab, clinic, runs = folder / "lab.yaml", folder / "clinic.yaml", folder / "Läufe"
-    code, out, error = run(["-m", "parties", "launch", folder], folder, ENCODINGS[name])
-    assert (code, own_faults(error)) == (0, []), (out, error)
-    assert "Traceback" not in out
+    if name == "iso-8859-15":  # a launch of a run takes long, and prints as one of an overlap does
+        umlauts.live().well()
+        launch = ["launch", "--overlap", folder]
+    else:
+        launch = ["launch", folder]
+    code, out, error = run(["-m", "parties", *launch], folder, ENCODINGS[name])
+    assert (code, own_faults(out + error)) == (0, []), (out, error)
     assert (runs / "clinic/predictions.parquet").exists()
     commands: list[tuple[int, list[Any]]] = [
         (0, ["check", clinic]),
@@ -209,7 +214,7 @@ def shell(line: str, folder: Path) -> tuple[int, str]:
 def test_an_output_that_is_closed_or_full_is_no_traceback(world, line: str, code: int, said: str) -> None:
     world.write()
     found, error = shell(line, world.folder)
-    assert found in (code, 0 if "| true" in line and code == 141 else code), error
+    assert found == code, error
     assert said in error
     assert "Traceback" not in error
     assert "Exception" not in error
@@ -217,12 +222,14 @@ def test_an_output_that_is_closed_or_full_is_no_traceback(world, line: str, code
         assert error == ""
 
 
-@pytest.mark.parametrize("output", ["| head -c 1 >/dev/null", ">/dev/full"])
-def test_a_launch_goes_on_to_its_end_when_nobody_can_read_it(world, output: str) -> None:
+@pytest.mark.timeout(400)
+def test_a_launch_goes_on_to_its_end_when_nobody_can_read_it(world) -> None:
     world.job["train"]["epochs"] = 1
     world.write()
-    code, error = shell(f"vsplit launch . {output}", world.folder)
-    assert code == (141 if "|" in output else 1), error
-    assert "Traceback" not in error
+    code, error = shell("vsplit launch . | head -c 1 >/dev/null", world.folder)
+    assert (code, error) == (141, "")
     for name in world.names:
         assert json.loads((world.run(name) / "run.json").read_text(encoding="utf-8"))["records"]["matched"] == 180
+    code, error = shell("vsplit launch --overlap . >/dev/full", world.folder)
+    assert code == 1
+    assert error.startswith("The output could not be written (No space left on device)")
