@@ -43,7 +43,7 @@ class CutLayer:
         """How often the embedding of a record crosses."""
         return (
             f"A record that is trained on passes up to {self.epochs:,} times, one for validation up to {self.epochs + 1:,} "
-            "times, one for the test once."
+            "times, with the final pass, and one for the test once, in that pass."
         )
 
     @property

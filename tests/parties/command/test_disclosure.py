@@ -304,7 +304,7 @@ def test_bits_of_a_record_and_passes_stand_beside_the_own_columns(world: Any) ->
     assert (
         "Embeddings: 1 number of 32 bits, 32 bits in all, for each record and pass, made from 2 own columns (numbers, "
         "categories and pixels; marks for missing values are not counted). A record that is trained on passes up to 3 times, "
-        "one for validation up to 4 times, one for the test once."
+        "one for validation up to 4 times, with the final pass, and one for the test once, in that pass."
     ) in words_of(result.output)
     assert "is not narrower" not in words_of(result.output)
     words = words_of(look(world, "clinic").output)
