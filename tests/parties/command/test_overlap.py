@@ -223,7 +223,7 @@ def test_another_list_that_is_too_short_or_too_long_is_refused(world) -> None:
 
 
 def test_runs_and_overlaps_are_counted_together_and_refused_beyond_the_bound(world) -> None:
-    world.files["lab"]["accept"] = {"max_runs": 2}
+    world.files["lab"]["accept"] |= {"max_runs": 2}
     well(overlap_of(world))
     world.live().well()
     ends = overlap_of(world)
