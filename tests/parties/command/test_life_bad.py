@@ -219,11 +219,11 @@ def test_no_record_in_common(world) -> None:
         world.write(),
         clinic=(
             DataError,
-            r"No record is common to this party and lab\. person mostly has 7 characters here and 8 at lab",
+            r"No record is common to this party and lab\.\nperson mostly has 7 characters here and 8 at lab",
         ),
         lab=(
             DataError,
-            r"No record is common to this party and clinic\. person mostly has 8 characters here and 7 at cl",
+            r"No record is common to this party and clinic\.\nperson mostly has 8 characters here and 7 at cl",
         ),
     )
 

@@ -45,7 +45,7 @@ def test_no_match_is_explained_at_both_sides(world) -> None:
     for name, other, cause in (("clinic", "lab", CAUSE), ("lab", "clinic", CAUSE_AT_LAB)):
         error = lives.errors[name]
         assert isinstance(error, DataError)
-        assert str(error) == f"No record is common to this party and {other}. {cause}"
+        assert str(error) == f"No record is common to this party and {other}.\n{cause}"
 
 
 @pytest.mark.usefixtures("no_report")
@@ -95,10 +95,10 @@ def test_with_three_parties_each_side_reaches_its_own_verdict(three, turned) -> 
         assert str(lives.errors[name]).startswith("No record is common to this party and ")
     at_clinic, at_turned = str(lives.errors["clinic"]), str(lives.errors[turned])
     fair = "gym" if turned == "lab" else "lab"
-    assert "common to this party and all others (lab and gym). " in at_clinic
-    assert f" with {fair}, so the loss is with {turned}. person is mostly in capitals here" in at_clinic
+    assert "common to this party and all others (lab and gym).\n" in at_clinic
+    assert f" with {fair}, so the loss is with {turned}.\nperson is mostly in capitals here" in at_clinic
     assert f"and {fair} look alike" not in at_clinic
-    assert "put lower into align.normalise for person. This compares" in at_turned
+    assert "put lower into align.normalise for person.\nThis compares" in at_turned
     assert f"This compares {fair} with clinic alone, and the cause may lie at another" in str(lives.errors[fair])
 
 

@@ -194,7 +194,11 @@ def test_an_overlap_and_a_run_part_before_any_list_leaves(world, runner: str) ->
         assert type(ends[name]) is MismatchError
         assert f"{name} was started with `vsplit {mine}` and " in str(ends[name])
         assert f"with `vsplit {theirs}`; nothing was compared." in str(ends[name])
-        assert {event.stage for event in seen[name] if isinstance(event, Step)} <= {"reading data", "waiting"}
+        assert {event.stage for event in seen[name] if isinstance(event, Step)} <= {
+            "starting",
+            "reading data",
+            "waiting",
+        }
     # A meeting that ends at the greeting is none.
     assert not list(world.folder.glob("keys/*.json"))
 
