@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from parties.command_line import typed
-from parties.ledger.record import MOST, Head, Pin, Standing
+from parties.ledger.record import FORMAT, MOST, Head, Pin, Standing
 from vsplit.protocol import Array, Bytes, Message, ProtocolError, Role, Send, receive
 
 SALT, HASH, SIGNATURE = 32, 32, 64
@@ -25,7 +26,8 @@ SALT, HASH, SIGNATURE = 32, 32, 64
 _KEY = b"vsplit-ledger-v1 key"
 _HEAD = b"vsplit-ledger-head-v2"
 _HEAD_OF_FORMAT_1 = b"vsplit-ledger-head-v1"
-_END = b"vsplit-ledger-end-v1"
+_END = b"vsplit-ledger-end-v2"
+_END_OF_FORMAT_1 = b"vsplit-ledger-end-v1"
 _LIMIT = 1024
 RandomBytes = Callable[[int], bytes]
 Sign = Callable[[bytes], bytes]
@@ -112,12 +114,13 @@ OPEN_KINDS = frozenset({"Greeting", LedgerSalt.__name__})
 class Bond:
     """What every signature is bound to: the job's digest (32 bytes), the session (16 bytes), and who is who.
 
-    `identities` has the public key, 32 raw bytes, of every party by name.
+    `identities` has the public key, 32 raw bytes, of every party by name; `format` is that of the session's record.
     """
 
     job: bytes
     session: bytes
     identities: Mapping[str, bytes]
+    format: int = FORMAT
 
     def pair_key(self, label_party: str, feature_party: str, label_half: bytes, feature_half: bytes) -> bytes:
         """32 bytes that only the two parties have, in this session only."""
@@ -145,9 +148,15 @@ class Bond:
             *pinned,
         )
 
-    def end_statement(self, party: str, word: str, line: int, before: bytes) -> bytes:
-        """What `party` signs where its session is over: the number of that line, and the hash of the one before."""
-        return _joined(_END, self.job, self.session, party.encode(), word.encode(), line.to_bytes(8, "big"), before)
+    def end_statement(self, party: str, word: str, line: int, before: bytes, time: datetime) -> bytes:
+        """What `party` signs where its session is over: number and time of that line, and the hash of the one before.
+
+        In format 1 the time was left out.
+        """
+        label, when = (_END, (time.isoformat().encode(),)) if self.format > 1 else (_END_OF_FORMAT_1, ())
+        return _joined(
+            label, self.job, self.session, party.encode(), word.encode(), line.to_bytes(8, "big"), before, *when
+        )
 
     def is_signed(self, by: str, statement: bytes, signature: bytes) -> bool:
         """Whether `signature` is one of the party `by` over `statement`; all of it may come from a file that was changed."""

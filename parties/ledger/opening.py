@@ -66,7 +66,7 @@ def open_file(path: Path, about: About, now: Now) -> tuple[ChainFile, set[str]]:
 
 def end_line(about: About, bond: Bond, word: str, line: int, time: datetime, before: str) -> End:
     """The line that ends the session of this bond, signed with the key that the party has now."""
-    signature = about.sign(bond.end_statement(about.party, word, line, bytes.fromhex(before)))
+    signature = about.sign(bond.end_statement(about.party, word, line, bytes.fromhex(before), time))
     own = PublicIdentity.parse(about.identities[about.party])
     return End(
         line=line,

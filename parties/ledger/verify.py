@@ -220,7 +220,7 @@ class _Examination:
             self._fault("begins a session that was there before")
         if self.found.going_on is not None:
             self._fault("begins a session before the one before it was ended")
-        bond = Bond(bytes.fromhex(line.digest), bytes.fromhex(line.session), identities)
+        bond = Bond(bytes.fromhex(line.digest), bytes.fromhex(line.session), identities, line.format)
         now = Told(line.session, self._at, line.time, line.job, line.identities, bond, line.format)
         self.found.sessions[line.session] = self.found.going_on = now
         self._others = frozenset(line.identities) - {begin.party}
@@ -286,7 +286,7 @@ class _Examination:
                 f"ends the session with {line.word} under another identity of {me} than that of the session: only a session "
                 "that was cut off is ended under another one"
             )
-        statement = now.bond.end_statement(me, line.word, line.line, bytes.fromhex(line.before))
+        statement = now.bond.end_statement(me, line.word, line.line, bytes.fromhex(line.before), line.time)
         key = now.bond.identities.get(me, b"")
         if line.identity is not None:
             key = _keys_in({me: line.identity}).get(me, b"")

@@ -67,7 +67,7 @@ class _Rewriting:
         new: Any = msgspec.structs.replace(line, line=len(self.raw) + 1, before=before)
         if isinstance(new, NewSession):
             keys = {name: PublicIdentity.parse(line).key for name, line in new.identities.items()}
-            self.bond, self.messages = Bond(bytes.fromhex(new.digest), bytes.fromhex(new.session), keys), []
+            self.bond, self.messages = Bond(bytes.fromhex(new.digest), bytes.fromhex(new.session), keys, new.format), []
         elif isinstance(new, Crossed):
             way = new.direction, new.peer
             number = 1 + sum((one.direction, one.peer) == way for _, one in self.messages)
@@ -76,7 +76,9 @@ class _Rewriting:
         elif isinstance(new, Head) and new.signer == self.owner.name and new.receiver in self.bond.identities:
             new = self._head(new)
         elif isinstance(new, End):
-            statement = self.bond.end_statement(self.owner.name, new.word, new.line, bytes.fromhex(new.before))
+            statement = self.bond.end_statement(
+                self.owner.name, new.word, new.line, bytes.fromhex(new.before), new.time
+            )
             new = msgspec.structs.replace(new, signature=self.owner.sign(statement).hex())
         return new
 

@@ -142,6 +142,10 @@ CASES: dict[str, tuple[Callable[[Lines], Lines], str]] = {
         lambda lines: [*lines[:-1], altered(lines[-1], word="stopped")],
         "ends the session without the signature of lab",
     ),
+    "another time in the last line": (
+        lambda lines: [*lines[:-1], altered(lines[-1], time="2026-03-01T13:00:00Z")],
+        "ends the session without the signature of lab",
+    ),
 }
 
 
@@ -189,7 +193,7 @@ def resigned(pairs: Any, lines: Lines) -> Lines:
             line = own_head(now, line, sign)
         elif isinstance(line, End):
             bond = now.sessions[line.session].bond
-            signature = sign(bond.end_statement("lab", line.word, line.line, bytes.fromhex(line.before)))
+            signature = sign(bond.end_statement("lab", line.word, line.line, bytes.fromhex(line.before), line.time))
             line = altered_line(line, signature=signature.hex())
         found.append(encode(line))
     return found
@@ -269,7 +273,7 @@ def test_only_a_session_that_was_cut_off_is_ended_under_another_identity(told: A
     end = decode(lines[-1])
     assert isinstance(end, End)
     bond = list(examine(told.path("lab")).sessions.values())[-1].bond
-    signature = other.sign(bond.end_statement("lab", word, end.line, bytes.fromhex(end.before))).hex()
+    signature = other.sign(bond.end_statement("lab", word, end.line, bytes.fromhex(end.before), end.time)).hex()
     closed = altered(lines[-1], word=word, identity=other.public.line, signature=signature)
     faults = faults_of(tmp_path, [*lines[:-1], closed])
     if word == "cut":
