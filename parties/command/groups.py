@@ -51,6 +51,7 @@ KINDS_OF: dict[GroupName, tuple[str, ...]] = {
     "housekeeping": (
         "Greeting",
         "LedgerSalt",
+        "LedgerLastLine",
         "LedgerHead",
         "Holding",
         "Beginning",

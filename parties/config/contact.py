@@ -8,7 +8,17 @@ from pathlib import Path
 from pydantic import ConfigDict
 
 from parties.config.errors import validate
-from parties.config.fields import Address, IdentityLine, Model, PartyName, PartyRole, Text, split_address
+from parties.config.fields import (
+    Address,
+    IdentityLine,
+    ListenAddress,
+    Model,
+    PartyName,
+    PartyRole,
+    Text,
+    split_address,
+    split_listen,
+)
 from parties.config.party_file import FIRST_WAIT, Wait
 from parties.config.reading import parse_yaml, read_text
 from vsplit.protocol import ConfigError
@@ -32,7 +42,7 @@ class _Party(_Some):
     job: Text
     party: PartyName
     identity: Text
-    listen: Address | None = None
+    listen: ListenAddress | None = None
     proxy: Text | None = None
     first_wait: Wait = FIRST_WAIT
 
@@ -70,7 +80,7 @@ def read_contact_keys(path: Path) -> ContactKeys:
         {name: member.identity for name, member in job.parties.items()},
         job.address,
         split_address(job.address),
-        split_address(party.listen or job.address),
+        split_listen(party.listen or job.address),
         party.proxy,
         party.first_wait,
         file.parent / party.identity,

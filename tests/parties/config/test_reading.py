@@ -58,7 +58,9 @@ def test_a_file_without_keys_is_refused(text: str) -> None:
 
 def test_a_deep_file_is_refused() -> None:
     for text in ("a: " + "[" * 20_000, "{a: " * 20_000, "- " * 20_000, "".join(" " * n + "a:\n" for n in range(500))):
-        with pytest.raises(ConfigError, match=r"In line \d+ of clinic\.yaml.* nested at most 32 levels deep"):
+        with pytest.raises(
+            ConfigError, match=r"In line \d+, column \d+ of clinic\.yaml.* nested at most 32 levels deep"
+        ):
             parse_yaml(text, PATH)
 
 
