@@ -41,6 +41,8 @@ def check_place(path: Path, named: str, *, private: bool = False) -> None:
 
 def _open_to(status: os.stat_result, *, last: bool) -> str:
     """Why others can change what is there; empty: they cannot."""
+    if sys.platform == "win32":  # which has no such modes
+        return ""
     if os.geteuid() != 0 and status.st_uid not in (0, os.geteuid()):
         return "belongs to another user"
     if stat.S_ISLNK(status.st_mode):

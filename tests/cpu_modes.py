@@ -33,7 +33,9 @@ NUMERICAL = (
     "tests/parties/data",
     "tests/parties/report/test_page.py",
     "tests/parties/test_many_rows.py",
+    "tests/parties/test_own_module.py",
     "tests/parties/unfinished",
+    "tests/test_leaks.py",
     "tests/test_mutations.py",
     "tests/test_transcripts.py",
 )

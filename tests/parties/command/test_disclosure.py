@@ -318,6 +318,7 @@ def test_bits_of_a_record_and_passes_stand_beside_the_own_columns(world: Any) ->
 @pytest.mark.parametrize("width", [2, 16, 512])
 def test_an_embedding_that_is_not_narrower_than_the_columns_is_warned_of(world: Any, width: int) -> None:
     world.job["model"]["embedding"] = width
+    world.files["lab"]["accept"]["max_embedding"] = width
     words = words_of(look(world.write(), "lab").output)
     warning = (
         f"An embedding of {width} numbers is not narrower than the 2 own columns that it is made from, so it has room for "

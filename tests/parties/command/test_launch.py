@@ -205,7 +205,7 @@ def test_a_command_that_no_launch_has_started_says_so(world, monkeypatch) -> Non
     world.write()
     done = subprocess.run(
         [sys.executable, "-P", "-m", "parties", "run", "clinic.yaml"],
-        cwd=world.folder, env=os.environ | {"VSPLIT_LAUNCHED": "1"}, stdin=subprocess.DEVNULL, capture_output=True,
+        cwd=world.folder, env=os.environ | {"VSPLIT_LAUNCH_COMMAND": "launch ."}, stdin=subprocess.DEVNULL, capture_output=True,
         text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2

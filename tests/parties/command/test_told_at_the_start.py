@@ -264,7 +264,7 @@ def test_a_disk_that_is_full(world, monkeypatch, role: str) -> None:
 
 @pytest.mark.parametrize("role", ["clinic", "lab"])
 def test_one_run_too_many_is_told_although_all_have_met(world, role: str) -> None:
-    patient(world).files[role]["accept"] = {"max_runs": 1}
+    patient(world).files[role]["accept"] |= {"max_runs": 1}
     world.job["train"]["epochs"] = 1
     world.write().live().well()
     lives = world.live()
