@@ -25,7 +25,7 @@ from parties.report.words import (
     score_text,
     time_text,
 )
-from vsplit.learn.metrics import HIGHER_IS_BETTER, MAIN_METRIC, Estimates, in_order
+from vsplit.evaluation.metrics import HIGHER_IS_BETTER, MAIN_METRIC, Estimates, in_order
 
 
 def render_report(content: ReportContent) -> str:

@@ -6,9 +6,6 @@ from typing import Annotated, ClassVar
 
 from vsplit.protocol import Array, Bytes, Floats, Message
 
-# Room for the head and the padding of any message of this module.
-HEAD = 1024
-
 
 class Parts(Message, frozen=True, kw_only=True, eq=False):
     """Label party to feature party, once, only where the split is by date: the part of each shared record."""
@@ -20,17 +17,6 @@ class Parts(Message, frozen=True, kw_only=True, eq=False):
     def check(self) -> None:
         if len(self.part) and self.part.max() > 2:
             raise ValueError("a part is 0, 1 or 2")
-
-
-class Embedding(Message, frozen=True, kw_only=True, eq=False):
-    """Feature party to label party: the bottom model's output for one batch, float32 [rows, width]."""
-
-    reveals: ClassVar[str] = (
-        "a few numbers per record, computed from its features by a private model; they can give features away"
-    )
-
-    step: int
-    values: Annotated[Floats, Array("float32", (None, None))]
 
 
 class Gradient(Message, frozen=True, kw_only=True, eq=False):

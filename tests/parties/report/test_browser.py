@@ -11,8 +11,8 @@ import pytest
 
 from parties.report.content import Columns, Crossing, Epoch, Judgement, Party, Records, ReportContent, Training
 from parties.report.page import render_report
-from vsplit.learn.curves import curves
-from vsplit.learn.metrics import compare
+from vsplit.evaluation.curves import curves
+from vsplit.evaluation.metrics import compare
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 

@@ -28,8 +28,8 @@ from parties.report.content import (
 from parties.report.page import render_report
 from parties.report.words import bytes_text, duration_text, score_text
 from psi import ColumnReport, StepReport
-from vsplit.learn.curves import Curves, curves
-from vsplit.learn.metrics import Comparison, Estimate, Task, compare
+from vsplit.evaluation.curves import Curves, curves
+from vsplit.evaluation.metrics import Comparison, Estimate, Task, compare
 
 EVIL = "<script>alert('$x_1$ & \"y\"')</script>"
 VOID = {"meta", "link", "br", "img", "hr", "col", "input"}

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics as sk
 
-from vsplit.learn.metrics import Task, checked_scores
-from vsplit.learn.weighted import Array
+from vsplit.evaluation.metrics import Task, checked_scores
+from vsplit.evaluation.weighted_metrics import Array
 
 
 class Line(TypedDict):

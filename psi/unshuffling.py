@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from psi.exchange import Transfer, check_length, in_turn, refuse
-from psi.messages import BITS, CHUNK, HEAD, MatchBits, MatchPositions, OwnPositions, Positions, chunks
+from psi.messages import BITS, CHUNK, MatchBits, MatchPositions, OwnPositions, Positions, chunks
 from psi.order import Order
 from psi.ring import Ring, Seat, undoing
-from vsplit.protocol import Bytes, Note, Role, receive, send
+from vsplit.protocol import HEAD, Bytes, Note, Role, receive, send
 from vsplit.sealing import Sealed, pass_on
 
 POSITIONS = CHUNK * 4

@@ -16,7 +16,7 @@ import pytest
 from parties.driver import drive
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool
-from vsplit.learn.stock import PIECE, NoiseStock, pieces_of
+from vsplit.aggregation.noise_pool import PIECE, NoisePool, pieces_of
 from vsplit.paillier import noise
 from vsplit.paillier.cipher import decrypt
 from vsplit.paillier.keys import PrivateKey, PublicKey, generate
@@ -36,7 +36,7 @@ def run(role: Role[Any]) -> Any:
 @pytest.mark.parametrize("kind", ["short", "full"])
 @pytest.mark.parametrize("ahead", [0, 3, 40])
 def test_noise_is_never_given_out_twice(kind: Any, ahead: int) -> None:
-    stock = NoiseStock(private_key().public_key, "bank", kind, ahead, os.urandom)
+    stock = NoisePool(private_key().public_key, "bank", kind, ahead, os.urandom)
 
     def party() -> Role[list[Any]]:
         taken = []
@@ -61,7 +61,7 @@ def test_entropy_is_drawn_once_for_each_ciphertext() -> None:
         return os.urandom(count)
 
     key = private_key().public_key
-    stock = NoiseStock(key, "bank", "short", 5, entropy)
+    stock = NoisePool(key, "bank", "short", 5, entropy)
 
     def party() -> Role[None]:
         yield from stock.prepare()
@@ -74,10 +74,10 @@ def test_entropy_is_drawn_once_for_each_ciphertext() -> None:
 
 def test_noise_is_made_while_the_party_waits() -> None:
     """To prepare is to start work and not to wait for it; to take what is there is no work at all."""
-    stock = NoiseStock(private_key().public_key, "bank", "short", 4, os.urandom)
+    stock = NoisePool(private_key().public_key, "bank", "short", 4, os.urandom)
     (started,) = stock.prepare()
     assert isinstance(started, Work) and started.later
-    stock = NoiseStock(private_key().public_key, "bank", "short", 4, os.urandom)
+    stock = NoisePool(private_key().public_key, "bank", "short", 4, os.urandom)
     run(stock.prepare())
     effects = answered(stock.take(4), lambda _effect: [np.zeros((4, 512), np.uint8)])
     assert [type(effect) for effect in effects] == [Collect]
@@ -85,7 +85,7 @@ def test_noise_is_made_while_the_party_waits() -> None:
 
 
 def test_what_was_taken_is_no_longer_in_the_stock() -> None:
-    stock = NoiseStock(private_key().public_key, "bank", "short", 8, os.urandom)
+    stock = NoisePool(private_key().public_key, "bank", "short", 8, os.urandom)
 
     def party() -> Role[Any]:
         yield from stock.prepare()
@@ -107,7 +107,7 @@ def test_a_modulus_that_is_none_is_found_by_name(kind: Any, made_of: str, monkey
     key = PublicKey(private_key().public_key.n * 3**2)
     if made_of == "hash":
         monkeypatch.setattr(noise, "expand_message_xmd", lambda *_: (3).to_bytes(300, "big"))
-    stock = NoiseStock(key, "bank", kind, 60, os.urandom)
+    stock = NoisePool(key, "bank", kind, 60, os.urandom)
 
     def party() -> Role[Any]:
         yield from stock.prepare()

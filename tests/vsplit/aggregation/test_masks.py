@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsplit.masks import MaskReusedError, Masks
+from vsplit.aggregation.masks import MaskReusedError, Masks
 from vsplit.sealing import Seal
 
 NAMES = ["a", "b", "c", "d"]

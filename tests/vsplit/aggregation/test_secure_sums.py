@@ -12,10 +12,9 @@ import msgspec
 import pytest
 import torch
 
-from vsplit.learn import chain
+from vsplit.aggregation import paillier_sum, receiver_for
+from vsplit.aggregation.secure_sum import fixed_point_of
 from vsplit.learn.messages import Gradient, Verdict
-from vsplit.learn.secure_sum import fixed_point_of
-from vsplit.learn.ways import taking_for
 from vsplit.paillier.keys import PrivateKey, generate
 from vsplit.protocol import ConfigError, Message, ProtocolError, VsplitError
 
@@ -33,7 +32,7 @@ def private_key() -> PrivateKey:
 
 @pytest.fixture(autouse=True)
 def _keys_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "generate", lambda bits, _random_bytes: private_key())
+    monkeypatch.setattr(paillier_sum, "generate", lambda bits, _random_bytes: private_key())
 
 
 def shapes(sent: list[tuple[str, str, bytes]], sender: str) -> list[tuple[str, str, int]]:
@@ -187,6 +186,6 @@ def test_early_stopping_ends_all_parties_alike(federation: Any, stage: Any, aggr
 def test_a_sum_of_one_is_none(federation: Any, aggregate: str) -> None:
     made = federation(aggregate, secure_sum=SETTINGS[aggregate])
     with pytest.raises(ConfigError, match="feature parties"):
-        taking_for(made.plan, "bank", ("bills",), random_bytes=random.Random(0).randbytes)
+        receiver_for(made.plan.cut, "bank", ("bills",), random_bytes=random.Random(0).randbytes)
     with pytest.raises(ConfigError, match="feature parties"):
-        fixed_point_of(made.plan, ("bills",))
+        fixed_point_of(made.plan.cut, ("bills",))

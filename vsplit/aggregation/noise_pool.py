@@ -6,8 +6,8 @@ from typing import NoReturn
 
 import numpy as np
 
+from vsplit.aggregation.attempt import RandomBytes
 from vsplit.kernels.montgomery import FixedBase
-from vsplit.learn.attempt import RandomBytes
 from vsplit.paillier.keys import PublicKey, key_bytes
 from vsplit.paillier.noise import BadModulusError, Kind, Noise, draw_secrets, full_noise, noise_table, short_noise
 from vsplit.protocol import Bytes, Collect, ProtocolError, Role, Work
@@ -21,7 +21,7 @@ def pieces_of(rows: Bytes) -> list[Bytes]:
     return [rows[first : first + PIECE] for first in range(0, len(rows), PIECE)]
 
 
-class NoiseStock:
+class NoisePool:
     """Noise under one public key of `owner`; `ahead` is how much of it, in ciphertexts, is made before it is needed.
 
     It lives in memory alone, for one attempt at a training, and what was taken is no longer there. It is neither copied nor

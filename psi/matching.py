@@ -21,15 +21,15 @@ MARK = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Marks:
+class Tags:
     """The first 16 bytes of each value of a list, as two words: uint64 [n] each."""
 
     low: Words = field(repr=False)
     high: Words = field(repr=False)
 
     @classmethod
-    def of(cls, values: Bytes) -> Marks:
-        """The marks of `values`, uint8 [n, w]; where w is less than 16, zeros take the place of what is missing."""
+    def of(cls, values: Bytes) -> Tags:
+        """The tags of `values`, uint8 [n, w]; where w is less than 16, zeros take the place of what is missing."""
         if values.shape[1] < MARK:
             padded = np.zeros((len(values), MARK), dtype=np.uint8)
             padded[:, : values.shape[1]] = values
@@ -37,32 +37,32 @@ class Marks:
         words = np.ascontiguousarray(values[:, :MARK]).view("<u8")
         return cls(words[:, 0].copy(), words[:, 1].copy())
 
-    def cut(self, width: int) -> Marks:
-        """The marks of the same values cut to `width` bytes, at most 16."""
+    def cut(self, width: int) -> Tags:
+        """The tags of the same values cut to `width` bytes, at most 16."""
         low = 2 ** (8 * min(width, 8)) - 1
         high = 2 ** (8 * max(width - 8, 0)) - 1
-        return Marks(self.low & np.uint64(low), self.high & np.uint64(high))
+        return Tags(self.low & np.uint64(low), self.high & np.uint64(high))
 
     def __len__(self) -> int:
         return len(self.low)
 
 
-def has_repeats(marks: Marks) -> bool:
+def has_repeats(tags: Tags) -> bool:
     """Whether a value stands in the list twice."""
-    if not _adjacent_alike(np.sort(marks.low)):
+    if not _adjacent_alike(np.sort(tags.low)):
         return False
-    pairs = np.stack([marks.low, marks.high], axis=1)
+    pairs = np.stack([tags.low, tags.high], axis=1)
     return len(np.unique(pairs, axis=0)) < len(pairs)
 
 
-def share_any(one: Marks, other: Marks) -> bool:
+def share_any(one: Tags, other: Tags) -> bool:
     """Whether a value stands in both lists, neither of which holds a value twice."""
     both = np.concatenate([np.sort(one.low), np.sort(other.low)])
     both.sort(kind="stable")  # which merges two sorted runs, and is several times as fast for them
     return _adjacent_alike(both) and bool((find(one, other) >= 0).any())
 
 
-def find(sought: Marks, among: Marks) -> Rows:
+def find(sought: Tags, among: Tags) -> Rows:
     """For each of `sought` its position in `among`, whose values are all different, or -1: int64 [len(sought)].
 
     Both lists are sorted by the first word, since sorted needles are found several times as fast as unsorted ones; where

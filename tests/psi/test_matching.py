@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from psi.marks import Marks, find, has_repeats, share_any
+from psi.matching import Tags, find, has_repeats, share_any
 
 # Few different words, so that first halves, second halves and whole values coincide in every way.
 values = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(
@@ -16,14 +16,14 @@ values = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(
 lists = st.lists(values, min_size=1, max_size=14)
 
 
-def marks(rows):
-    return Marks.of(np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1))
+def tags(rows):
+    return Tags.of(np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1))
 
 
 @settings(deadline=None)
 @given(lists, st.lists(values, min_size=1, max_size=14, unique=True))
 def test_find_is_a_look_up_of_each_value(sought, among):
-    where = find(marks(sought), marks(among))
+    where = find(tags(sought), tags(among))
     assert where.dtype == np.int64
     assert where.tolist() == [among.index(value) if value in among else -1 for value in sought]
 
@@ -31,23 +31,23 @@ def test_find_is_a_look_up_of_each_value(sought, among):
 @settings(deadline=None)
 @given(lists)
 def test_repeats_are_found(rows):
-    assert has_repeats(marks(rows)) == (max(Counter(rows).values()) > 1)
+    assert has_repeats(tags(rows)) == (max(Counter(rows).values()) > 1)
 
 
 @settings(deadline=None)
 @given(st.lists(values, min_size=1, unique=True), st.lists(values, min_size=1, unique=True))
 def test_shared_values_are_found(one, other):
-    assert share_any(marks(one), marks(other)) == bool(set(one) & set(other))
+    assert share_any(tags(one), tags(other)) == bool(set(one) & set(other))
 
 
 @pytest.mark.parametrize("width", [5, 8, 11, 16])
-def test_marks_of_cut_values_are_cut_marks(width):
+def test_tags_of_cut_values_are_cut_tags(width):
     rows = np.random.default_rng(0).integers(0, 256, (50, 32), dtype=np.uint8)
-    whole, cut = Marks.of(rows).cut(width), Marks.of(rows[:, :width])
+    whole, cut = Tags.of(rows).cut(width), Tags.of(rows[:, :width])
     assert len(whole) == 50
     assert np.array_equal(whole.low, cut.low)
     assert np.array_equal(whole.high, cut.high)
 
 
-def test_marks_show_nothing():
-    assert repr(marks([bytes(16)])) == "Marks()"
+def test_tags_show_nothing():
+    assert repr(tags([bytes(16)])) == "Tags()"

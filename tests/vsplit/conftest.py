@@ -18,15 +18,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from parties.driver import drive
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool
+from vsplit.aggregation import receiver_for, sender_for
+from vsplit.aggregation.interface import SecureSum
+from vsplit.aggregation.secure_sum import Member
 from vsplit.learn.batches import Split, split_by_seed
 from vsplit.learn.checkpoint import to_bytes
 from vsplit.learn.feature import FeatureState, feature_role
 from vsplit.learn.label import Due, LabelSide, LabelState, label_role, never
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
-from vsplit.learn.plan import Plan, SecureSum
-from vsplit.learn.secure_sum import Member
+from vsplit.learn.plan import Plan
 from vsplit.learn.training import build_optimizer, make_target
-from vsplit.learn.ways import giving_for, taking_for
 from vsplit.protocol import Checkpoint, Note, Role, Send
 from vsplit.sealing import Credentials, Seal, introduce, meet
 
@@ -206,8 +207,8 @@ class Federation:
 
     def _label(self) -> Role[Any]:
         yield from self.introduce()
-        taking = taking_for(self.plan, LABEL_PARTY, self.parties, random_bytes=entropy("bank"))
-        return (yield from label_role(self.parties, self.label, self.side, self.split, self.plan, taking, self.due))
+        receiver = receiver_for(self.plan.cut, LABEL_PARTY, self.parties, random_bytes=entropy("bank"))
+        return (yield from label_role(self.parties, self.label, self.side, self.split, self.plan, receiver, self.due))
 
     def _feature(self, name: str) -> Role[Any]:
         seals = yield from self.meet(name)
@@ -220,9 +221,9 @@ class Federation:
             self.told_run.get(name, RUN),
             self.told_counts.get(name, b""),
         )
-        giving = giving_for(self.plan, member)
+        sender = sender_for(self.plan.cut, member)
         split = self.told_split.get(name, self.split)
-        return (yield from feature_role(LABEL_PARTY, self.states[name], self.stores[name], split, self.plan, giving))
+        return (yield from feature_role(LABEL_PARTY, self.states[name], self.stores[name], split, self.plan, sender))
 
 
 def entropy(seed: str) -> Callable[[int], bytes]:

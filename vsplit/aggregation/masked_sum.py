@@ -6,14 +6,11 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from vsplit.learn.aggregation import Batch
-from vsplit.learn.attempt import agree_as_label
-from vsplit.learn.batches import most_in_batch
-from vsplit.learn.messages import HEAD
-from vsplit.learn.plan import Plan
-from vsplit.learn.secure_sum import Member, SumGiving, SumTaking, place_of
-from vsplit.masks import Masks, Numbers
-from vsplit.protocol import Array, Floats, Message, ProtocolError, Role, receive, send
+from vsplit.aggregation.attempt import agree_as_label
+from vsplit.aggregation.interface import Batch, CutLayer
+from vsplit.aggregation.masks import Masks, Numbers
+from vsplit.aggregation.secure_sum import Member, SumReceiver, SumSender, place_of
+from vsplit.protocol import HEAD, Array, Floats, Message, ProtocolError, Role, receive, send
 
 
 class MaskedEmbedding(Message, frozen=True, kw_only=True, eq=False):
@@ -30,11 +27,11 @@ class MaskedEmbedding(Message, frozen=True, kw_only=True, eq=False):
     values: Annotated[Numbers, Array("uint32", (None, None))]
 
 
-class MaskedGiving(SumGiving):
+class MaskedSender(SumSender):
     """A feature party's side."""
 
-    def __init__(self, member: Member, plan: Plan) -> None:
-        super().__init__(member, plan)
+    def __init__(self, member: Member, cut: CutLayer) -> None:
+        super().__init__(member, cut)
         self._masks: Masks | None = None
 
     def begin(self, beginning: bytes) -> Role[None]:
@@ -43,7 +40,7 @@ class MaskedGiving(SumGiving):
         member = self.member
         self._masks = Masks(member.me, member.feature_parties, member.seals, self.context)
 
-    def give(self, batch: Batch, values: Floats) -> Role[int]:
+    def send_embedding(self, batch: Batch, values: Floats) -> Role[int]:
         """Send the embedding under its mask."""
         if self._masks is None:
             raise RuntimeError("a training begins before its first batch")
@@ -59,7 +56,7 @@ class MaskedGiving(SumGiving):
         return quantised.clipped
 
 
-class MaskedTaking(SumTaking):
+class MaskedReceiver(SumReceiver):
     """The label party's side: adds what all feature parties sent, whereby the masks cancel."""
 
     def begin(self) -> Role[None]:
@@ -68,8 +65,8 @@ class MaskedTaking(SumTaking):
 
     def take(self, batch: Batch) -> Role[list[Floats]]:
         """The sum of the embeddings of a batch."""
-        due = batch.rows, self.plan.width
-        limit = most_in_batch(self.plan.batch_size) * self.plan.width * 4 + HEAD
+        due = batch.rows, self.cut.width
+        limit = self.cut.most_rows * self.cut.width * 4 + HEAD
         total = np.zeros(due, np.uint32)
         for party in self.feature_parties:
             message = yield from receive(party, MaskedEmbedding, limit)

@@ -12,8 +12,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from vsplit.learn.messages import HEAD
-from vsplit.protocol import Array, Bytes, Message, ProtocolError, Role, receive, send
+from vsplit.protocol import HEAD, Array, Bytes, Message, ProtocolError, Role, receive, send
 
 NONCE = 16
 RandomBytes = Callable[[int], bytes]
@@ -49,7 +48,7 @@ def agree_as_label(feature_parties: Sequence[str], random_bytes: RandomBytes) ->
 
 def agree_as_feature(
     me: str, label_party: str, feature_parties: Sequence[str], random_bytes: RandomBytes, about: Sequence[bytes]
-) -> Role[Told]:
+) -> Role[AttemptDigest]:
     """A feature party's side. `about` is what all feature parties must have in common besides, such as the name of the run.
 
     Raises ProtocolError where its own nonce is not among those that come back.
@@ -63,10 +62,10 @@ def agree_as_feature(
             f"{label_party} began the training with other random bytes than this party's own: it would repeat an earlier "
             "training, or its program is another version; ask there.",
         )
-    return Told(_ATTEMPT, told.tobytes(), *about)
+    return AttemptDigest(_ATTEMPT, told.tobytes(), *about)
 
 
-class Told:
+class AttemptDigest:
     """A digest of an attempt, and of all that the label party has told since and owes to all feature parties alike.
 
     Masks and seals are bound to it. So a label party that told one of them something else could not add their embeddings
@@ -78,7 +77,7 @@ class Told:
     def __init__(self, *beginning: bytes) -> None:
         self.digest = _joined_digest(*beginning)
 
-    def hear(self, message: Message) -> None:
+    def bind(self, message: Message) -> None:
         """Take in what the label party has told."""
         fields = (getattr(message, name) for name in message.__struct_fields__)
         parts = [

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from vsplit.learn.aggregation import Batch, Giving, Taking
-from vsplit.learn.attempt import RandomBytes, Told, agree_as_feature
-from vsplit.learn.plan import Plan, SecureSum
+from vsplit.aggregation.attempt import AttemptDigest, RandomBytes, agree_as_feature
+from vsplit.aggregation.interface import Batch, CutLayer, EmbeddingReceiver, EmbeddingSender, SecureSum
 from vsplit.paillier.fixed_point import FixedPoint, Units
 from vsplit.protocol import Floats, Message, Role
 from vsplit.sealing import Seal
@@ -20,16 +19,16 @@ def place_of(batch: Batch) -> tuple[int, int, int]:
     return batch.epoch, batch.part, batch.number
 
 
-def secure_sum_of(plan: Plan) -> SecureSum:
-    """The plan's secure sum; raises ValueError where there is none."""
-    if plan.secure_sum is None:
-        raise ValueError(f"{plan.aggregate} needs the plan's secure_sum")
-    return plan.secure_sum
+def secure_sum_of(cut: CutLayer) -> SecureSum:
+    """The settings of the secure sum; raises ValueError where there is none."""
+    if cut.secure_sum is None:
+        raise ValueError(f"{cut.aggregate} needs secure_sum")
+    return cut.secure_sum
 
 
-def fixed_point_of(plan: Plan, feature_parties: Sequence[str]) -> FixedPoint:
+def fixed_point_of(cut: CutLayer, feature_parties: Sequence[str]) -> FixedPoint:
     """How the feature parties write values as whole numbers. Raises ConfigError where there are fewer than two of them."""
-    settings = secure_sum_of(plan)
+    settings = secure_sum_of(cut)
     return FixedPoint(settings.range, settings.bits, len(feature_parties), settings.rounding == "stochastic")
 
 
@@ -51,15 +50,15 @@ class Member:
     shared: bytes
 
 
-class SumGiving(Giving):
+class SumSender(EmbeddingSender):
     """A feature party's side where one sum of all feature parties' embeddings arrives."""
 
-    def __init__(self, member: Member, plan: Plan) -> None:
+    def __init__(self, member: Member, cut: CutLayer) -> None:
         self.member = member
         self.label_party = member.label_party
         self.random_bytes = member.random_bytes
-        self.fixed_point = fixed_point_of(plan, member.feature_parties)
-        self._told: Told | None = None
+        self.fixed_point = fixed_point_of(cut, member.feature_parties)
+        self._told: AttemptDigest | None = None
 
     def agree(self, beginning: bytes, *about: bytes) -> Role[None]:
         """Agree with all others on an attempt. `about` is what else must be the same at all feature parties."""
@@ -69,9 +68,9 @@ class SumGiving(Giving):
             member.me, member.label_party, member.feature_parties, member.random_bytes, about
         )
 
-    def hear(self, message: Message) -> None:
+    def bind(self, message: Message) -> None:
         """Bind all that follows to `message`."""
-        self._begun.hear(message)
+        self._begun.bind(message)
 
     @property
     def context(self) -> bytes:
@@ -79,21 +78,21 @@ class SumGiving(Giving):
         return self._begun.digest
 
     @property
-    def _begun(self) -> Told:
+    def _begun(self) -> AttemptDigest:
         if self._told is None:
             raise RuntimeError("a training begins before its first batch")
         return self._told
 
 
-class SumTaking(Taking):
+class SumReceiver(EmbeddingReceiver):
     """The label party's side where one sum of all feature parties' embeddings arrives."""
 
-    def __init__(self, feature_parties: Sequence[str], plan: Plan, random_bytes: RandomBytes) -> None:
+    def __init__(self, feature_parties: Sequence[str], cut: CutLayer, random_bytes: RandomBytes) -> None:
         self.feature_parties = tuple(feature_parties)
         self.groups = [self.feature_parties]
-        self.plan = plan
+        self.cut = cut
         self.random_bytes = random_bytes
-        self.fixed_point = fixed_point_of(plan, feature_parties)
+        self.fixed_point = fixed_point_of(cut, feature_parties)
 
     def join(self, arrived: Sequence[Tensor], own: Tensor | None) -> Tensor:
         """What arrived, and the label party's own embedding added to it."""
@@ -102,4 +101,4 @@ class SumTaking(Taking):
 
     def decoded(self, batch: Batch, totals: Units, sender: str) -> Floats:
         """The sum of the embeddings of a batch. Raises ProtocolError, which names `sender`, where it can be none."""
-        return self.fixed_point.decode(totals, (batch.rows, self.plan.width), sender)
+        return self.fixed_point.decode(totals, (batch.rows, self.cut.width), sender)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from vsplit.learn import curves, metrics, weighted
+from vsplit.evaluation import curves, metrics, weighted_metrics
 from vsplit.protocol import DataError
 
 Case = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
@@ -34,12 +34,12 @@ def binary_cases(draw: st.DrawFn) -> Case:
 @given(binary_cases())
 def test_weighted_binary_metrics_equal_scikit_learn(case: Case) -> None:
     truth, scores, weights = case
-    found = weighted.binary_weighted(truth, scores)(weights)
+    found = weighted_metrics.binary_weighted(truth, scores)(weights)
     for number, weight in enumerate(weights):
         drawn = truth[weight > 0]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn warns where a class has no weight
-            held = np.clip(scores, weighted.NEAREST, 1 - weighted.NEAREST)
+            held = np.clip(scores, weighted_metrics.NEAREST, 1 - weighted_metrics.NEAREST)
             wanted = {
                 "accuracy": sk.accuracy_score(truth, scores >= 0.5, sample_weight=weight),
                 "log_loss": sk.log_loss(truth, held, sample_weight=weight, labels=[0, 1]),
@@ -64,7 +64,7 @@ def test_weighted_multiclass_metrics_equal_scikit_learn(rows: int, classes: int,
     scores = rng.integers(1, 4, (rows, classes)).astype(float)  # small whole numbers: many ties
     scores /= scores.sum(axis=1, keepdims=True)
     weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=3).astype(float)
-    found = weighted.multiclass_weighted(truth, scores)(weights)
+    found = weighted_metrics.multiclass_weighted(truth, scores)(weights)
     predicted = scores.argmax(axis=1)
     for number, weight in enumerate(weights):
         present = np.unique(truth[weight > 0])
@@ -93,7 +93,7 @@ def test_weighted_regression_metrics_equal_scikit_learn(rows: int, seed: int, sh
     truth = rng.integers(0, 5, rows) + shift
     scores = truth + rng.normal(size=rows)
     weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=3).astype(float)
-    found = weighted.regression_weighted(truth, scores)(weights)
+    found = weighted_metrics.regression_weighted(truth, scores)(weights)
     for number, weight in enumerate(weights):
         mae = sk.mean_absolute_error(truth, scores, sample_weight=weight)
         mse = sk.mean_squared_error(truth, scores, sample_weight=weight)

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics as sk
 
-from vsplit.learn.weighted import NEAREST, Array, binary_weighted, multiclass_weighted, regression_weighted
+from vsplit.evaluation.weighted_metrics import NEAREST, Array, binary_weighted, multiclass_weighted, regression_weighted
 from vsplit.protocol import DataError
 
 Task = Literal["binary", "multiclass", "regression"]

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from parties.network import wire
-from vsplit.learn.attempt import AttemptNonce, AttemptNonces
-from vsplit.learn.masked import MaskedEmbedding
+from vsplit.aggregation.attempt import AttemptNonce, AttemptNonces
+from vsplit.aggregation.masked_sum import MaskedEmbedding
 from vsplit.protocol import DataError, Message, ProtocolError
 from vsplit.sealing import FreshKeys
 

@@ -13,18 +13,15 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from vsplit.learn.aggregation import Batch
-from vsplit.learn.attempt import RandomBytes, agree_as_label
-from vsplit.learn.batches import most_in_batch
-from vsplit.learn.messages import HEAD
-from vsplit.learn.plan import Plan
-from vsplit.learn.secure_sum import Member, SumGiving, SumTaking, fixed_point_of, place_of, secure_sum_of
-from vsplit.learn.stock import NoiseStock, pieces_of
+from vsplit.aggregation.attempt import RandomBytes, agree_as_label
+from vsplit.aggregation.interface import Batch, CutLayer
+from vsplit.aggregation.noise_pool import NoisePool, pieces_of
+from vsplit.aggregation.secure_sum import Member, SumReceiver, SumSender, fixed_point_of, place_of, secure_sum_of
 from vsplit.paillier.cipher import add, check_ciphertexts, decrypt, encrypt
 from vsplit.paillier.keys import PrivateKey, PublicKey, generate, public_bytes, read_public
 from vsplit.paillier.noise import Kind
 from vsplit.paillier.packing import Packing
-from vsplit.protocol import Array, Bytes, Floats, Message, ProtocolError, Role, receive, send, work
+from vsplit.protocol import HEAD, Array, Bytes, Floats, Message, ProtocolError, Role, receive, send, work
 from vsplit.sealing import TAG, Place, Seal, Sealed, pass_on
 
 
@@ -51,8 +48,8 @@ class EncryptedSum(Message, frozen=True, kw_only=True, eq=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """The layout of a plan's ciphertexts, and how long its messages are."""
+class CiphertextLayout:
+    """The layout of a job's ciphertexts, and how long its messages are."""
 
     packing: Packing
     kind: Kind
@@ -84,57 +81,59 @@ class Chain:
         return self.packing.plaintexts(batch.rows * self.width)
 
 
-def chain_of(plan: Plan, feature_parties: Sequence[str]) -> Chain:
-    """The chain of a plan; raises ValueError where the plan has no key, ConfigError where it does not fit."""
-    settings = secure_sum_of(plan)
+def layout_of(cut: CutLayer, feature_parties: Sequence[str]) -> CiphertextLayout:
+    """The layout of a job's ciphertexts; raises ValueError where the job has no key, ConfigError where it does not fit."""
+    settings = secure_sum_of(cut)
     if settings.key_bits is None or settings.noise is None:
         raise ValueError("paillier_sum needs the length of its key and the kind of its noise")
-    packing = Packing(fixed_point_of(plan, feature_parties), settings.key_bits)
-    return Chain(packing, settings.noise, plan.width, most_in_batch(plan.batch_size))
+    packing = Packing(fixed_point_of(cut, feature_parties), settings.key_bits)
+    return CiphertextLayout(packing, settings.noise, cut.width, cut.most_rows)
 
 
 @dataclass(slots=True)
-class _Begun:
+class _Attempt:
     """What a feature party has for one attempt."""
 
     key: PublicKey
-    stock: NoiseStock = field(repr=False)
+    noise_pool: NoisePool = field(repr=False)
 
 
-class PaillierGiving(SumGiving):
+class PaillierSender(SumSender):
     """A feature party's side: one link of the chain, in the job's order."""
 
-    def __init__(self, member: Member, plan: Plan) -> None:
-        super().__init__(member, plan)
+    def __init__(self, member: Member, cut: CutLayer) -> None:
+        super().__init__(member, cut)
         parties, seals = member.feature_parties, member.seals
         at = list(parties).index(member.me)
-        self._chain = chain_of(plan, parties)
+        self._layout = layout_of(cut, parties)
         self._before = seals[parties[at - 1]] if at > 0 else None
         self._after = seals[parties[at + 1]] if at + 1 < len(parties) else None
-        self._here: _Begun | None = None
+        self._here: _Attempt | None = None
 
     def begin(self, beginning: bytes) -> Role[None]:
         """Take the label party's public key, agree on an attempt with it, and let the first noise be made."""
-        told = yield from receive(self.label_party, PaillierKey, self._chain.key_bits // 8 + HEAD)
-        key = read_public(told.modulus, self._chain.key_bits, self.label_party)
+        told = yield from receive(self.label_party, PaillierKey, self._layout.key_bits // 8 + HEAD)
+        key = read_public(told.modulus, self._layout.key_bits, self.label_party)
         # Parties that were told different keys have different contexts, so none opens what the other seals.
         yield from self.agree(beginning, told.modulus.tobytes())
-        stock = NoiseStock(key, self.label_party, self._chain.kind, self._chain.most_ciphertexts, self.random_bytes)
-        self._here = _Begun(key, stock)
-        yield from stock.prepare()
+        noise_pool = NoisePool(
+            key, self.label_party, self._layout.kind, self._layout.most_ciphertexts, self.random_bytes
+        )
+        self._here = _Attempt(key, noise_pool)
+        yield from noise_pool.prepare()
 
-    def give(self, batch: Batch, values: Floats) -> Role[int]:
+    def send_embedding(self, batch: Batch, values: Floats) -> Role[int]:
         """Encrypt the embedding, add it to what comes from the party before, and hand the sum on.
 
         Raises ProtocolError for a hop that is not as the party before sealed it, or holds no ciphertexts.
         """
         if self._here is None:
             raise RuntimeError("a training begins before its first batch")
-        here, count = self._here, self._chain.ciphertexts(batch)
+        here, count = self._here, self._layout.ciphertexts(batch)
         quantised = self.fixed_point.encode(values, self.random_bytes)
-        noise = yield from here.stock.take(count)
-        total = encrypt(here.key, self._chain.packing.pack(quantised.units), noise.take())
-        yield from here.stock.prepare()
+        noise = yield from here.noise_pool.take(count)
+        total = encrypt(here.key, self._layout.packing.pack(quantised.units), noise.take())
+        yield from here.noise_pool.prepare()
         place = Place(f"paillier_sum, part {batch.part}", self.context, batch.epoch, batch.number)
         if self._before is not None:
             # The own noise is fresh, so it makes the sum a fresh ciphertext as well.
@@ -149,9 +148,9 @@ class PaillierGiving(SumGiving):
         return quantised.clipped
 
     def _receive(self, before: Seal, key: PublicKey, place: Place, count: int) -> Role[Bytes]:
-        hop = yield from receive(self.label_party, Sealed, self._chain.limit + TAG + HEAD)
+        hop = yield from receive(self.label_party, Sealed, self._layout.limit + TAG + HEAD)
         content = before.open(place, hop)
-        size = self._chain.ciphertext_bytes
+        size = self._layout.ciphertext_bytes
         if len(content) != count * size:
             raise ProtocolError(
                 before.peer,
@@ -163,17 +162,17 @@ class PaillierGiving(SumGiving):
         return ciphertexts
 
 
-class PaillierTaking(SumTaking):
+class PaillierReceiver(SumReceiver):
     """The label party's side: it makes the keys, passes the hops on, and decrypts the total."""
 
-    def __init__(self, feature_parties: Sequence[str], plan: Plan, random_bytes: RandomBytes) -> None:
-        super().__init__(feature_parties, plan, random_bytes)
-        self._chain = chain_of(plan, feature_parties)
+    def __init__(self, feature_parties: Sequence[str], cut: CutLayer, random_bytes: RandomBytes) -> None:
+        super().__init__(feature_parties, cut, random_bytes)
+        self._layout = layout_of(cut, feature_parties)
         self._key: PrivateKey | None = None
 
     def begin(self) -> Role[None]:
         """Make a key pair, send its public half to every feature party, and agree on an attempt."""
-        self._key = generate(self._chain.key_bits, self.random_bytes)
+        self._key = generate(self._layout.key_bits, self.random_bytes)
         modulus = public_bytes(self._key.public_key)
         for party in self.feature_parties:
             yield from send(party, PaillierKey(modulus=modulus))
@@ -184,15 +183,15 @@ class PaillierTaking(SumTaking):
         if self._key is None:
             raise RuntimeError("a training begins before its first batch")
         for sender, to in pairwise(self.feature_parties):
-            yield from pass_on(sender, to, self._chain.limit)
+            yield from pass_on(sender, to, self._layout.limit)
         last = self.feature_parties[-1]
-        message = yield from receive(last, EncryptedSum, self._chain.limit + HEAD)
+        message = yield from receive(last, EncryptedSum, self._layout.limit + HEAD)
         told = message.epoch, message.part, message.number
         if told != place_of(batch):
             raise ProtocolError(
                 last, f"{last} sent an encrypted sum of the batch {told} where the batch {place_of(batch)} was due."
             )
-        check_ciphertexts(self._key.public_key, message.ciphertexts, self._chain.ciphertexts(batch), last)
+        check_ciphertexts(self._key.public_key, message.ciphertexts, self._layout.ciphertexts(batch), last)
         plaintexts = yield from work(decrypt, [(self._key, piece) for piece in pieces_of(message.ciphertexts)])
-        totals = self._chain.packing.unpack(np.concatenate(plaintexts), batch.rows * self.plan.width, last)
+        totals = self._layout.packing.unpack(np.concatenate(plaintexts), batch.rows * self.cut.width, last)
         return [self.decoded(batch, totals, last)]

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from parties.network import wire
-from vsplit.learn import chain
-from vsplit.learn.aggregation import Batch
-from vsplit.learn.chain import EncryptedSum, PaillierGiving, PaillierKey, PaillierTaking, chain_of
-from vsplit.learn.secure_sum import Member
+from vsplit.aggregation import paillier_sum
+from vsplit.aggregation.interface import Batch
+from vsplit.aggregation.paillier_sum import EncryptedSum, PaillierKey, PaillierReceiver, PaillierSender, layout_of
+from vsplit.aggregation.secure_sum import Member
 from vsplit.paillier.cipher import decrypt
 from vsplit.paillier.keys import PrivateKey, generate
 from vsplit.protocol import Bytes, Message, ProtocolError, Role, receive
@@ -34,7 +34,7 @@ def private_key(seed: str = "bank") -> PrivateKey:
 
 @pytest.fixture(autouse=True)
 def _keys_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "generate", lambda bits, _random_bytes: private_key())
+    monkeypatch.setattr(paillier_sum, "generate", lambda bits, _random_bytes: private_key())
 
 
 def decoded(data: bytes, kind: type[Any]) -> Any:
@@ -94,16 +94,16 @@ def transcript(made: Any, stage: Any, values: dict[str, Any], *, sealed: bool) -
         else:
             seals = {other: OpenSeal(other) for other in parties}
         member = Member(name, "bank", parties, seals, random.SystemRandom().randbytes, run_name=b"", shared=b"")
-        giving = PaillierGiving(member, plan)
-        yield from giving.begin(b"")
-        yield from giving.give(BATCH, values[name])
+        sender = PaillierSender(member, plan.cut)
+        yield from sender.begin(b"")
+        yield from sender.send_embedding(BATCH, values[name])
 
     def label() -> Role[Any]:
         if sealed:
             yield from made.introduce()
-        taking = PaillierTaking(parties, plan, random.SystemRandom().randbytes)
-        yield from taking.begin()
-        return (yield from taking.take(BATCH))
+        receiver = PaillierReceiver(parties, plan.cut, random.SystemRandom().randbytes)
+        yield from receiver.begin()
+        return (yield from receiver.take(BATCH))
 
     results = stage.play({"bank": label(), **{name: feature(name) for name in parties}})
     assert np.allclose(results["bank"][0], sum(values.values()), atol=1e-3)
@@ -154,7 +154,7 @@ def test_with_the_seal_taken_off_the_same_transcript_shows_the_single_embedding(
     for world in two_worlds(made):
         hops, _ = transcript(made, new_stage(), world, sealed=False)
         first = hops[0].box[:-16].reshape(-1, 512)
-        packing = chain_of(made.plan, made.parties).packing
+        packing = layout_of(made.plan.cut, made.parties).packing
         bits = np.unpackbits(decrypt(private_key(), first), axis=1, bitorder="little")[
             :, : packing.slots * packing.width
         ]
@@ -168,7 +168,7 @@ def test_with_the_seal_taken_off_the_same_transcript_shows_the_single_embedding(
 def test_a_sealed_hop_holds_nothing_that_the_private_key_opens(federation: Any, stage: Any) -> None:
     made = paillier(federation)
     hops, _ = transcript(made, stage, two_worlds(made)[0], sealed=True)
-    packing = chain_of(made.plan, made.parties).packing
+    packing = layout_of(made.plan.cut, made.parties).packing
     for hop in hops:
         read = decrypt(private_key(), hop.box[:-16].reshape(-1, 512))
         with pytest.raises(ProtocolError):
@@ -260,7 +260,7 @@ def test_a_hop_that_the_relay_drops_is_found(federation: Any, stage: Any) -> Non
 
     def relay() -> Role[None]:
         yield from made.introduce()
-        yield from PaillierTaking(made.parties, made.plan, random.Random("bank").randbytes).begin()
+        yield from PaillierReceiver(made.parties, made.plan.cut, random.Random("bank").randbytes).begin()
         yield from receive("bills", Sealed, 100_000)
         yield from pass_on("bills", "pays", 100_000)
 
@@ -274,11 +274,11 @@ def link(made: Any, name: str, batches: int, rows: int = BATCH.rows) -> Role[Non
     """A feature party that gives so many batches and waits for nothing in return."""
     seals = yield from made.meet(name)
     member = Member(name, "bank", made.parties, seals, random.Random(name).randbytes, run_name=b"", shared=b"")
-    giving = PaillierGiving(member, made.plan)
-    yield from giving.begin(b"")
+    sender = PaillierSender(member, made.plan.cut)
+    yield from sender.begin(b"")
     for number in range(batches):
         batch = Batch(step=0, epoch=0, part=0, number=number, rows=rows)
-        yield from giving.give(batch, np.zeros((rows, made.plan.width), np.float32))
+        yield from sender.send_embedding(batch, np.zeros((rows, made.plan.width), np.float32))
 
 
 def test_parties_that_were_sent_different_keys_do_not_go_on(federation: Any, stage: Any) -> None:
@@ -360,9 +360,9 @@ def test_a_party_that_seals_another_number_of_ciphertexts_is_named(federation: A
 
     def label() -> Role[Any]:
         yield from made.introduce()
-        taking = PaillierTaking(made.parties, made.plan, random.Random("bank").randbytes)
-        yield from taking.begin()
-        return (yield from taking.take(BATCH))
+        receiver = PaillierReceiver(made.parties, made.plan.cut, random.Random("bank").randbytes)
+        yield from receiver.begin()
+        return (yield from receiver.take(BATCH))
 
     stage.play_on({"bank": label(), "bills": link(made, "bills", 1, rows), "pays": link(made, "pays", 1)})
     error = stage.results["pays"]
