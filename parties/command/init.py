@@ -75,9 +75,8 @@ def _check_names(names: Sequence[str], label: str) -> None:
             "Two of the names differ in upper and lower case only, or not at all; give each party its own."
         )
     if not 2 <= len(names) <= MOST_PARTIES:
-        raise ConfigError(
-            f"{len(names)} name{'' if len(names) == 1 else 's'} given; a job has 2 to {MOST_PARTIES} parties: vsplit init clinic lab"
-        )
+        given = f"{len(names)} name{'' if len(names) == 1 else 's'} given"
+        raise ConfigError(f"{given}; a job has 2 to {MOST_PARTIES} parties: vsplit init clinic lab")
     if label not in names:
         hint = did_you_mean(label, names) or "."
         raise ConfigError(f"--label says {label!r}, which is none of the names {', '.join(names)}{hint}")
