@@ -52,14 +52,15 @@ def _keys(text: str) -> Iterator[tuple[str, re.Match[str]]]:
 
 
 def changed(text: str, change: str) -> str:
-    """A config file of `vsplit init` with the keys of `change` set to what stands there."""
-    wanted = {name: match["value"].strip() for name, match in _keys(change) if match["value"].strip()}
+    """A config file of `vsplit init` with the keys of `change` set to what stands there, or commented out as there."""
+    wanted = {name: match for name, match in _keys(change) if match["value"].strip()}
     lines = text.splitlines()
     for name, match in _keys(text):
-        if name in wanted:
+        new = wanted.pop(name, None)
+        if new is not None:
             place = next(number for number, line in enumerate(lines) if line == match.string)
-            lines[place] = f"{match['indent']}{match['more']}{match['key']}: {wanted.pop(name)}"
-    assert not wanted, f"not in the file: {wanted}"
+            lines[place] = f"{match['indent']}{new['mark'] or ''}{match['more']}{new['key']}: {new['value'].strip()}"
+    assert not wanted, f"not in the file: {list(wanted)}"
     return "\n".join(lines) + "\n"
 
 
