@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
 from parties.command.init import FILL_IN, config_texts
@@ -79,8 +79,7 @@ def _default(field: Any) -> str:
             return "those of its keys"
         value = value.model_dump(mode="json", exclude_none=True)
     plain = list(value) if isinstance(value, tuple) else value
-    text = yaml.safe_dump(plain, default_flow_style=True, width=1000).removesuffix("...\n")
-    return f"`{text.strip()}`"
+    return f"`{plain if isinstance(plain, str) else json.dumps(plain)}`"  # which is YAML as well
 
 
 _LINE = re.compile(r"^(?P<indent> *)(?:# )?(?P<more> *)(?P<key>\w+):(?P<value>.*?)(?: +# (?P<comment>.*))?$")
