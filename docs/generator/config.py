@@ -44,6 +44,10 @@ def config_keys(model: type[BaseModel], texts: list[str]) -> list[Key]:
         comments |= {name: found for name, found in _comments(text).items() if name not in comments}
     keys = []
     for name, field in _fields(model):
+        if name not in comments and name not in NOT_IN_INIT:
+            raise KeyError(
+                f"{name} has no line in the files of `vsplit init`; add one, with a comment on what it means"
+            )
         meaning, example = comments.get(name) or (NOT_IN_INIT[name], "")
         nullable = (
             not field.is_required() and field.default is not None and type(None) in typing.get_args(field.annotation)
