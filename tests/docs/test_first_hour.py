@@ -16,8 +16,7 @@ from tests.docs.blocks import Reader
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.fixture(scope="module")
-def runs(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def followed(project: Path, folder: Path) -> Path:
     """The run folders that the tutorial ends with."""
 
     def any_port(folder: Path) -> None:
@@ -26,9 +25,21 @@ def runs(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if job.exists():
             job.write_text(job.read_text(encoding="utf-8").replace("127.0.0.1:9440", "127.0.0.1:0"), encoding="utf-8")
 
-    reader = Reader(tmp_path_factory.mktemp("tutorial"), any_port)
+    reader = Reader(folder, any_port)
     reader.follow(project / "docs/tutorials/first-hour.md")
     return reader.folder / "runs"
+
+
+def test_the_tutorial_ends_as_it_promises_and_its_run_folders_are_as_the_reference_says(
+    project: Path, tmp_path: Path
+) -> None:
+    """One test, since following the page takes a minute of a processor."""
+    runs = followed(project, tmp_path)
+    check_results(runs)
+    check_files(project, runs)
+    for file in ("run.json", "model.json"):
+        check_keys(project, runs, file)
+    check_columns(project, runs)
 
 
 def section(project: Path, heading: str) -> str:
@@ -40,7 +51,7 @@ def first_column(text: str) -> set[str]:
     return set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
 
 
-def test_the_tutorial_ends_with_the_results_that_it_promises(runs: Path) -> None:
+def check_results(runs: Path) -> None:
     for party in ("bank", "shop"):
         assert (runs / party / "report.html").is_file()
         assert (runs / f"{party}-1/report.html").is_file()
@@ -48,7 +59,7 @@ def test_the_tutorial_ends_with_the_results_that_it_promises(runs: Path) -> None
     assert metrics["test"]["joint"]["auc"]["value"] > metrics["test"]["alone"]["auc"]["value"] + 0.1
 
 
-def test_the_page_names_every_file_of_a_run_folder(project: Path, runs: Path) -> None:
+def check_files(project: Path, runs: Path) -> None:
     rows = re.findall(r"^\| `([^`]+)` \| ([\w ]+) \|", section(project, "## Files"), re.MULTILINE)
     for party, role in (("bank", "label"), ("shop", "feature")):
         there = {path.name for path in (runs / party).iterdir() if path.name != ".unfinished"}
@@ -65,8 +76,7 @@ def keys(value: Any, above: str = "") -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("file", ["run.json", "model.json"])
-def test_the_page_names_every_key_of_a_file(project: Path, runs: Path, file: str) -> None:
+def check_keys(project: Path, runs: Path, file: str) -> None:
     """Keys below the ones that the page calls free (a column's name, a package) are not named."""
     table = first_column(section(project, f"## `{file}`"))
     found: set[str] = set()
@@ -81,7 +91,7 @@ def test_the_page_names_every_key_of_a_file(project: Path, runs: Path, file: str
     assert table - found == set()
 
 
-def test_the_page_names_every_column_of_the_predictions(project: Path, runs: Path) -> None:
+def check_columns(project: Path, runs: Path) -> None:
     named = first_column(section(project, "## `predictions.parquet`"))
     columns = set(pd.read_parquet(runs / "bank/predictions.parquet").columns)
     assert {"customer" if name == "the key columns" else name for name in named} >= columns
