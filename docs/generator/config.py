@@ -41,7 +41,7 @@ def config_keys(model: type[BaseModel], texts: list[str]) -> list[Key]:
     """All keys of `model`, in its order; what they mean stands in the comments of `texts`, which `vsplit init` writes."""
     comments: dict[str, tuple[str, str]] = {}
     for text in texts:
-        comments |= {name: found for name, found in _comments(text).items() if name not in comments}
+        comments |= {name: found for name, found in comments_in(text).items() if name not in comments}
     keys = []
     for name, field in _fields(model):
         if name not in comments and name not in NOT_IN_INIT:
@@ -89,7 +89,7 @@ def _default(field: Any) -> str:
 _LINE = re.compile(r"^(?P<indent> *)(?:# )?(?P<more> *)(?P<key>\w+):(?P<value>.*?)(?: +# (?P<comment>.*))?$")
 
 
-def _comments(text: str) -> dict[str, tuple[str, str]]:
+def comments_in(text: str) -> dict[str, tuple[str, str]]:
     """What each line of a file of `vsplit init` says of its key, and the line as it is used; by dotted name."""
     found: dict[str, tuple[str, str]] = {}
     path: list[str] = []

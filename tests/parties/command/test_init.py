@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from docs.generator.config import NOT_IN_INIT, config_keys
+from docs.generator.config import NOT_IN_INIT, comments_in, config_keys
 from parties.command.cli import app
 from parties.command.init import FILL_IN, config_texts
 from parties.config.job import Job, load_job
@@ -86,6 +86,8 @@ def test_the_files_have_a_comment_on_every_key_there_is() -> None:
     assert {key.name for key in found if not key.example and "group" not in key.words} == set(NOT_IN_INIT)
     assert all(key.meaning for key in found)
     assert not re.search(r"^#? *seed:", clinic + lab, re.MULTILINE)
+    assert comments_in(job).keys() - {key.name for key in found} == {"parties.NAME"}
+    assert (comments_in(clinic) | comments_in(lab)).keys() <= {key.name for key in found}
 
 
 def test_a_commented_out_key_shows_its_default_and_can_be_used_by_removing_its_mark() -> None:
