@@ -4,7 +4,7 @@ BIN := .venv/bin
 # On one machine with two parties, one thread each is the fastest, and results do not depend on the machine.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-cpu lint constraints clean
+.PHONY: demo test test-cpu lint docs constraints clean
 
 demo: .venv/ready
 	$(BIN)/vsplit demo
@@ -23,6 +23,11 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The site, in site/: open site/index.html. The variable only silences the theme's advertisement of its successor.
+docs: .venv/ready
+	$(BIN)/python -m docs.generator
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # All but torch is checked against hashes, what torch needs too, so that pip looks for nothing but torch in the second step. The
 # project is built by what is installed by then: the third step downloads nothing.
 .venv/ready: pyproject.toml constraints.txt constraints-dev.txt constraints-torch.txt
@@ -39,9 +44,9 @@ UV ?= uv
 LOCK = $(UV) pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 	--emit-build-options --no-annotate --excludes constraints-torch.txt --custom-compile-command 'make constraints' $(UPGRADE) pyproject.toml constraints.in
 constraints:
-	$(LOCK) --extra images --extra metrics --output-file constraints.txt
-	$(LOCK) --all-extras --constraint constraints.txt $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' constraints.txt) \
+	$(LOCK) --extra images --extra metrics --extra postgresql --output-file constraints.txt
+	$(LOCK) --all-extras --constraint constraints.txt $$(sed -n '/sys_platform/!s/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' constraints.txt) \
 		--output-file constraints-dev.txt
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache runs vsplit-demo
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache runs vsplit-demo site

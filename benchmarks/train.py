@@ -54,7 +54,7 @@ from parties.unfinished.checkpoints import Checkpoints
 from parties.unfinished.committing import Story, keep_step
 from parties.unfinished.due import Due
 from parties.unfinished.kept_file import Origin
-from vsplit.learn.aggregation import join
+from vsplit.aggregation.plain import join
 from vsplit.learn.batches import Split, epoch_batches
 from vsplit.learn.feature import FeatureState, feature_role
 from vsplit.learn.label import LabelSide, LabelState, label_role, never

@@ -10,9 +10,9 @@ from parties.learning import Trained
 from parties.parts import trained_classes
 from parties.report.content import Judgement
 from parties.report.words import METRIC_NAMES
-from vsplit.learn.curves import curves
+from vsplit.evaluation.curves import curves
+from vsplit.evaluation.metrics import MAIN_METRIC, Comparison, compare
 from vsplit.learn.label import Predictions
-from vsplit.learn.metrics import MAIN_METRIC, Comparison, compare
 
 # The bootstrap's draws, so that equal predictions give equal intervals.
 _BOOTSTRAP_SEED = 0

@@ -19,15 +19,16 @@ from parties.home import Home, Rows
 from parties.own_module import builder_at
 from parties.shared import Run, Shared
 from parties.text import ended
+from vsplit.aggregation import receiver_for, sender_for
+from vsplit.aggregation.interface import SecureSum
+from vsplit.aggregation.secure_sum import Member
 from vsplit.learn import runtime
 from vsplit.learn.batches import Split
 from vsplit.learn.feature import FeatureState, feature_role
 from vsplit.learn.label import Due, LabelSide, LabelState, Predictions, label_role, never
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
-from vsplit.learn.plan import Plan, SecureSum
-from vsplit.learn.secure_sum import Member
+from vsplit.learn.plan import Plan
 from vsplit.learn.training import Target, build_optimizer, make_target
-from vsplit.learn.ways import giving_for, taking_for
 from vsplit.protocol import ConfigError, DataError, VsplitError
 from vsplit.sealing import Seal
 
@@ -150,15 +151,15 @@ def train(
         if begun.target is None:
             raise ValueError("the label party has a target")
         side = LabelSide(me, inputs.store if inputs else None, begun.target, home.party.settings.device)
-        taking = taking_for(plan, me, job.feature_parties, random_bytes=os.urandom)
-        joint: Predictions = run(label_role(job.feature_parties, state, side, begun.split, plan, taking, due))
+        receiver = receiver_for(plan.cut, me, job.feature_parties, random_bytes=os.urandom)
+        joint: Predictions = run(label_role(job.feature_parties, state, side, begun.split, plan, receiver, due))
         return dataclasses.replace(begun, joint=joint)
     if inputs is None:
         raise ValueError("a feature party has features")
     groups = begun.shared.groups
     shared = b"" if groups is None else groups.digest
     member = Member(me, job.label_party, job.feature_parties, seals or {}, os.urandom, run_name, shared)
-    run(feature_role(job.label_party, state, inputs.store, begun.split, plan, giving_for(plan, member)))
+    run(feature_role(job.label_party, state, inputs.store, begun.split, plan, sender_for(plan.cut, member)))
     return begun
 
 

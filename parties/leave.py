@@ -42,13 +42,14 @@ from psi.messages import (
 )
 from psi.multiplicity import RowCounts
 from vsplit import __version__
+from vsplit.aggregation.attempt import AttemptNonce, AttemptNonces
+from vsplit.aggregation.masked_sum import MaskedEmbedding
+from vsplit.aggregation.paillier_sum import EncryptedSum, PaillierKey
+from vsplit.aggregation.plain import Embedding
 from vsplit.learn import runtime
-from vsplit.learn.attempt import AttemptNonce, AttemptNonces
-from vsplit.learn.chain import EncryptedSum, PaillierKey
 from vsplit.learn.feature import FeatureState
 from vsplit.learn.label import LabelState, Predictions
-from vsplit.learn.masked import MaskedEmbedding
-from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
+from vsplit.learn.messages import Gradient, Parts, Verdict
 from vsplit.protocol import Message, VsplitError
 from vsplit.sealing import FreshKeys, KeyProofs, Sealed
 

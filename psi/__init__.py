@@ -8,7 +8,6 @@ records all parties share, and no more. With three or more parties the feature p
 has many rows for one record, `tell_row_counts` and `learn_row_counts` follow.
 """
 
-from psi.causes import likely_causes
 from psi.columns import ColumnReport, StepReport
 from psi.contract import KeyReport, Keys, Repeated, UnusableKeysError, read_keys
 from psi.feature import align_feature, overlap_feature
@@ -16,6 +15,7 @@ from psi.label import align_label, overlap_label
 from psi.limits import Limits
 from psi.malformed import many_malformed
 from psi.messages import Outflow
+from psi.mismatch_causes import likely_causes
 from psi.multiplicity import expected_row_counts, learn_row_counts, matched_rows, tell_row_counts
 from psi.normalise import CONTRACT, Step, contract_version, read_step, read_steps
 from psi.outcome import Alignment, Overlap, check_agreed

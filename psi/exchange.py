@@ -11,7 +11,7 @@ import numpy as np
 
 from psi.curve import POINT, Scalar, check_points, encode_to_curve, multiply
 from psi.keys import KeyList
-from psi.marks import MARK, Marks, has_repeats, share_any
+from psi.matching import MARK, Tags, has_repeats, share_any
 from psi.messages import CHUNK, chunks
 from psi.order import Order, taken
 from vsplit.protocol import Bytes, Collect, DataError, Note, ProtocolError, Role, Work
@@ -91,15 +91,15 @@ class OwnList:
 
     def check(self) -> None:
         """Raise DataError where a key stands in the list twice: equal keys have equal points."""
-        if has_repeats(self.marks):
+        if has_repeats(self.tags):
             raise DataError(
                 "This party's list of keys holds a key twice; leave repeated keys out, as psi.read_keys does."
             )
 
     @property
-    def marks(self) -> Marks:
-        """The marks of the masked points, once all chunks are out."""
-        return Marks.of(self._kept)
+    def tags(self) -> Tags:
+        """The tags of the masked points, once all chunks are out."""
+        return Tags.of(self._kept)
 
 
 class TheirList:
@@ -135,13 +135,13 @@ class TheirList:
         pieces = [(self._scalar, points[start:end]) for start, end in pieces_of(len(points))]
         self._tickets.append((yield Work(multiply, pieces, later=True)))
 
-    def finish(self, own: Marks) -> Role[Bytes]:
+    def finish(self, own: Tags) -> Role[Bytes]:
         """The masked list, uint8 [n, width].
 
         Raises ProtocolError where a point is one of this party's `own` masked list, or where two masked points are equal,
         as they are for equal points and for points that differ by one of low order, which the scalar takes away.
         """
-        if share_any(Marks.of(self._came), own):
+        if share_any(Tags.of(self._came), own):
             refuse(self.sender, "a point of this party's own list")
         del self._came
         masked = np.empty((self.records, self._width), dtype=np.uint8)
@@ -152,7 +152,7 @@ class TheirList:
             masked[done : done + len(part)] = part[:, : self._width]
             done += len(part)
             yield Note(stage, done, self.records)
-        if has_repeats(Marks.of(masked)):
+        if has_repeats(Tags.of(masked)):
             refuse(self.sender, "a list that holds a point twice")
         return masked
 

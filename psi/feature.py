@@ -10,13 +10,13 @@ from psi.exchange import refuse
 from psi.keys import KeyList
 from psi.limits import Limits
 from psi.masking import mask_as_feature
-from psi.messages import HEAD, Agreement, MatchCount
+from psi.messages import Agreement, MatchCount
 from psi.order import RandomBytes
 from psi.outcome import Alignment, Overlap
 from psi.ring import Seat, seat
 from psi.sizes import learn_sizes
-from psi.undoing import undo_first_list, undo_others
-from vsplit.protocol import Role, receive, send
+from psi.unshuffling import undo_first_list, undo_others
+from vsplit.protocol import HEAD, Role, receive, send
 from vsplit.sealing import Seal
 
 

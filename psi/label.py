@@ -10,15 +10,15 @@ import numpy as np
 from psi.exchange import PIECE, refuse
 from psi.keys import KeyList
 from psi.limits import Limits
-from psi.marks import Rows, find
 from psi.masking import Finished, mask_as_label
-from psi.messages import HEAD, Agreement, MatchCount, Positions
+from psi.matching import Rows, find
+from psi.messages import Agreement, MatchCount, Positions
 from psi.order import ORDER_SECRET, Order, RandomBytes, by_rank, rank_keys, taken
 from psi.outcome import Alignment, Overlap
 from psi.ring import Ring
 from psi.sizes import tell_sizes
-from psi.undoing import find_own, tell_others
-from vsplit.protocol import Note, Role, receive, send, work
+from psi.unshuffling import find_own, tell_others
+from vsplit.protocol import HEAD, Note, Role, receive, send, work
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,9 +109,9 @@ def _compare(ring: Ring, keys: KeyList, random_bytes: RandomBytes, limits: Limit
 def _places(ring: Ring, finished: Finished) -> list[Rows]:
     """For each other list, where each value of the own list stands in it, or -1."""
     where = []
-    for marks in finished.marks[1:]:
-        rows = find(finished.marks[0], marks)
-        seen = np.zeros(len(marks), dtype=bool)
+    for tags in finished.tags[1:]:
+        rows = find(finished.tags[0], tags)
+        seen = np.zeros(len(tags), dtype=bool)
         seen[rows[rows >= 0]] = True
         if np.count_nonzero(seen) != np.count_nonzero(rows >= 0):
             refuse(ring.name(ring.size), "the same answer for two different keys")

@@ -13,11 +13,11 @@ import numpy as np
 from psi.curve import POINT, Scalar
 from psi.exchange import OwnList, TheirList, Transfer, check_length, in_turn, refuse
 from psi.keys import KeyList
-from psi.marks import MARK, Marks, share_any
-from psi.messages import CHUNK, HEAD, LONGEST_CUT, MaskedByAll, MaskedKeys, cut_width
+from psi.matching import MARK, Tags, share_any
+from psi.messages import CHUNK, LONGEST_CUT, MaskedByAll, MaskedKeys, cut_width
 from psi.order import Order, RandomBytes, shuffled
 from psi.ring import Ring, Seat, masking
-from vsplit.protocol import Bytes, Role, receive, send
+from vsplit.protocol import HEAD, Bytes, Role, receive, send
 from vsplit.sealing import Sealed, pass_on
 
 POINTS = CHUNK * POINT
@@ -28,11 +28,11 @@ POINTS = CHUNK * POINT
 class Finished:
     """What the label party has after phase 1: all finished lists, by number, in orders that it does not know.
 
-    `order`, uint32 [n], is its own shuffle of its own list; `marks` are the lists, each value cut to the agreed bytes.
+    `order`, uint32 [n], is its own shuffle of its own list; `tags` are the lists, each value cut to the agreed bytes.
     """
 
     order: Order = field(repr=False)
-    marks: list[Marks] = field(repr=False)
+    tags: list[Tags] = field(repr=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -76,14 +76,14 @@ def mask_as_label(ring: Ring, sizes: list[int], keys: KeyList, random_bytes: Ran
         if step == last + 2:
             transfers.append(_receiving_cuts(ring.name(last), cuts))
         yield from in_turn(transfers, "passing on masked lists" if step < last else "exchanging masked lists")
-    mine = own.marks
-    marks = [Marks.of(cuts)]
-    if share_any(marks[0], mine.cut(width)):
+    mine = own.tags
+    tags = [Tags.of(cuts)]
+    if share_any(tags[0], mine.cut(width)):
         refuse(ring.name(last), "a point of this party's own list, not masked again")
     for number in ring.numbers:
         masked = yield from finals.pop(number).finish(mine)
-        marks.append(Marks.of(masked).cut(width))
-    return Finished(own.order, marks)
+        tags.append(Tags.of(masked).cut(width))
+    return Finished(own.order, tags)
 
 
 def mask_as_feature(here: Seat, sizes: list[int], keys: KeyList, random_bytes: RandomBytes) -> Role[dict[int, Order]]:
@@ -92,7 +92,7 @@ def mask_as_feature(here: Seat, sizes: list[int], keys: KeyList, random_bytes: R
     scalar = Scalar.draw(random_bytes)
     own = OwnList(scalar, keys, shuffled(len(keys), random_bytes))
     yield from own.begin()
-    mine: Marks | None = None
+    mine: Tags | None = None
     orders = {me: own.order}
     held: dict[int, _Passing] = {}
     for step in range(1, max(ring.size, me + 2) + 1):
@@ -102,7 +102,7 @@ def mask_as_feature(here: Seat, sizes: list[int], keys: KeyList, random_bytes: R
         yield from in_turn([*leaving, *(_taking(here, owner, one) for owner, one in coming.items())], stage)
         if mine is None:
             own.check()
-            mine = own.marks
+            mine = own.tags
         held.clear()
         for owner, one in coming.items():
             masked = yield from one.finish(mine)

@@ -32,9 +32,6 @@ MOST_RECORDS = 2**32 - 1
 MOST_PARTIES = 64
 """Most parties of one alignment, the label party included."""
 
-HEAD = 1024
-"""Bytes that a message may take on the wire beside its array."""
-
 SHORTEST_CUT, LONGEST_CUT = 5, 16
 """Bytes of a cut value: for two lists of one record, and for 64 lists of 2^32."""
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from psi.contract import Keys
-from psi.messages import CHUNK, HEAD, Outflow, chunks
-from vsplit.protocol import Array, Message, Note, ProtocolError, Role, receive, send
+from psi.messages import CHUNK, Outflow, chunks
+from vsplit.protocol import HEAD, Array, Message, Note, ProtocolError, Role, receive, send
 
 Rows = npt.NDArray[np.int64]
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from psi.exchange import refuse
 from psi.limits import Limits
-from psi.messages import HEAD, ListSize, ListSizes
+from psi.messages import ListSize, ListSizes
 from psi.ring import Ring, Seat
-from vsplit.protocol import Role, receive, send
+from vsplit.protocol import HEAD, Role, receive, send
 
 
 def tell_sizes(ring: Ring, own: int, limits: Limits) -> Role[list[int]]:

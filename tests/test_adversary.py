@@ -30,7 +30,8 @@ from parties.network.certificates import client_context
 from parties.network.frames import FrameWriter, Type
 from parties.unfinished.resuming import Beginning
 from tests.ports import own_port
-from vsplit.learn.messages import Embedding, Gradient
+from vsplit.aggregation.plain import Embedding
+from vsplit.learn.messages import Gradient
 from vsplit.protocol import Message, ProtocolError, StoppedError
 from vsplit.sealing import Sealed
 

@@ -19,10 +19,11 @@ from benchmarks.leaks import figures_of
 from benchmarks.leaks_parts.attacks import inversion_error, linear, read_labels, trees
 from benchmarks.leaks_parts.watched_run import WatchedRun, play
 from parties.leave import KINDS
-from vsplit.learn import measured
-from vsplit.learn.chain import EncryptedSum
-from vsplit.learn.masked import MaskedEmbedding
-from vsplit.learn.messages import Embedding, Gradient
+from vsplit import measured
+from vsplit.aggregation.masked_sum import MaskedEmbedding
+from vsplit.aggregation.paillier_sum import EncryptedSum
+from vsplit.aggregation.plain import Embedding
+from vsplit.learn.messages import Gradient
 
 PEOPLE = 2200
 JOB = """

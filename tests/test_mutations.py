@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.faults_parts.attack import Outcome, attack_decoder, attack_state, states_of
 from benchmarks.faults_parts.scenes import LABEL, Arrival, Scene, at_hand, record, scenes
-from vsplit.learn import chain, stock
+from vsplit.aggregation import noise_pool, paillier_sum
 from vsplit.paillier import keys
 
 SCENES = {scene.name: scene for scene in scenes()}
@@ -21,7 +21,12 @@ QUICK = 80
 @pytest.fixture(autouse=True)
 def _one_thread_and_keys_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     # So that what `at_hand` puts there goes when the test ends.
-    for module, name in ((chain, "generate"), (chain, "decrypt"), (keys, "is_prime"), (stock, "noise_table")):
+    for module, name in (
+        (paillier_sum, "generate"),
+        (paillier_sum, "decrypt"),
+        (keys, "is_prime"),
+        (noise_pool, "noise_table"),
+    ):
         monkeypatch.setattr(module, name, getattr(module, name))
     at_hand()
     torch.set_num_threads(1)

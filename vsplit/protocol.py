@@ -45,6 +45,9 @@ import numpy.typing as npt
 R = TypeVar("R")
 M = TypeVar("M", bound="Message")
 
+HEAD = 1024
+"""Bytes that the head and the padding of any message fit into, besides its arrays."""
+
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 

@@ -21,13 +21,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-from vsplit.protocol import Array, Bytes, Message, ProtocolError, Role, receive, send
+from vsplit.protocol import HEAD, Array, Bytes, Message, ProtocolError, Role, receive, send
 
 KEY, SIGNATURE, TAG = 32, 64, 16
 """Bytes of a key of either kind, of a signature, and by which a sealed message is longer than its content."""
-
-HEAD = 1024
-"""Bytes that a message may take on the wire beside its array."""
 
 _PROOF = b"vsplit-seal-v1 proof"
 _DIRECTION = b"vsplit-seal-v1 key"

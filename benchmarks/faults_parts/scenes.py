@@ -47,15 +47,15 @@ from psi import (
     tell_row_counts,
 )
 from psi.keys import KeyList
-from vsplit.learn import chain, stock
+from vsplit.aggregation import noise_pool, paillier_sum, receiver_for, sender_for
+from vsplit.aggregation.interface import Aggregate, SecureSum
+from vsplit.aggregation.secure_sum import Member
 from vsplit.learn.batches import Split, split_by_seed
 from vsplit.learn.feature import FeatureState, feature_role, receive_split
 from vsplit.learn.label import LabelSide, LabelState, label_role, send_split
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
-from vsplit.learn.plan import Aggregate, Plan, SecureSum
-from vsplit.learn.secure_sum import Member
+from vsplit.learn.plan import Plan
 from vsplit.learn.training import build_optimizer, make_target
-from vsplit.learn.ways import giving_for, taking_for
 from vsplit.paillier import keys
 from vsplit.paillier.cipher import decrypt
 from vsplit.paillier.keys import PrivateKey, generate
@@ -300,14 +300,14 @@ def at_hand() -> None:
 
     A session would make its own. All but the keys are functions of their arguments alone, so nothing else comes of it.
     """
-    chain.generate = key_at_hand  # type: ignore[attr-defined,assignment]
-    chain.decrypt = decrypt_at_hand  # type: ignore[attr-defined]
+    paillier_sum.generate = key_at_hand  # type: ignore[attr-defined,assignment]
+    paillier_sum.decrypt = decrypt_at_hand  # type: ignore[attr-defined]
     keys.is_prime = lru_cache(64)(is_prime)  # type: ignore[attr-defined,assignment]
-    stock.noise_table = lru_cache(4)(noise_table)  # type: ignore[attr-defined]
+    noise_pool.noise_table = lru_cache(4)(noise_table)  # type: ignore[attr-defined]
 
 
 def key_at_hand(bits: int, _random_bytes: object) -> PrivateKey:
-    """In place of `vsplit.learn.chain.generate`: a key takes a second to make, and every session may have the same here."""
+    """In place of `paillier_sum.generate`: a key takes a second to make, and every session may have the same here."""
     return _key(bits)
 
 
@@ -331,12 +331,12 @@ def _training(way: Aggregate, me: str) -> Role[Any]:
     bottom, top = _fresh_models(plan, me)
     if me != LABEL:
         seals = {} if way == "concat" else _seals(me)
-        giving = giving_for(plan, Member(me, LABEL, _LABS, seals, entropy, run_name=b"run", shared=b""))
+        sender = sender_for(plan.cut, Member(me, LABEL, _LABS, seals, entropy, run_name=b"run", shared=b""))
         held = FeatureState(bottom, build_optimizer(plan, bottom.parameters()))
-        return feature_role(LABEL, held, _store(me), split, plan, giving)
+        return feature_role(LABEL, held, _store(me), split, plan, sender)
     state = LabelState(bottom, top, build_optimizer(plan, [*bottom.parameters(), *top.parameters()]))
-    taking = taking_for(plan, LABEL, _LABS, random_bytes=entropy)
-    return label_role(_LABS, state, _label_side(), split, plan, taking, lambda step: step == 1)
+    receiver = receiver_for(plan.cut, LABEL, _LABS, random_bytes=entropy)
+    return label_role(_LABS, state, _label_side(), split, plan, receiver, lambda step: step == 1)
 
 
 @cache

@@ -25,10 +25,10 @@ from parties.meeting import agree_on_seals
 from parties.network.memory import MemoryNetwork
 from parties.pool import Pool
 from parties.shared import share_rows
-from vsplit.learn.aggregation import join
+from vsplit.aggregation.masked_sum import MaskedEmbedding
+from vsplit.aggregation.plain import Embedding, join
 from vsplit.learn.batches import epoch_batches
-from vsplit.learn.masked import MaskedEmbedding
-from vsplit.learn.messages import Embedding, Gradient
+from vsplit.learn.messages import Gradient
 from vsplit.learn.runtime import STATE_BYTES
 from vsplit.paillier.fixed_point import FixedPoint
 from vsplit.protocol import Receive, Role, Send

@@ -101,6 +101,32 @@ def demo(debug: DebugOption = False) -> None:
 
 
 @app.command()
+def init(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="The parties, two or more.")],
+    label: Annotated[
+        str | None,
+        typer.Option("--label", metavar="NAME", help="The party that knows the outcome; default: the first."),
+    ] = None,
+    task: Annotated[str, typer.Option("--task", help="binary, multiclass or regression.")] = "binary",
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="DIR", help="Where the files go; made if absent.")
+    ] = Path(),
+    keys: Annotated[
+        bool, typer.Option("--keys", help="For different machines: a key file for each party, not `identity: auto`.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write a commented job file and one party file for each name, to be filled in. Overwrites nothing."""
+
+    def command() -> int:
+        from parties.command.init import write_configs
+
+        return write_configs(names, label=label, task=task, folder=folder, keys=keys)
+
+    _guard(command, _printer(Console()), debug)
+
+
+@app.command()
 def run(
     party: PartyArgument, restart: RestartOption = False, debug: DebugOption = False, events: EventsOption = False
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from vsplit.learn.measured import (
+from vsplit.measured import (
     INVERTED,
     INVERTED_SUM,
     LABELS,

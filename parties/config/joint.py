@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from parties.config.errors import wrong
 from parties.config.fields import Aggregate, Hidden, Model
-from vsplit.learn.plan import SECURE
+from vsplit.aggregation.interface import SECURE
 from vsplit.paillier.fixed_point import LEAST_BITS, MOST_BITS, FixedPoint
 from vsplit.protocol import ConfigError
 

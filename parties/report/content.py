@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from psi import ColumnReport
-from vsplit.learn.curves import Curves
-from vsplit.learn.metrics import Comparison
+from vsplit.evaluation.curves import Curves
+from vsplit.evaluation.metrics import Comparison
 
 PartyRole = Literal["label", "feature"]
 
@@ -115,7 +115,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What `vsplit.learn.metrics` found on one split; curves are drawn of the test split only."""
+    """What `vsplit.evaluation.metrics` found on one split; curves are drawn of the test split only."""
 
     comparison: Comparison
     curves: Curves | None = None

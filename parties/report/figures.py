@@ -10,8 +10,8 @@ from markupsafe import Markup
 from parties.report import plots
 from parties.report.content import Crossing, ReportContent, Training
 from parties.report.words import METRIC_NAMES, bytes_text
-from vsplit.learn.curves import Curves
-from vsplit.learn.metrics import HIGHER_IS_BETTER, Estimates, in_order
+from vsplit.evaluation.curves import Curves
+from vsplit.evaluation.metrics import HIGHER_IS_BETTER, Estimates, in_order
 
 Figure = tuple[Markup, str, bool]  # The figure, its caption, and whether it takes the whole width.
 

@@ -27,8 +27,8 @@ from parties.report.words import (
     time_text,
 )
 from parties.text import visible
-from vsplit.learn import measured
-from vsplit.learn.metrics import HIGHER_IS_BETTER, MAIN_METRIC, Estimates, in_order
+from vsplit import measured
+from vsplit.evaluation.metrics import HIGHER_IS_BETTER, MAIN_METRIC, Estimates, in_order
 
 
 def render_report(content: ReportContent) -> str:

@@ -31,8 +31,8 @@ from parties.report.drawing import (
     svg,
     thousands,
 )
-from vsplit.learn.curves import Bin, Line
-from vsplit.learn.metrics import Estimates
+from vsplit.evaluation.curves import Bin, Line
+from vsplit.evaluation.metrics import Estimates
 
 
 def losses(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from vsplit.learn.metrics import Estimate
+from vsplit.evaluation.metrics import Estimate
 
 METRIC_NAMES = {
     "auc": "AUC",

@@ -74,10 +74,10 @@ def test_an_overlap_counts_the_same_and_tells_no_member(align, own, others, seed
 
 @pytest.mark.parametrize("others", [1, 2, 3])
 def test_lists_of_several_pieces_and_chunks(align, monkeypatch, others):
-    for module in ("messages", "exchange", "masking", "undoing"):
+    for module in ("messages", "exchange", "masking", "unshuffling"):
         monkeypatch.setattr(f"psi.{module}.CHUNK", 48)
     monkeypatch.setattr("psi.exchange.PIECE", 20)
-    monkeypatch.setattr("psi.undoing.BITS", 4)
+    monkeypatch.setattr("psi.unshuffling.BITS", 4)
     lists = [keys_in(range(150)), *(keys_in(range(40 + number, 240 - 50 * number)) for number in range(others))]
     session = align(*lists)
     expected = len(set(lists[0]).intersection(*lists[1:]))
@@ -93,7 +93,7 @@ def test_lists_of_several_pieces_and_chunks(align, monkeypatch, others):
 def test_queues_of_a_single_message_never_block(align, monkeypatch, others, longest):
     """Real queues, each with room for one message, and lists of very different lengths, the label party's the longest or
     the shortest: the network in memory raises Deadlock where all wait."""
-    for module in ("messages", "exchange", "masking", "undoing"):
+    for module in ("messages", "exchange", "masking", "unshuffling"):
         monkeypatch.setattr(f"psi.{module}.CHUNK", 4)
     lists = [keys_in(range(40 if number == longest else 9 + 5 * number)) for number in range(others + 1)]
 

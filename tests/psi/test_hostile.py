@@ -192,7 +192,7 @@ def test_a_feature_party_sends_anothers_own_points_back_under_a_seal(align):
 
 def test_a_feature_party_sends_the_label_partys_own_points_back(align, monkeypatch):
     """The first feature party sees them while it still sends the last list: in short chunks it has time to do so."""
-    for module in ("messages", "exchange", "masking", "undoing"):
+    for module in ("messages", "exchange", "masking", "unshuffling"):
         monkeypatch.setattr(f"psi.{module}.CHUNK", 4)
     echo = lambda points, seen: changed(points, 0, seen[0][2]) if seen else points  # noqa: E731
     expect_points(align, (2, "lab0", LABEL), echo, "point of this party's own list")

@@ -65,7 +65,7 @@ def test_sealed_messages_that_the_relay_changes(align, change, first, others):
 
 
 def test_a_sealed_message_that_the_relay_leaves_out(align, monkeypatch):
-    for module in ("messages", "exchange", "masking", "undoing"):
+    for module in ("messages", "exchange", "masking", "unshuffling"):
         monkeypatch.setattr(f"psi.{module}.CHUNK", 4)
     dropped = lambda message, passed: [] if len(passed) == 3 else [message]  # noqa: E731
     with pytest.raises(ProtocolError, match="is number 2 where number 1 was due: a message was left out"):
@@ -73,7 +73,7 @@ def test_a_sealed_message_that_the_relay_leaves_out(align, monkeypatch):
 
 
 def test_two_sealed_messages_that_the_relay_swaps(align, monkeypatch):
-    for module in ("messages", "exchange", "masking", "undoing"):
+    for module in ("messages", "exchange", "masking", "unshuffling"):
         monkeypatch.setattr(f"psi.{module}.CHUNK", 4)
     held = {}
 

@@ -315,7 +315,7 @@ def test_the_bound_is_the_one_of_the_specification(sizes, width):
 @pytest.mark.parametrize("parties", [2, 3, 4])
 @pytest.mark.parametrize("chunk", [CHUNK, 7])
 def test_expected_traffic_is_what_crosses(align, monkeypatch, parties, chunk):
-    for module in ("messages", "exchange", "masking", "undoing"):
+    for module in ("messages", "exchange", "masking", "unshuffling"):
         monkeypatch.setattr(f"psi.{module}.CHUNK", chunk)
     lists = [ids("x", 0, 40 - 3 * number) for number in range(parties)]
     session = align(*lists)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from vsplit.learn.aggregation import Batch, Giving, OpenGiving
+from vsplit.aggregation.interface import Batch, EmbeddingSender
+from vsplit.aggregation.plain import PlainSender
 from vsplit.learn.batches import (
     FEWEST_ROWS,
     TEST,
@@ -22,11 +23,11 @@ from vsplit.learn.batches import (
     from_parts,
     most_in_batch,
 )
-from vsplit.learn.messages import HEAD, Gradient, Parts, Verdict
+from vsplit.learn.messages import Gradient, Parts, Verdict
 from vsplit.learn.models import Store
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Progress, diverged
-from vsplit.protocol import Checkpoint, Floats, Note, ProtocolError, Role, all_finite, receive
+from vsplit.protocol import HEAD, Checkpoint, Floats, Note, ProtocolError, Role, all_finite, receive
 
 
 @dataclass(slots=True)
@@ -63,21 +64,21 @@ def receive_split(label_party: str, rows: int) -> Role[Split]:
 
 
 def feature_role(
-    label_party: str, state: FeatureState, store: Store, split: Split, plan: Plan, giving: Giving | None = None
+    label_party: str, state: FeatureState, store: Store, split: Split, plan: Plan, sender: EmbeddingSender | None = None
 ) -> Role[Progress]:
     """Train this party's bottom model with the label party, and leave the kept weights in `state.bottom`.
 
-    `store` holds the inputs in the common order; `giving` is how embeddings leave, None: as they are. See vsplit/SPEC.md,
+    `store` holds the inputs in the common order; `sender` is how embeddings leave, None: as they are. See vsplit/SPEC.md,
     "Training".
 
     Learns: the gradient of the loss at its own embeddings, and from it the labels of the training records and about their
     scores; after each epoch whether the model became better.
-    Reveals: to the label party, what `giving` says of each shared record at each step: its embedding, or no more than
+    Reveals: to the label party, what `sender` says of each shared record at each step: its embedding, or no more than
     the sum with those of the other feature parties.
     Assumes: the label party is semi-honest; labels are not protected from this party, nor features from that one.
     """
     progress = state.progress
-    way = OpenGiving(label_party) if giving is None else giving
+    way = PlainSender(label_party) if sender is None else sender
     yield from way.begin(_beginning(state, split))
     while progress.epoch < plan.epochs and not progress.stopped:
         order = epoch_batches(split.train, plan.batch_size, plan.seed, progress.epoch)
@@ -90,7 +91,7 @@ def feature_role(
             raise ProtocolError(
                 label_party, f"{label_party} judged epoch {verdict.epoch} where {progress.epoch} was due."
             )
-        way.hear(verdict)
+        way.bind(verdict)
         if verdict.keep:
             progress.keep(bottom=state.bottom)
         progress.stopped = verdict.stop
@@ -112,7 +113,7 @@ def _beginning(state: FeatureState, split: Split) -> bytes:
 
 
 def _train(
-    label_party: str, way: Giving, state: FeatureState, store: Store, order: list[Rows], plan: Plan
+    label_party: str, way: EmbeddingSender, state: FeatureState, store: Store, order: list[Rows], plan: Plan
 ) -> Role[None]:
     state.bottom.train()
     limit = most_in_batch(plan.batch_size) * plan.width * 4 + HEAD
@@ -132,7 +133,7 @@ def _train(
                 f"{label_party} sent a gradient of step {gradient.step} and shape {gradient.values.shape} where step "
                 f"{state.step} and {tuple(embedding.shape)} were due.",
             )
-        way.hear(gradient)
+        way.bind(gradient)
         # A copy, since a bottom of one's own may write into it, and the message is not on record yet.
         torch.autograd.backward(embedding, torch.tensor(gradient.values, device=store.device))
         state.optimizer.step()
@@ -142,7 +143,7 @@ def _train(
             yield Checkpoint(state.step, state)
 
 
-def _embed(way: Giving, state: FeatureState, store: Store, part: int, order: Iterable[Rows]) -> Role[None]:
+def _embed(way: EmbeddingSender, state: FeatureState, store: Store, part: int, order: Iterable[Rows]) -> Role[None]:
     state.bottom.eval()
     for number, rows in enumerate(order):
         with torch.no_grad():
@@ -150,9 +151,11 @@ def _embed(way: Giving, state: FeatureState, store: Store, part: int, order: Ite
         yield from _give(way, state, part, number, embedding)
 
 
-def _give(way: Giving, state: FeatureState, part: int, number: int, embedding: Tensor) -> Role[None]:
+def _give(way: EmbeddingSender, state: FeatureState, part: int, number: int, embedding: Tensor) -> Role[None]:
     values: Floats = embedding.cpu().numpy()
     if not all_finite(values):
         raise diverged("this party's embedding")
-    state.clipped += yield from way.give(Batch(state.step, state.progress.epoch, part, number, len(values)), values)
+    state.clipped += yield from way.send_embedding(
+        Batch(state.step, state.progress.epoch, part, number, len(values)), values
+    )
     state.given += values.size

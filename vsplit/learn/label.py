@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from vsplit.learn.aggregation import Batch, OpenTaking, Taking
+from vsplit.aggregation.interface import Batch, EmbeddingReceiver
+from vsplit.aggregation.plain import PlainReceiver
 from vsplit.learn.batches import TEST, TRAIN, VALIDATION, Rows, Split, batches, epoch_batches, to_parts
 from vsplit.learn.messages import Gradient, Parts, Verdict
 from vsplit.learn.models import Store
@@ -85,23 +86,23 @@ def label_role(
     side: LabelSide,
     split: Split,
     plan: Plan,
-    taking: Taking | None = None,
+    receiver: EmbeddingReceiver | None = None,
     due: Due = never,
 ) -> Role[Predictions]:
     """Train with the feature parties, leave the kept weights in `state`, and predict.
 
-    `taking` is how embeddings arrive; None: as they are. `due` says, of the number of steps that are done, whether all
+    `receiver` is how embeddings arrive; None: as they are. `due` says, of the number of steps that are done, whether all
     parties keep their states there. Without feature parties it trains on this party's own features
     alone, in the same way and on the same rows: that is the model which the joint one is compared with. See
     vsplit/SPEC.md, "Training".
 
-    Learns: what `taking` says, for each shared record at each step: each feature party's embedding, or their sum.
+    Learns: what `receiver` says, for each shared record at each step: each feature party's embedding, or their sum.
     Reveals: to each feature party, the gradient of the loss at what arrived, which tells it the labels of the training
     records and about their scores, and after each epoch whether the validation loss fell.
     Assumes: feature parties are semi-honest; labels are not protected from them, nor features from this party.
     """
     progress = state.progress
-    way = OpenTaking(side.name, feature_parties, plan) if taking is None else taking
+    way = PlainReceiver(side.name, feature_parties, plan.cut) if receiver is None else receiver
     yield from way.begin()
     while progress.epoch < plan.epochs and not progress.stopped:
         order = epoch_batches(split.train, plan.batch_size, plan.seed, progress.epoch)
@@ -139,7 +140,7 @@ def _judge(state: LabelState, plan: Plan, validation_loss: float) -> bool:
     return False
 
 
-def _train(way: Taking, state: LabelState, side: LabelSide, order: list[Rows], due: Due) -> Role[None]:
+def _train(way: EmbeddingReceiver, state: LabelState, side: LabelSide, order: list[Rows], due: Due) -> Role[None]:
     progress = state.progress
     state.top.train()
     if state.bottom is not None:
@@ -174,7 +175,9 @@ def _train(way: Taking, state: LabelState, side: LabelSide, order: list[Rows], d
             yield Checkpoint(state.step, state)
 
 
-def _outputs(way: Taking, state: LabelState, side: LabelSide, part: int, order: Iterable[Rows]) -> Role[Tensor]:
+def _outputs(
+    way: EmbeddingReceiver, state: LabelState, side: LabelSide, part: int, order: Iterable[Rows]
+) -> Role[Tensor]:
     """The top model's outputs for these batches of a part, float32 [n, outputs], without training."""
     state.top.eval()
     if state.bottom is not None:
@@ -191,7 +194,7 @@ def _outputs(way: Taking, state: LabelState, side: LabelSide, part: int, order: 
     return torch.cat(outputs)
 
 
-def _take(way: Taking, side: LabelSide, batch: Batch) -> Role[list[Tensor]]:
+def _take(way: EmbeddingReceiver, side: LabelSide, batch: Batch) -> Role[list[Tensor]]:
     arrived = yield from way.take(batch)
     return [torch.from_numpy(values).to(side.device) for values in arrived]
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from vsplit.learn.measured import COMMAND, INVERTED, LABELS, LABELS_IN_ALL
+from vsplit.measured import COMMAND, LABELS, LABELS_IN_ALL
 from vsplit.protocol import Array, Bytes, Floats, Message
-
-# Room for the head and the padding of any message of this module.
-HEAD = 1024
 
 
 class Parts(Message, frozen=True, kw_only=True, eq=False):
@@ -21,19 +18,6 @@ class Parts(Message, frozen=True, kw_only=True, eq=False):
     def check(self) -> None:
         if len(self.part) and self.part.max() > 2:
             raise ValueError("a part is 0, 1 or 2")
-
-
-class Embedding(Message, frozen=True, kw_only=True, eq=False):
-    """Feature party to label party: the bottom model's output for one batch, float32 [rows, width]."""
-
-    reveals: ClassVar[str] = (
-        "for each record, in each epoch anew, the numbers that a private model computes from its features (how many is the "
-        "job's model.embedding); with some known records the features of all can be worked back from them: in the examples "
-        f"with 1,000 known ones to {INVERTED} of the error of a guess ({COMMAND})"
-    )
-
-    step: int
-    values: Annotated[Floats, Array("float32", (None, None))]
 
 
 class Gradient(Message, frozen=True, kw_only=True, eq=False):

@@ -5,31 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vsplit.aggregation.interface import Aggregate, CutLayer, SecureSum
+from vsplit.learn.batches import most_in_batch
+
 Task = Literal["binary", "multiclass", "regression"]
-Aggregate = Literal["concat", "sum", "masked_sum", "paillier_sum"]
-Rounding = Literal["nearest", "stochastic"]
-Noise = Literal["short", "full"]
 OptimizerName = Literal["adam", "adamw", "sgd"]
-
-
-SECURE: frozenset[Aggregate] = frozenset({"masked_sum", "paillier_sum"})
-"""The aggregations that show the label party the sum of the feature parties' embeddings and no single one; what the columns
-say is in the sum as well."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecureSum:
-    """How embeddings become whole numbers for a secure sum, and how strong the Paillier key is.
-
-    Values are clipped to [-range, range] and written with `bits` bits; `key_bits` and `noise` are for `paillier_sum` alone
-    and None without it.
-    """
-
-    range: float = 8.0
-    bits: int = 16
-    rounding: Rounding = "nearest"
-    key_bits: int | None = None
-    noise: Noise | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +43,14 @@ class Plan:
     def joined_width(self) -> int:
         """Columns of the aggregate, which the top model takes."""
         return self.width * (len(self.contributors) if self.aggregate == "concat" else 1)
+
+    @property
+    def cut(self) -> CutLayer:
+        """What the aggregation needs to know."""
+        return CutLayer(
+            aggregate=self.aggregate,
+            contributors=self.contributors,
+            width=self.width,
+            most_rows=most_in_batch(self.batch_size),
+            secure_sum=self.secure_sum,
+        )

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from vsplit.learn.attempt import NONCE, AttemptNonce, AttemptNonces
+from vsplit.aggregation.attempt import NONCE, AttemptNonce, AttemptNonces
+from vsplit.aggregation.masked_sum import MaskedEmbedding
+from vsplit.aggregation.plain import Embedding
 from vsplit.learn.batches import batch_count
-from vsplit.learn.masked import MaskedEmbedding
-from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
+from vsplit.learn.messages import Gradient, Parts, Verdict
 from vsplit.learn.plan import Plan
 from vsplit.protocol import Message
 from vsplit.sealing import TAG, Sealed
@@ -96,11 +97,13 @@ def _masked(plan: Plan, label_party: str, feature_parties: Sequence[str], sizes:
 def _encrypted(
     plan: Plan, label_party: str, feature_parties: Sequence[str], sizes: Sequence[_Batches]
 ) -> list[Expected]:
-    from vsplit.learn.chain import EncryptedSum, PaillierKey, chain_of  # loads big-integer arithmetic
+    from vsplit.aggregation.paillier_sum import EncryptedSum, PaillierKey, layout_of  # loads big-integer arithmetic
 
-    chain, count = chain_of(plan, feature_parties), sum(one.count for one in sizes)
-    content = sum(one.count * chain.packing.plaintexts(one.rows * plan.width) for one in sizes) * chain.ciphertext_bytes
-    modulus, hop = chain.key_bits // 8 + _FRAMING, content + count * (TAG + _FRAMING)
+    layout, count = layout_of(plan.cut, feature_parties), sum(one.count for one in sizes)
+    content = (
+        sum(one.count * layout.packing.plaintexts(one.rows * plan.width) for one in sizes) * layout.ciphertext_bytes
+    )
+    modulus, hop = layout.key_bits // 8 + _FRAMING, content + count * (TAG + _FRAMING)
     traffic = _attempt(label_party, feature_parties)
     traffic += [Expected(label_party, name, PaillierKey, 1, modulus) for name in feature_parties]
     for sender, receiver in pairwise(feature_parties):

@@ -29,8 +29,9 @@ from psi.messages import (
     MatchPositions,
     OwnPositions,
 )
+from vsplit.aggregation.plain import Embedding
 from vsplit.kernels import engine
-from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
+from vsplit.learn.messages import Gradient, Parts, Verdict
 from vsplit.protocol import ConfigError
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")

@@ -25,8 +25,7 @@ from parties.home import read_home
 from parties.leave import KINDS
 from parties.ledger.agreeing import job_digest
 from parties.partners import count_meeting
-from vsplit import __version__
-from vsplit.learn import measured
+from vsplit import __version__, measured
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
 

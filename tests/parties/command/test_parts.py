@@ -11,7 +11,7 @@ import torch
 
 from parties.home import read_home
 from parties.parts import load_part
-from vsplit.learn.aggregation import join
+from vsplit.aggregation.plain import join
 from vsplit.learn.models import Store
 from vsplit.protocol import ConfigError
 

@@ -18,8 +18,8 @@ from parties.command.disclosure_page import render_disclosure
 from parties.command.groups import TITLES, Words
 from parties.report.content import Columns, Crossing, Epoch, Judgement, Party, Records, ReportContent, Training
 from parties.report.page import render_report
-from vsplit.learn.curves import curves
-from vsplit.learn.metrics import compare
+from vsplit.evaluation.curves import curves
+from vsplit.evaluation.metrics import compare
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 

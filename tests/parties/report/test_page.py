@@ -28,9 +28,9 @@ from parties.report.content import (
 from parties.report.page import render_report
 from parties.report.words import bytes_text, duration_text, score_text
 from psi import ColumnReport, StepReport
-from vsplit.learn import measured
-from vsplit.learn.curves import Curves, curves
-from vsplit.learn.metrics import Comparison, Estimate, Task, compare
+from vsplit import measured
+from vsplit.evaluation.curves import Curves, curves
+from vsplit.evaluation.metrics import Comparison, Estimate, Task, compare
 
 EVIL = "<script>alert('$x_1$ & \"y\"')</script>"
 SIGNS = "clinic \x1b[31m \x9b2J \u202e \u2066 \u200b \u2028 \ufeff \x7f \r"

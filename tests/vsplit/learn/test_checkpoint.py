@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import nn
 
-from vsplit.learn import chain
+from vsplit.aggregation import paillier_sum
 from vsplit.learn.batches import split_by_seed
 from vsplit.learn.checkpoint import from_bytes, to_bytes
 from vsplit.learn.feature import FeatureState
@@ -39,7 +39,7 @@ def private_key() -> PrivateKey:
 
 @pytest.fixture(autouse=True)
 def _keys_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "generate", lambda bits, _random_bytes: private_key())
+    monkeypatch.setattr(paillier_sum, "generate", lambda bits, _random_bytes: private_key())
 
 
 def outcome(made: Any, results: dict[str, Any]) -> dict[str, Any]:

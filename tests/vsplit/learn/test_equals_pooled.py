@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from vsplit.learn.aggregation import join
+from vsplit.aggregation.plain import join
 from vsplit.learn.batches import Split, epoch_batches, from_parts, split_by_date, split_by_seed, to_parts
 from vsplit.learn.feature import FeatureState, feature_role
 from vsplit.learn.groups import Groups

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from vsplit.aggregation.plain import join
 from vsplit.learn import runtime
-from vsplit.learn.aggregation import join
 from vsplit.learn.models import (
     Inputs,
     InputShape,

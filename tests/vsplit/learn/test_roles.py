@@ -12,10 +12,11 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from parties.network import wire
+from vsplit.aggregation.plain import Embedding
 from vsplit.learn.batches import Split, epoch_batches, split_by_date, split_by_seed
 from vsplit.learn.feature import FeatureState, feature_role, receive_split
 from vsplit.learn.label import LabelSide, LabelState, label_role, send_split
-from vsplit.learn.messages import Embedding, Gradient, Parts, Verdict
+from vsplit.learn.messages import Gradient, Parts, Verdict
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
 from vsplit.learn.plan import Plan
 from vsplit.learn.traffic import expected_traffic

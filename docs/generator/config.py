@@ -1,0 +1,137 @@
+"""The page of config keys: what each may be is read from the models, and what it means from the files of `vsplit init`."""
+
+from __future__ import annotations
+
+import json
+import re
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from parties.command.init import FILL_IN, config_texts
+from parties.config.allowed import allowed, follow
+from parties.config.job import Job
+from parties.config.party_file import PartyFile
+
+ANY_NAME = "NAME"
+"""Stands in a dotted key for what each job calls as it likes: a party."""
+
+NOT_IN_INIT = {
+    "seed": "draws the initial weights of this party's bottom model, for tests and examples alone: whoever knows the seed "
+    "knows the weights, and can find out from embeddings which record is which; leave it out in production"
+}
+"""The keys that `vsplit init` leaves out of its files on purpose, with what they mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a config file: its dotted name, what it must be, its default, and the line that `vsplit init` writes."""
+
+    name: str
+    words: str
+    default: str
+    meaning: str
+    example: str
+
+
+def config_keys(model: type[BaseModel], texts: list[str]) -> list[Key]:
+    """All keys of `model`, in its order; what they mean stands in the comments of `texts`, which `vsplit init` writes."""
+    comments: dict[str, tuple[str, str]] = {}
+    for text in texts:
+        comments |= {name: found for name, found in comments_in(text).items() if name not in comments}
+    keys = []
+    for name, field in _fields(model):
+        if name not in comments and name not in NOT_IN_INIT:
+            raise KeyError(
+                f"{name} has no line in the files of `vsplit init`; add one, with a comment on what it means"
+            )
+        meaning, example = comments.get(name) or (NOT_IN_INIT[name], "")
+        nullable = (
+            not field.is_required() and field.default is not None and type(None) in typing.get_args(field.annotation)
+        )
+        words = allowed(follow(model, name.split("."))[1]) + (", or null" if nullable else "")
+        keys.append(Key(name, words, _default(field), meaning, example))
+    return keys
+
+
+def _fields(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, field in model.model_fields.items():
+        yield above + name, field
+        below = _model_in(field.annotation)
+        if below is not None:
+            free = f"{ANY_NAME}." if typing.get_origin(field.annotation) is dict else ""
+            yield from _fields(below, f"{above}{name}.{free}")
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for one in typing.get_args(annotation) if (found := _model_in(one)) is not None), None)
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None:
+        return "absent"
+    if isinstance(value, BaseModel):
+        if value == type(value).model_construct():
+            return "those of its keys"
+        value = value.model_dump(mode="json", exclude_none=True)
+    plain = list(value) if isinstance(value, tuple) else value
+    return f"`{plain if isinstance(plain, str) else json.dumps(plain)}`"  # which is YAML as well
+
+
+_LINE = re.compile(r"^(?P<indent> *)(?:# )?(?P<more> *)(?P<key>\w+):(?P<value>.*?)(?: +# (?P<comment>.*))?$")
+
+
+def comments_in(text: str) -> dict[str, tuple[str, str]]:
+    """What each line of a file of `vsplit init` says of its key, and the line as it is used; by dotted name."""
+    found: dict[str, tuple[str, str]] = {}
+    path: list[str] = []
+    for line in text.splitlines():
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        depth = len(match["indent"] + match["more"]) // 2
+        key = ANY_NAME if path[:1] == ["parties"] and depth == 1 else match["key"]
+        path = [*path[:depth], key]
+        value = match["value"].strip()
+        meaning = (match["comment"] or "").removeprefix(f"{FILL_IN}: ")
+        name, example = ".".join(path), f"{match['key']}: {value}" if value else ""
+        if name in found and meaning not in found[name][0]:  # the same key of two parties
+            meaning = f"{found[name][0]}; {meaning}"
+        found[name] = (meaning, example)
+    return found
+
+
+def configuration_page() -> str:
+    """Every key of both config files."""
+    texts = config_texts(["clinic", "lab"], label="clinic", task="binary", job="thyroid")
+    job, *parties = texts.values()
+    text = (
+        "# Configuration\n\nTwo YAML files say everything. `job.yaml` is what the parties agree on, the same file at every "
+        "party. The party file stays with its party. `vsplit init` writes both with a comment beside each key; "
+        "`vsplit check` says in a sentence what is wrong with them.\n\n"
+        "A key is written here with dots: `train.lr` is the key `lr` in the group `train`. Paths are relative to the file in "
+        "which they stand. A key that is not on this page is refused.\n"
+    )
+    files: list[tuple[str, type[BaseModel], list[str]]] = [
+        ("The job file", Job, [job]),
+        ("The party file", PartyFile, parties),
+    ]
+    for title, model, comments in files:
+        text += f"\n## {title}\n"
+        text += "".join(_key_section(key) for key in config_keys(model, comments))
+    return text
+
+
+def _key_section(key: Key) -> str:
+    lines = [f"\n### `{key.name}`\n", f"\n{key.meaning[:1].upper()}{key.meaning[1:]}.\n" if key.meaning else ""]
+    lines += [f"\n- Value: {key.words}\n", f"- Default: {key.default}\n"]
+    lines += [f"- Example: `{key.example}`\n"] if key.example else []
+    return "".join(lines)

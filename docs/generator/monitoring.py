@@ -1,0 +1,137 @@
+"""The page of log records and metrics: each method of the log book and all series are tried out, and what comes is listed."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from parties.command.init import config_texts
+from parties.config.party import Party, load_party
+from parties.driver import Traffic
+from parties.events import NOTE, WAITING, Failed, Finished, Step, back_step
+from parties.watch.logs import Logbook
+from parties.watch.metrics import Metrics
+from vsplit import __version__
+
+# What each method of the log book is called with: at least once for each kind of record that it can write.
+CALLS: Mapping[str, list[tuple[Any, ...]]] = {
+    "begin": [()],
+    "show": [
+        (Step(WAITING, text="for lab, 600 s left"),),
+        (back_step("lab"),),
+        (Step("training", 0, 30),),
+        (Step("training", 1, 30, "loss 0.4"),),
+        (Step("comparing", 10, 100),),
+        (Step("comparing", 20, 100),),
+        (Step(NOTE, text="The run goes on from step 1,000."),),
+        (Finished(["0.9"], "report.html"),),
+    ],
+    "failed": [(Failed("The link to lab is lost.", 6),), (Failed("Interrupted here.", 130),)],
+    "training": [(0, 5_000), (1_000, 5_000)],
+    "kept": [(1_000, 0.02)],
+    "lost": [("lab", "was closed")],
+    "back": [("lab",)],
+    "resent": [("lab", 12, 30_000)],
+}
+
+
+@dataclass(slots=True)
+class Kind:
+    """All records of one event: the levels, the fields and a sentence."""
+
+    logger: str
+    event: str
+    levels: list[str]
+    fields: list[str]
+    sentence: str
+
+
+class _Kept(logging.Handler):
+    """Keeps the records."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+def monitoring_page() -> str:
+    """Every log event and every series of metrics."""
+    text = (
+        "# Log events and metrics\n\nBoth are off unless the party file asks for them, with the keys `log` and `metrics` of "
+        "[the party file](configuration.md). What to do with them stands in [Operating a party](../operating.md).\n\n"
+        "## Log events\n\nRecords of Python's standard `logging`. As JSON each has besides its own fields: `time`, `level`, "
+        "`logger`, `party`, `event` and `message`.\n\n"
+        "| logger | event | level | fields | a message |\n| --- | --- | --- | --- | --- |\n"
+    )
+    for kind in log_events():
+        fields = ", ".join(f"`{name}`" for name in kind.fields)
+        levels = ", ".join(kind.levels)
+        text += f"| `{kind.logger}` | `{kind.event}` | {levels} | {fields} | {kind.sentence} |\n"
+    text += "\n## Metrics\n\nSeries of the endpoint for Prometheus, besides those of the process (`process_…`).\n\n"
+    text += "| series | type | labels | what |\n| --- | --- | --- | --- |\n"
+    for name, type_, labels, what in metric_series():
+        text += f"| `{name}` | {type_} | {', '.join(f'`{one}`' for one in labels)} | {what} |\n"
+    return text
+
+
+def log_events() -> list[Kind]:
+    """What the log book writes, in the order of `CALLS`. Raises ValueError where one of its methods is not among them."""
+    methods = {name for name in vars(Logbook) if not name.startswith("_")}
+    if methods != CALLS.keys():
+        raise ValueError(f"calls and methods of the log book differ: {methods ^ CALLS.keys()}")
+    handler = _Kept()
+    root = logging.getLogger("vsplit")
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        book = Logbook(_party())
+        for name, calls in CALLS.items():
+            for arguments in calls:
+                getattr(book, name)(*arguments)
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    return list(_kinds(handler.records))
+
+
+def _kinds(records: list[logging.LogRecord]) -> Iterator[Kind]:
+    kinds: dict[str, Kind] = {}
+    for record in records:
+        event = str(vars(record)["vsplit_event"])
+        first = Kind(record.name, event, [], [], record.getMessage().replace(__version__, "…"))
+        kind = kinds.setdefault(event, first)
+        for seen, new in ((kind.levels, [record.levelname.lower()]), (kind.fields, vars(record)["vsplit_fields"])):
+            seen += [one for one in new if one not in seen]
+    return iter(kinds.values())
+
+
+def metric_series() -> Iterator[tuple[str, str, list[str], str]]:
+    """Name, type, labels and meaning of every series, as a label party in training has them."""
+    traffic = Traffic()
+    traffic.record("sent", "lab", "Gradient", 1)
+    metrics = Metrics(_party(), traffic)
+    progress, losses = SimpleNamespace(epoch=1, batch=0), SimpleNamespace(train_loss=0.5, validation_loss=0.5)
+    metrics.training(SimpleNamespace(step=1, progress=progress, history=[losses]), 100, 10)  # type: ignore[arg-type]
+    metrics.waited("receive", "lab", 1.0)
+    metrics.lost("lab")
+    metrics.resent("lab", 1, 1)
+    for family in metrics.collect():
+        suffix = "_total" if family.type == "counter" else ""
+        labels = list(family.samples[0].labels)
+        yield family.name + suffix, family.type, labels, family.documentation
+
+
+def _party() -> Party:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in config_texts(["clinic", "lab"], label="clinic", task="binary", job="thyroid").items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        return load_party(Path(folder) / "clinic.yaml")

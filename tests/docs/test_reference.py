@@ -1,0 +1,82 @@
+"""The reference pages that are made from the code are those that the code makes today, and leave nothing out."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from docs.generator.api import public_packages
+from docs.generator.commands import exit_codes
+from docs.generator.config import config_keys
+from docs.generator.pages import PAGES, REFERENCE, page
+from parties.command.cli import app
+from parties.config.digests import key_digests
+from parties.config.job import Job
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_generated_page_is_what_the_code_makes(name: str) -> None:
+    committed = (REFERENCE / name).read_text(encoding="utf-8")
+    assert committed == page(name), "the page is not up to date; write it again with: python -m docs.generator"
+
+
+def test_every_key_of_the_job_is_on_the_page(thyroid_job: Job) -> None:
+    """The digests that parties compare name every key that a job has."""
+    text = page("configuration.md")
+    for key in key_digests(thyroid_job, thyroid_job.align.contract):
+        name = re.sub(r"^parties\.\w+", "parties.NAME", key)
+        assert f"### `{name}`\n" in text or key == "align.contract", key
+
+
+def test_every_key_has_a_meaning_and_bounds_in_words() -> None:
+    sections = re.findall(r"### `(.*?)`\n\n(.*?)\n\n- Value: (.+)\n- Default: (.+)\n", page("configuration.md"))
+    assert len(sections) == page("configuration.md").count("\n### ") > 70
+    by_name = {name: (meaning, value, default) for name, meaning, value, default in sections}
+    assert by_name["train.lr"][1:] == ("a number above 0 and at most 100", "required")
+    assert by_name["train.checkpoint.steps"][1:] == ("a whole number from 1 to 1000000000, or null", "`1000`")
+    assert by_name["accept.min_list"][1:] == ("a whole number from 1 to 1000000000", "`100`")
+    assert all(re.match(r"[A-Z.].*[^.]\.$", meaning) for meaning, _, _ in by_name.values())
+
+
+def test_a_key_without_a_meaning_is_noticed() -> None:
+    with pytest.raises(KeyError, match="job"):
+        config_keys(Job, ["task: binary  # what is predicted\n"])
+
+
+def test_every_command_is_on_the_page_under_the_words_that_call_it() -> None:
+    text = page("commands.md")
+    headings = re.findall(r"^## `(vsplit[^`]*)`$", text, re.MULTILINE)
+    assert {"vsplit init NAME…", "vsplit run PARTY.yaml", "vsplit ledger verify LEDGER [OTHER]"} <= set(headings)
+    for heading in headings:
+        words = [word for word in heading.split()[1:] if word.islower() and word.isalpha()]
+        shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+        assert shown.exit_code == 0, heading
+        section = text.partition(f"## `{heading}`")[2].partition("\n## ")[0]
+        options = set(re.findall(r"--[a-z-]+", shown.output)) - {"--help"}
+        assert options <= set(re.findall(r"--[a-z-]+", section)), heading
+
+
+def test_every_exit_code_has_a_meaning() -> None:
+    assert exit_codes().keys() >= {0, 1, 2, 3, 4, 5, 6, 7, 130}
+
+
+def test_every_public_name_is_on_the_page() -> None:
+    text = page("python.md")
+    packages = public_packages()
+    assert "psi" in {package.__name__ for package in packages}
+    for package in packages:
+        section = text.partition(f"## `{package.__name__}`\n")[2].partition("\n## ")[0]
+        assert re.findall(r"^### `(\w+)`$", section, re.MULTILINE) == sorted(package.__all__)
+
+
+def test_what_operating_md_says_of_events_and_series_is_on_the_page() -> None:
+    text = page("monitoring.md")
+    guide = (REFERENCE.parent / "operating.md").read_text(encoding="utf-8")
+    for name in set(re.findall(r"`(vsplit_\w+)`", guide)):
+        assert f"`{name}`" in text, name
+    events = re.findall(r"^\| (?:`vsplit\.\w+` )?\| `(\w+)`", guide, re.MULTILINE)
+    assert len(events) > 6
+    for event in events:
+        assert f"| `{event}` |" in text, event

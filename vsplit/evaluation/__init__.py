@@ -1,0 +1,1 @@
+"""How good a model is: metrics with intervals, and the curves that a report draws. numpy alone."""
