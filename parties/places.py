@@ -24,7 +24,7 @@ def check_place(path: Path, named: str, *, private: bool = False) -> None:
     closed to what others would put into it; a folder for all with the sticky bit, such as /tmp, will do on the way only.
     This user and the administrator are trusted; on Windows nothing is judged.
     """
-    if os.name != "posix":
+    if sys.platform == "win32":
         return
     for step, status in _way_to(path):
         # The folder that is meant, by whatever links it is reached.
@@ -41,8 +41,6 @@ def check_place(path: Path, named: str, *, private: bool = False) -> None:
 
 def _open_to(status: os.stat_result, *, last: bool) -> str:
     """Why others can change what is there; empty: they cannot."""
-    if sys.platform == "win32":  # which has no such modes
-        return ""
     if os.geteuid() != 0 and status.st_uid not in (0, os.geteuid()):
         return "belongs to another user"
     if stat.S_ISLNK(status.st_mode):

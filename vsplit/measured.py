@@ -10,6 +10,9 @@ from typing import Final
 
 LABELS: Final = "99.8 to 100 %"
 """Of all training labels, from the gradients of the first epoch."""
+LABELS_OF_ONE: Final = "93.1 to 100 %"
+"""The same where an embedding is one number; all other figures are of embeddings of `MEASURED_WIDTH` numbers."""
+MEASURED_WIDTH: Final = 16
 LABELS_IN_ALL: Final = "100 %"
 """The same, from the gradients of all epochs."""
 SCORES: Final = "0.87 to 0.99"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from parties.config.digests import Purpose
+from parties.config.missing_bounds import REQUIRED, line_to_paste, missing_bounds
 from parties.config.party import Party, longest_list
 from parties.config.party_file import Accept
 from psi.messages import MOST_RECORDS
 
 NO_BOUND = "no bound"
+NOTHING = "not set, so nothing is allowed"
 
 MEANINGS = {
     "tasks": "kinds of task",
@@ -31,31 +34,47 @@ class Bound:
     written: bool
 
 
-def bounds_in_force(party: Party, own_records: int, most_rows: int | None = None) -> list[Bound]:
-    """Every key of `accept` with its value in force, where this party's list has `own_records` keys.
+def bounds_in_force(
+    party: Party, own_records: int | None, most_rows: int | None = None, purpose: Purpose = "run"
+) -> list[Bound]:
+    """Every key of `accept` with its value in force, where this party's list has `own_records` keys (None: not read yet).
 
-    `most_rows` is how many rows of the records in common this party takes the label party to have; None: there is no such
-    bound.
+    For an overlap without the keys that only a run requires. `most_rows` is how many rows of the records in common this
+    party takes the label party to have; None: there is no such bound.
     """
     accept = party.settings.accept
-    computed = {
-        "max_records": min(longest_list(party, own_records), MOST_RECORDS),
-        "min_records": accept.min_records or 1,
-    }
+    longest = min(longest_list(party, own_records or 0), MOST_RECORDS)
+    computed: dict[str, object] = {"max_records": longest, "min_records": accept.min_records or 1}
+    if own_records is None and accept.max_records is None:
+        computed["max_records"] = f"ten times the own list, and at least {longest:,}"
+    if party.has_lasting_key:
+        computed |= {key: NOTHING for key in REQUIRED if getattr(accept, key) is None}
     found = [
         Bound(
             f"accept.{key}",
             _in_words(computed.get(key, getattr(accept, key))),
             MEANINGS.get(key, ""),
-            key in accept.model_fields_set,
+            getattr(accept, key) is not None and key in accept.model_fields_set,
         )
         for key in Accept.model_fields
+        if purpose == "run" or key not in REQUIRED
     ]
     if most_rows is not None:
         found.append(
             Bound("rows", f"{most_rows:,}", "rows of the label party for all records in common, at most", written=False)
         )
     return found
+
+
+def needed_with_a_key(party: Party) -> str | None:
+    """What `accept` still lacks once a key takes the place of `identity: auto`; None: nothing, or a key is there."""
+    missing = missing_bounds(party.settings.accept)
+    if not missing or party.has_lasting_key:
+        return None
+    return (
+        f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set, which only a launch with `identity: auto` "
+        f"allows: with a key a run is refused. What this job asks: {line_to_paste(party.settings.accept, party.job)}"
+    )
 
 
 def _in_words(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from parties.command.bounds import bounds_in_force
+from parties.command.bounds import bounds_in_force, needed_with_a_key
 from parties.command.cut_layer import print_cut_layer
 from parties.command.identity import check_identity
 from parties.command.key_quality import counts_in_words, print_key_quality, print_no_values
@@ -20,7 +20,6 @@ from parties.common_order import order_secret
 from parties.config.digests import Purpose
 from parties.config.fields import AUTO
 from parties.config.job import Job
-from parties.config.missing_bounds import REQUIRED
 from parties.config.party import Party, load_party
 from parties.config.proxy import route_to
 from parties.folder import RunFolder, check_output
@@ -31,6 +30,7 @@ from parties.seeds import seed_in_words
 from parties.watch.logs import check_log
 from parties.watch.metrics import check_metrics
 from psi import UnusableKeysError
+from vsplit.protocol import RefusedError
 
 if TYPE_CHECKING:
     from parties.command.disclosure import Leaving
@@ -58,6 +58,9 @@ def print_check(file: Path, console: Console, disclose: Callable[[Document], Non
 
     try:
         home = read_home(party)
+    except RefusedError:  # before anything was read: the person who sees why should see all that is in force beside it
+        print_bounds(party, None, console)
+        raise
     except UnusableKeysError as error:
         print_key_quality(party, error.report, console)
         raise
@@ -203,15 +206,13 @@ def print_meetings(party: Party, console: Console) -> None:
             )
 
 
-def print_bounds(party: Party, own_records: int, console: Console, purpose: Purpose = "run") -> None:
+def print_bounds(party: Party, own_records: int | None, console: Console, purpose: Purpose = "run") -> None:
     """Print every bound in force, and whether it stands in the party file; for an overlap without those on learning."""
     say(console, f"Bounds in force on what others may ask of {party.name} (accept):")
-    for bound in bounds_in_force(party, own_records):
-        if purpose == "run" or bound.key.removeprefix("accept.") not in REQUIRED:
-            say(
-                console,
-                f"  {bound.key}: {bound.value} ({'party file' if bound.written else 'default'}): {bound.meaning}.",
-            )
+    for bound in bounds_in_force(party, own_records, purpose=purpose):
+        say(console, f"  {bound.key}: {bound.value} ({'party file' if bound.written else 'default'}): {bound.meaning}.")
+    if purpose == "run" and (needed := needed_with_a_key(party)):
+        say(console, f"Look at this: {needed}", style="yellow")
 
 
 def _print_records(home: Home, console: Console) -> None:
@@ -229,14 +230,14 @@ def _print_records(home: Home, console: Console) -> None:
 
 
 def _print_leaving(home: Home, console: Console) -> None:
-    from parties.command.disclosure import sent_by_overlap, what_leaves
+    from parties.command.disclosure import OF_THE_CONNECTION, sent_by_overlap, what_leaves
 
     party = home.party
     console.print(table_of_leaving(what_leaves(home), f"What this job lets leave {party.name}"))
     say(
         console,
         "The figures hold if the other side's list is as long as this one, all records match and every epoch is trained. "
-        "Nothing else leaves, besides the keys and signs of life of the connection.",
+        f"{OF_THE_CONNECTION}",
     )
     if party.job.align.repeated == "many_to_one" and party.role == "feature":
         say(

@@ -38,7 +38,7 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
     print_watching(party, console)
     # What follows takes seconds to import; what is wrong with the files above shows at once.
     from parties.aligning import limits_of
-    from parties.command.disclosure import leaves_in_overlap
+    from parties.command.disclosure import OF_THE_CONNECTION, leaves_in_overlap
     from parties.overlapping import read_own_keys
 
     try:
@@ -56,8 +56,8 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
     console.print(table_of_leaving(leaves_in_overlap(party, own), f"What an overlap lets leave {party.name}"))
     say(
         console,
-        "The figures hold if the other side's list is as long as this one. Nothing else leaves, besides the keys and signs "
-        "of life of the connection; no list is unmasked, and nobody is told which records are shared.",
+        f"The figures hold if the other side's list is as long as this one. {OF_THE_CONNECTION} No list is unmasked, and "
+        "nobody is told which records are shared.",
     )
     check_meetings(party, datetime.now(UTC))
     if disclose is not None:

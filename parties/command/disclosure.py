@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 FRAMING = 64
 # About what the shape of one key column takes.
 SHAPE_BYTES = 200
+OF_THE_CONNECTION = (
+    "Nothing else leaves but what the connection needs: public keys, a name and numbers of the session, signs of life, the "
+    "farewell, and where a party ends early one word of a fixed list that says of what kind the reason is."
+)
 # An overlap is the first half of an alignment.
 _OF_OVERLAP: tuple[type[Message], ...] = (
     Greeting,

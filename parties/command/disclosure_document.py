@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from parties.command.bounds import Bound, bounds_in_force
+from parties.command.bounds import Bound, bounds_in_force, needed_with_a_key
 from parties.command.groups import GROUP_OF, KINDS_OF, TITLES, GroupName, Words, words_of
 from parties.config.digests import Purpose, meeting_digests
 from parties.config.fields import AUTO
@@ -112,7 +112,7 @@ def document_of_run(home: Home, made: datetime) -> Document:
         bounds_in_force(party, own, most_rows(party, own) if has_many else None),
         cut=cut_layer(home),
         columns=columns,
-        warnings=[warning] if warning else [],
+        warnings=list(filter(None, (warning, needed_with_a_key(party)))),
     )
 
 
@@ -120,7 +120,7 @@ def document_of_overlap(party: Party, own_records: int, made: datetime) -> Docum
     """What an overlap by this party's job lets leave it, if all lists are as long as its own."""
     from parties.command.disclosure import leaves_in_overlap
 
-    leaving, bounds = leaves_in_overlap(party, own_records), bounds_in_force(party, own_records)
+    leaving, bounds = leaves_in_overlap(party, own_records), bounds_in_force(party, own_records, purpose="overlap")
     return _document(party, "overlap", made, own_records, leaving, bounds)
 
 

@@ -20,6 +20,7 @@ def render_disclosure(document: Document) -> str:
     """The page as HTML text: the same text for the same document. Every name in it is escaped, and it loads nothing."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    from parties.command.disclosure import OF_THE_CONNECTION
     from parties.report.words import bytes_text, capitalised, count_text, time_text
 
     page = Environment(
@@ -31,7 +32,9 @@ def render_disclosure(document: Document) -> str:
         lstrip_blocks=True,
     )
     page.filters.update(count=count_text, bytes=bytes_text, sentence=capitalised)
-    return page.get_template("disclosure.html.j2").render(document=document, made=time_text(document.made))
+    return page.get_template("disclosure.html.j2").render(
+        document=document, made=time_text(document.made), of_the_connection=OF_THE_CONNECTION
+    )
 
 
 def _plain(value: object) -> object:

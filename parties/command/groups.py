@@ -13,6 +13,8 @@ from vsplit.measured import (
     INVERTED_SUM,
     LABELS,
     LABELS_IN_ALL,
+    LABELS_OF_ONE,
+    MEASURED_WIDTH,
     OTHERS,
     OTHERS_WITHOUT,
     SCORES,
@@ -98,11 +100,17 @@ def _none(what: str) -> Words:
 def _known(party: Party, *, overlap: bool) -> Words:
     label, features = party.job.label_party, _listed(party.job.feature_parties)
     counts = "The parties tell each other how many records with a usable key they hold, and how many all of them share."
+    any_two = ""
+    if len(party.job.feature_parties) > 1:
+        any_two = (
+            f" {label} also learns how many records each other party shares with it, and how many any of them share."
+        )
     if overlap:
         return Words(
             counts,
-            "How many people are known to all parties, and nobody's name. Whoever asks often, or with a list chosen for it, "
-            "can find out about single people; the bounds below limit that.",
+            "How many people are known to all parties, and nobody's name, as long as every party follows the protocol."
+            f"{any_two} Whoever asks often, or with a list chosen for it, can find out about single people; the bounds below "
+            "limit that.",
         )
     more = ""
     if party.job.align.repeated == "many_to_one":
@@ -113,7 +121,7 @@ def _known(party: Party, *, overlap: bool) -> Words:
         f"{counts} Once all agree that these are enough, each is told which of its own records all the others hold too.{more}",
         f"Each party learns which of the people on its own list are known to all the others. {features} thereby "
         f"{'learns' if len(party.job.feature_parties) == 1 else 'learn'} that {label} knows their outcome, since {label} "
-        "leaves out records without one. That somebody is on a list at all can be a sensitive fact.",
+        f"leaves out records without one.{any_two} That somebody is on a list at all can be a sensitive fact.",
     )
 
 
@@ -143,7 +151,7 @@ def _embeddings(job: Job, cut: CutLayer) -> Words:
         "these columns, from whatever source; it learns from them how to read all others."
         + (" A sum hides which party a number came from, and hardly what it says." if secure else ""),
         f"With 1,000 known records the columns of all others were worked out to {INVERTED} of the error of a guess from single "
-        f"embeddings, and to {INVERTED_SUM} from the sum of two.",
+        f"embeddings of {MEASURED_WIDTH} numbers, and to {INVERTED_SUM} from the sum of two.{_not_measured(job.task)}",
     )
 
 
@@ -157,15 +165,23 @@ def _gradients(job: Job, cut: CutLayer) -> Words:
         "model became better.",
         f"They are made from the labels. {features} can read from them the outcome of each person who is trained on, and about "
         "how the joint model scores that person" + (", and something of the other parties' columns." if both else "."),
-        f"{LABELS} of all training labels were read from the first epoch, {LABELS_IN_ALL} over all. What a feature party took "
-        f"for the scores had a rank correlation of {SCORES} with the true ones."
+        f"{LABELS} of all training labels were read from the first epoch, {LABELS_IN_ALL} over all, where an embedding had "
+        f"{MEASURED_WIDTH} numbers, and {LABELS_OF_ONE} from the first epoch where it had one. What a feature party took for "
+        f"the scores had a rank correlation of {SCORES} with the true ones."
         + (
             f" With 1,000 known records it worked out another feature party's columns to {OTHERS} of the error of a guess, and "
             f"to {OTHERS_WITHOUT} without the gradients."
             if both
             else ""
-        ),
+        )
+        + _not_measured(job.task),
     )
+
+
+def _not_measured(task: str) -> str:
+    """All examples have two classes: of a job with another task their figures say little."""
+    asked = {"multiclass": "several classes", "regression": "a number as the outcome"}.get(task)
+    return f" All of this was measured with two classes; with {asked}, as here, nothing was." if asked else ""
 
 
 def _housekeeping() -> Words:

@@ -105,6 +105,7 @@ def _read_csv(path: Path, only: Sequence[str]) -> pa.Table:
     if not header:
         raise DataError(f"The file {path} is empty; its first line must name the columns.")
     _check_names(header, str(path))
+    _check_separator(header, path)
     # Arrow takes a path to be UTF-8, which it need not be.
     with pa.OSFile(os.fsencode(path)) as stored:
         return pa_csv.read_csv(
@@ -117,6 +118,17 @@ def _read_csv(path: Path, only: Sequence[str]) -> pa.Table:
                 strings_can_be_null=False,
                 include_columns=_chosen(only, header),
             ),
+        )
+
+
+def _check_separator(header: Sequence[str], path: Path) -> None:
+    """Raise DataError where one column's name says that another sign than the comma stands between the columns."""
+    signs = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+    found = [word for sign, word in signs.items() if len(header) == 1 and sign in header[0]]
+    if found:
+        raise DataError(
+            f"The columns of {path} are not separated by commas: its first line has {found[0]} and no comma; save the file "
+            "with commas between columns and a point in decimal numbers."
         )
 
 

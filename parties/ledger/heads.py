@@ -49,7 +49,7 @@ class LedgerLastLine(Message, frozen=True, kw_only=True, eq=False):
 
     reveals: ClassVar[str] = (
         "how many lines the ledger of its sender has, and a fingerprint of the last that tells nothing else; the other side "
-        "signs both, so that its sender cannot change its ledger later"
+        "signs both, so that a later change of what stands before that line is found"
     )
 
     lines: int
@@ -68,7 +68,7 @@ class LedgerHead(Message, frozen=True, kw_only=True, eq=False):
 
     reveals: ClassVar[str] = (
         "how many lines the ledger of its sender has, and fingerprints of it that tell nothing else; it is signed, and repeats "
-        "the last line of its receiver's ledger, so that neither side can change its ledger later"
+        "the last line of its receiver's ledger, so that a later change of what stands before that line is found"
     )
 
     lines: int

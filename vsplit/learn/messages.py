@@ -28,8 +28,8 @@ class Gradient(Message, frozen=True, kw_only=True, eq=False):
 
     reveals: ClassVar[str] = (
         "for each training record, in each epoch anew, how the loss would change with the embedding; this gives its label "
-        f"away (in the examples {LABELS} of all labels in the first epoch, {LABELS_IN_ALL} over all), about its score by the "
-        f"joint model, and with known records something of other parties' features ({COMMAND})"
+        f"away (in the examples, of two classes, {LABELS} of all labels in the first epoch, {LABELS_IN_ALL} over all), about "
+        "its score by the joint model, and with known records something of other parties' features ({COMMAND})"
     )
 
     step: int

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from parties.command.cli import app
 from parties.command.disclosure import leaves_in_overlap, what_leaves
 from parties.command.overlap import live_overlap
+from parties.config.missing_bounds import REQUIRED
 from parties.home import read_home
 from parties.ledger.heads import LedgerHead, LedgerLastLine
 from parties.life import live
@@ -189,11 +190,34 @@ def test_without_bounds_on_learning_a_run_is_refused_and_an_overlap_is_not(world
     assert "missing are accept.tasks, accept.aggregations and accept.max_embedding" in words
     line = "accept: {tasks: [binary], aggregations: [concat], max_embedding: 4, min_list: 50}"
     assert f"let its key accept be: {line}" in words
+    for bound in (
+        *(f"accept.{key}: not set, so nothing is allowed (default)" for key in REQUIRED),
+        "accept.min_list: 50 (party file)",
+        "accept.max_records: ten times the own list, and at least 1,000,000 (default)",
+        "accept.max_runs: 100 (default)",
+    ):
+        assert bound in words, bound
     assert check_overlap(world, "lab").exit_code == 0
     world.files["lab"] |= yaml.safe_load(line)
     result = check(world.write(), "lab")
     assert result.exit_code == 0, result.output
     assert "accept.min_list: 50 (party file)" in words_of(result)
+
+
+def test_a_job_beyond_the_bounds_shows_all_of_them(world) -> None:
+    world.files["lab"]["accept"] = {
+        "tasks": ["regression"],
+        "aggregations": None,
+        "max_embedding": 64,
+        "max_records": 999,
+    }
+    result = check(world.write(), "lab")
+    assert result.exit_code == 4
+    words = words_of(result)
+    assert "accept.tasks in" in words
+    assert "accept.tasks: regression (party file)" in words
+    assert "accept.aggregations: not set, so nothing is allowed (default)" in words
+    assert "accept.max_records: 999 (party file)" in words
 
 
 def test_parties_of_one_launch_need_no_bounds(world) -> None:
@@ -202,7 +226,16 @@ def test_parties_of_one_launch_need_no_bounds(world) -> None:
     del world.files["lab"]["accept"], world.files["lab"]["identity"]
     result = check(world.write(), "lab")
     assert result.exit_code == 0, result.output
-    assert "accept.tasks: no bound (default)" in words_of(result)
+    words = words_of(result)
+    assert "accept.tasks: no bound (default)" in words
+    assert "Look at this: accept.tasks, accept.aggregations, accept.max_embedding are not set" in words
+    assert (
+        "with a key a run is refused. What this job asks: accept: {tasks: [binary], aggregations: [concat], max_emb"
+        in words
+    )
+    assert "with a key a run is refused" not in words_of(check_overlap(world, "lab"))
+    world.files["lab"]["accept"] = {"tasks": ["binary"], "aggregations": ["concat"], "max_embedding": 4}
+    assert "with a key a run is refused" not in words_of(check(world.write(), "lab"))
 
 
 @pytest.mark.parametrize(("name", "what"), [("lab", "93 %"), ("clinic", "labels and scores more exactly")])

@@ -15,10 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from parties.command.cli import app
+from parties.command.cut_layer import CutLayer
 from parties.command.disclosure import leaves_in_overlap, what_leaves
 from parties.command.disclosure_document import document_of_overlap, document_of_run
 from parties.command.disclosure_page import render_disclosure
 from parties.command.groups import GROUP_OF, KINDS_OF, TITLES
+from parties.command.groups import words_of as words_of_group
 from parties.config.party import load_party
 from parties.config.party_file import Accept
 from parties.home import read_home
@@ -195,6 +197,7 @@ def test_a_bound_that_is_not_set_is_said_to_be_none(world: Any) -> None:
     page = Page(render_disclosure(document_of_run(read_home(world.write().party("lab")), NOW)))
     assert page.says("accept.aggregations no bound Ways in which embeddings reach the label party in no file")
     assert page.says("clinic label party auto not counted")
+    assert page.says("with a key a run is refused. What this job asks: accept: {tasks: [binary]")
 
 
 # --- an overlap ---------------------------------------------------------------------------------------------------------
@@ -220,6 +223,51 @@ def test_an_overlap_has_its_page_without_anything_of_learning(world: Any) -> Non
     )
     told = json.loads(look(world, "clinic", "--overlap", "--json").stdout)
     assert (told["purpose"], told["task"], told["cut"]) == ("overlap", None, None)
+
+
+def test_the_page_of_an_overlap_has_no_bound_on_learning(world: Any) -> None:
+    world.files["lab"]["accept"] = {"min_list": 50}
+    document = document_of_overlap(load_party(world.write().folder / "lab.yaml", "overlap"), 200, NOW)
+    assert [bound.key for bound in document.bounds] == [
+        f"accept.{key}" for key in ("min_list", "max_records", "min_records", "max_runs")
+    ]
+    assert not Page(render_disclosure(document)).says("accept.tasks")
+
+
+# --- what the words claim -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "said"), [("binary", None), ("multiclass", "several classes"), ("regression", "a number as the outcome")]
+)
+def test_figures_of_two_classes_are_not_passed_off_as_those_of_another_task(
+    world: Any, task: str, said: str | None
+) -> None:
+    world.job["task"] = task
+    world.files["clinic"]["data"].pop("positive")
+    party = world.write().party("lab")
+    cut = CutLayer(width=4, number_bits=32, epochs=3, columns=2)
+    for group in ("embeddings", "gradients"):
+        measured_words = words_of_group(group, party, cut).measured
+        assert ("with two classes; with" in measured_words) == (said is not None)
+        assert said is None or f"with {said}, as here, nothing was" in measured_words
+        assert "16 numbers" in measured_words
+    assert measured.LABELS_OF_ONE in words_of_group("gradients", party, cut).measured
+
+
+def test_what_the_label_party_learns_of_two_lists_is_told_where_there_are_three_parties(world: Any, three: Any) -> None:
+    told = "clinic also learns how many records each other party shares with it, and how many any of them share."
+    cut = CutLayer(width=4, number_bits=32, epochs=3, columns=2)
+    for layer in (cut, None):
+        assert told in words_of_group("known", three.write().party("lab"), layer).tells
+        assert told not in words_of_group("known", world.write().party("lab"), layer).tells
+
+
+def test_a_page_says_when_each_bound_refuses_and_what_the_connection_needs(world: Any) -> None:
+    page = Page(render_disclosure(document_of_run(read_home(world.write().party("lab")), NOW)))
+    assert page.says("too few records in common, before anybody learns which they are")
+    assert page.says("one word of a fixed list that says of what kind the reason is")
+    assert page.says("lab, the feature party, with clinic.")
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------------
@@ -317,7 +365,7 @@ def test_bits_of_a_record_and_passes_stand_beside_the_own_columns(world: Any) ->
 @pytest.mark.parametrize("width", [2, 16, 512])
 def test_an_embedding_that_is_not_narrower_than_the_columns_is_warned_of(world: Any, width: int) -> None:
     world.job["model"]["embedding"] = width
-    world.files["lab"]["accept"]["max_embedding"] = width
+    world.files["lab"]["accept"] |= {"max_embedding": 512}
     words = words_of(look(world.write(), "lab").output)
     warning = (
         f"An embedding of {width} numbers is not narrower than the 2 own columns that it is made from, so it has room for "

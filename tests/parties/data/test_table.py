@@ -118,6 +118,8 @@ def test_quoted_cells_may_hold_commas_and_line_ends(tmp_path: Path, make: Make) 
     [
         (b"", "is empty; its first line must name the columns"),
         (b"pid,age,diagnosis\n", "there is no row of data"),
+        (b"pid;age;diagnosis\nCANARY7311;2,5;a\n", "has semicolons and no comma; save"),
+        (b"pid\tage\tdiagnosis\nCANARY7311\t2\ta\n", "has tabs and no comma"),
         (b"pid,age,diagnosis\n1,2,a\nCANARY7311,2\n", "In row 3 of .*there are 2 columns, but the header has 3"),
         (b"pid,age,diagnosis\n1,2,3,CANARY7311\n", "In row 2 of .*there are 4 columns"),
         (b"pid,age,diagnosis\n1,2,a\nCANARY7311,\xff,b\n", "In row 3 of .*not UTF-8"),
@@ -125,6 +127,7 @@ def test_quoted_cells_may_hold_commas_and_line_ends(tmp_path: Path, make: Make) 
         (b"pid,age,age,diagnosis\n1,2,3,4\n", "the column age occurs more than once"),
         (b",age,pid,diagnosis\n1,2,3,4\n", "column 1 has no name"),
         (b"pid;age;diagnosis\nCANARY7311;2;3\n", "not separated by commas"),
+        (b"pid|age|diagnosis\nCANARY7311|2|3\n", "not separated by commas"),
     ],
 )
 def test_a_csv_file_that_cannot_be_understood(tmp_path: Path, make: Make, content: bytes, words: str) -> None:
