@@ -65,24 +65,22 @@ def contact_in(file: Path) -> Contact | None:
     """The same of a party file that is wrong in another key, or whose job is; None where nobody can be reached by them."""
     try:
         keys = read_contact_keys(file)
-        identities = {name: PublicIdentity.parse(line) for name, line in keys.identities.items()}
-        identity = PrivateIdentity.load(keys.key)
         route = route_to(*keys.reached, keys.proxy, str(file))
     except VsplitError:
         return None
-    if identities[keys.name] != identity.public or 0 in (keys.reached[1], keys.bind[1]):
+    if 0 in (keys.reached[1], keys.bind and keys.bind[1]):
         return None
     return Contact(
         keys.name,
         keys.label_party,
-        identities,
+        keys.identities,
         keys.address,
         Address(*keys.reached),
-        Address(*keys.bind),
+        Address(*(keys.bind or keys.reached)),
         route,
         keys.first_wait,
         keys.output,
-        identity,
+        keys.identity,
     )
 
 

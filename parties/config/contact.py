@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ConfigDict
 
 from parties.config.errors import validate
 from parties.config.fields import (
+    AUTO,
     Address,
     IdentityLine,
     ListenAddress,
@@ -21,6 +24,7 @@ from parties.config.fields import (
 )
 from parties.config.party_file import FIRST_WAIT, Wait
 from parties.config.reading import parse_yaml, read_text
+from parties.identity import PrivateIdentity, PublicIdentity
 from vsplit.protocol import ConfigError
 
 
@@ -29,60 +33,102 @@ class _Some(Model):
 
 
 class _Member(_Some):
+    name: PartyName
     role: PartyRole
     identity: IdentityLine
 
 
 class _Job(_Some):
     address: Address
-    parties: dict[PartyName, _Member]
+    parties: dict[str, Any]
 
 
 class _Party(_Some):
     job: Text
-    party: PartyName
     identity: Text
+
+
+class _Listening(_Some):
     listen: ListenAddress | None = None
+
+
+class _WayOut(_Some):
     proxy: Text | None = None
+
+
+class _Waiting(_Some):
     first_wait: Wait = FIRST_WAIT
 
 
 @dataclass(frozen=True, slots=True)
 class ContactKeys:
-    """What the two files say about how the parties reach each other; `identities` are lines, or `auto`."""
+    """What the two files say about how the parties reach each other, and this party's key.
+
+    `bind` is where a label party listens, and None at a feature party; `proxy` is a feature party's.
+    """
 
     name: str
     label_party: str
-    identities: dict[str, str]
+    identities: dict[str, PublicIdentity]
     address: str
     reached: tuple[str, int]
-    bind: tuple[str, int]
-    proxy: str | None
+    bind: tuple[str, int] | None
     first_wait: float
-    key: Path
     output: Path | None
+    proxy: str | None = field(repr=False)  # a password may stand in it
+    identity: PrivateIdentity = field(repr=False)
 
 
 def read_contact_keys(path: Path) -> ContactKeys:
-    """Read them, and look at no other key. Raises ConfigError where one of them cannot be used."""
+    """Read them, and look at no key that this party's role does not need for it. Raises ConfigError where one is wrong.
+
+    What the job says of a third party may be wrong, and so may this party's name, since its key tells which party it is. Where
+    `first_wait` is wrong, its default holds.
+    """
     file = path.absolute()
     values = parse_yaml(read_text(file), file)
     party = validate(_Party, values, file)
     job_file = file.parent / party.job
     job = validate(_Job, parse_yaml(read_text(job_file), job_file), job_file)
-    labels = [name for name, member in job.parties.items() if member.role == "label"]
-    if party.party not in job.parties or len(labels) != 1:
+    identity = PrivateIdentity.load(file.parent / party.identity)
+    members = _members(job, job_file)
+    labels = [name for name, member in members.items() if member.role == "label"]
+    identities = {name: PublicIdentity.parse(member.identity) for name, member in members.items()}
+    named = values.get("party")
+    own = [name for name, line in identities.items() if line == identity.public]
+    if len(own) != 1 or len(labels) != 1 or (own != [named] and named in list(job.parties)):
         raise ConfigError(f"{file} and {job_file} do not say who the parties are.")
+    is_label = own == labels
     output = values.get("output")
     return ContactKeys(
-        party.party,
+        own[0],
         labels[0],
-        {name: member.identity for name, member in job.parties.items()},
+        identities,
         job.address,
         split_address(job.address),
-        split_listen(party.listen or job.address),
-        party.proxy,
-        party.first_wait,
-        file.parent / party.identity,
+        split_listen(validate(_Listening, values, file).listen or job.address) if is_label else None,
+        _first_wait(values, file),
         (file.parent / output).resolve() if isinstance(output, str) else None,
+        None if is_label else validate(_WayOut, values, file).proxy,
+        identity,
     )
+
+
+def _members(job: _Job, file: Path) -> dict[str, _Member]:
+    """The parties of the job that can prove who they are."""
+    members = {}
+    for name, values in job.parties.items():
+        try:
+            member = validate(_Member, {**values, "name": name} if isinstance(values, Mapping) else {}, file)
+        except ConfigError:
+            continue
+        if member.identity != AUTO:
+            members[name] = member
+    return members
+
+
+def _first_wait(values: Mapping[str, Any], file: Path) -> float:
+    try:
+        return validate(_Waiting, values, file).first_wait
+    except ConfigError:
+        return FIRST_WAIT

@@ -18,7 +18,7 @@ from vsplit.protocol import ConfigError
 Model = TypeVar("Model", bound=BaseModel)
 
 CROSS_CHECK = "vsplit_cross_check"
-HIDDEN = frozenset({"source", "query", "positive"})
+HIDDEN = frozenset({"source", "query", "positive", "proxy"})
 """Keys whose values are never shown: they may hold a password or a label."""
 
 SHOWN_LENGTH = 40

@@ -20,6 +20,10 @@ _RULE = (
     "it must be HOST:PORT or http://HOST:PORT, with ${PROXY_USER}:${PROXY_PASSWORD}@ before the host where the proxy asks for "
     "them, or the word environment, with which https_proxy and no_proxy are followed"
 )
+_CODED = (
+    " In an address that an environment variable holds, a character of a name or password other than a letter or digit is "
+    "written as % and two digits, such as %2F for / and %23 for #."
+)
 _NAMES = ("https_proxy", "HTTPS_PROXY")
 _USER = re.compile(r"[A-Za-z0-9._\\-]{1,64}")
 
@@ -76,7 +80,8 @@ def _filled(written: str, where: str, values: Mapping[str, str]) -> Proxy:
 
 def _parse(text: str, what: str, *, literal: bool = False, default_port: int | None = None) -> Proxy:
     """`literal`: it stands in a file, where a password must be a variable, which stays as it is written."""
-    wrong = ConfigError(f"{what} is no proxy that vsplit can use; {_RULE}.")
+    coded = "" if literal else _CODED
+    wrong = ConfigError(f"{what} is no proxy that vsplit can use; {_RULE}.{coded}")
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
     except ValueError:
@@ -115,9 +120,12 @@ def _keeps_secrets(name: str, colon: str, password: str) -> bool:
 
 
 def _is_exempt(host: str, port: int, values: Mapping[str, str]) -> bool:
-    """By no_proxy: names with all names below them, addresses, networks, each perhaps with a port, and * for everything."""
+    """By no_proxy: names with all names below them, addresses, networks, each perhaps with a port, and * for everything.
+
+    Commas or spaces stand between them.
+    """
     listed = values.get("no_proxy") or values.get("NO_PROXY") or ""
-    return any(_covers(one.strip().lower(), host.lower(), port) for one in listed.split(","))
+    return any(_covers(one.lower(), host.lower(), port) for one in re.split(r"[\s,]+", listed))
 
 
 def _covers(listed: str, host: str, port: int) -> bool:

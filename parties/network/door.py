@@ -159,18 +159,26 @@ class Door:
                         self._deaf_until = now + _BREATH
                         return
                     continue  # whoever was there has gone again
-                if self._strangers.full and (surplus := self._strangers.surplus()) is not None:
-                    self._refuse(surplus)
+                self._make_room()
                 plain.setblocking(False)
                 stranger = Pending(plain, source_of(address[0]), now + HANDSHAKE_SECONDS, plain.fileno())
                 self._strangers.add(stranger)
                 self._poll.register(plain, select.POLLIN)
+
+    def _make_room(self) -> None:
+        """End a connection, where there are too many; one that just came is looked at first, since it may be a caller."""
+        while self._strangers.full and (surplus := self._strangers.surplus()) is not None:
+            if surplus.looked_at:
+                self._refuse(surplus)
+            else:
+                self._look_at(surplus, 0)
 
     def _look_at(self, stranger: Pending, events: int) -> None:
         """Something has come on this connection, or it is over."""
         if stranger.stream is not None:
             self._advance(stranger, stranger.stream, events)
             return
+        stranger.looked_at = True
         try:
             hello = client_hello(stranger.plain)
         except OSError:

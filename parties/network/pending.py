@@ -39,7 +39,10 @@ def source_of(host: str) -> bytes:
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """One connection. `stream` is its TLS once that has begun, `name` the party once it is proved."""
+    """One connection. `stream` is its TLS once that has begun, `name` the party once it is proved.
+
+    `looked_at`: whether what it said first was looked at, if only in part.
+    """
 
     plain: socket.socket
     source: bytes
@@ -47,6 +50,7 @@ class Pending:
     descriptor: int
     stream: ssl.SSLSocket | None = None
     name: str | None = None
+    looked_at: bool = False
     head: bytearray = field(default_factory=bytearray)
 
     def close(self, reset: bool = False) -> None:

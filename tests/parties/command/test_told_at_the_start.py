@@ -325,6 +325,50 @@ def test_files_that_are_wrong_in_another_key(world, fails, role: str, command: s
     is_told(parties.errors["lab" if role == "clinic" else "clinic"], role, CONFIG)
 
 
+def bad_first_wait(world: Any, name: str) -> None:
+    world.files[name]["first_wait"] = -1
+
+
+def key_of_the_other_role(world: Any, name: str) -> None:
+    world.files[name] |= {"proxy": "http://lab:secret@127.0.0.1:9"} if name == "clinic" else {"listen": "nowhere"}
+
+
+def misspelt_name(world: Any, name: str) -> None:
+    world.files[name]["party"] += "x"
+
+
+def bad_third_party(world: Any, name: str) -> None:
+    """In the file of one party alone, as above."""
+    wrong_job(world, name)
+    world.job["model"]["embedding"] = 4
+    world.job["parties"]["gym"] = {"role": "feature", "identity": "vsplit1short"}
+    world.files[name]["job"] = "job.yaml"
+
+
+@pytest.mark.parametrize("role", ["clinic", "lab"])
+@pytest.mark.parametrize("fails", [bad_first_wait, key_of_the_other_role, misspelt_name, bad_third_party])
+def test_files_that_are_wrong_in_a_key_by_which_the_others_are_reached(world, fails, role: str) -> None:
+    """As long as it can be known who they are and where."""
+    fails(patient(world), role)
+    world.write()
+    parties = Parties(world)
+    for name in world.names:
+        parties.start(name, how=lambda name, show: cli._live(world.folder / f"{name}.yaml", show, restart=False))
+    parties.end()
+    assert isinstance(parties.errors[role], ConfigError) and not isinstance(parties.errors[role], StoppedError)
+    assert "secret" not in str(parties.errors[role])
+    is_told(parties.errors["lab" if role == "clinic" else "clinic"], role, CONFIG)
+
+
+def test_who_has_the_name_of_one_party_and_the_key_of_another_speaks_for_neither(world) -> None:
+    patient(world).files["lab"]["party"] = "clinic"
+    parties = Parties(world.write())
+    parties.start("lab", how=lambda name, show: cli._live(world.folder / f"{name}.yaml", show, restart=False))
+    parties.end()
+    assert isinstance(parties.errors["lab"], ConfigError)
+    assert parties.steps("lab") == []
+
+
 def test_a_package_that_the_program_needs_is_missing(world, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "parties.life", None)
     parties = Parties(patient(world).write())
@@ -401,7 +445,7 @@ def test_a_second_start_takes_the_place_of_one_that_tells(world, monkeypatch, tm
     parties.end()
     assert isinstance(parties.errors[role], DataError)
     assert {f"{role} again", other} == parties.ends.keys()
-    assert not list((tmp_path / "temporary").iterdir())
+    assert not list((tmp_path / "temporary").glob("vsplit-*"))  # torch may make a folder of its own there
 
 
 def test_a_second_start_beside_a_run_tells_nobody_of_its_failure(world) -> None:

@@ -108,6 +108,15 @@ def test_an_environment_with_something_else_in_it_is_not_shown() -> None:
     assert str(route("environment", https_proxy="proxy.example").proxy) == "http://proxy.example:80"
 
 
+@pytest.mark.parametrize("sign", ["/", "#", "?"])
+def test_a_password_in_the_environment_that_is_not_written_as_in_an_address(sign: str) -> None:
+    with pytest.raises(ConfigError, match=r"https_proxy is no proxy .* such as %2F for / and %23 for #\.") as caught:
+        route("environment", https_proxy=f"http://me:{CANARY}{sign}{CANARY}@proxy.example:3128")
+    assert CANARY not in str(caught.value)
+    proxy = route("environment", https_proxy="http://m%40e:%2F%23%3F%25@proxy.example:3128").proxy
+    assert proxy is not None and (proxy.name, proxy.password) == ("m@e", "/#?%")
+
+
 @pytest.mark.parametrize(
     ("listed", "host", "exempt"),
     [
@@ -122,6 +131,8 @@ def test_an_environment_with_something_else_in_it_is_not_shown() -> None:
         ("inic.example", "clinic.example", False),
         ("clinic.example.org", "clinic.example", False),
         (",,", "clinic.example", False),
+        ("localhost clinic.example", "clinic.example", True),
+        ("localhost\t10.0.0.0/8 ,.org", "10.1.2.3", True),
         ("10.0.0.0/8", "10.1.2.3", True),
         ("10.0.0.0/8", "11.1.2.3", False),
         ("10.1.2.3:9440", "10.1.2.3", True),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -10,6 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from parties.identity import PrivateIdentity
+from parties.network.caller import caller_mark
+from parties.network.certificates import PROTOCOL, client_context
+from parties.network.door import MOST_STRANGERS, Door
+from parties.network.listening import open_port
 
 STRANGERS = Path(__file__).parents[3] / "benchmarks" / "faults_parts" / "strangers.py"
 SAFETY = 30.0
@@ -66,6 +75,29 @@ def test_an_honest_party_gets_in_and_back(star: Any, flood: Any, kind: str, sour
     lab.send("clinic", [memoryview(b"two")])
     assert clinic.receive("lab", 100).tobytes() == b"two"
     assert star.seen["clinic"].returns == ["lab"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 without setting it up")
+def test_a_caller_is_not_ended_before_it_was_looked_at() -> None:
+    """It and more strangers than there is room for, each from another address, wait when the port is looked at."""
+    clinic, lab = PrivateIdentity.generate(), PrivateIdentity.generate()
+    door = Door(clinic, {"lab": lab.public}, open_port("127.0.0.1", 0))
+    address = door._port.getsockname()
+    context = client_context(lab, clinic.public)
+    context.set_alpn_protocols([PROTOCOL, caller_mark(lab.public, clinic.public)])
+    hello = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), hello).do_handshake()
+    with contextlib.ExitStack() as stack:
+        stack.callback(door.close)
+        caller = stack.enter_context(socket.create_connection(address))
+        caller.sendall(hello.read())
+        for number in range(MOST_STRANGERS + 10):
+            stack.enter_context(socket.create_connection(address, source_address=(f"127.0.1.{number + 1}", 0)))
+        door._accept(time.monotonic())
+        assert len(door._strangers) == MOST_STRANGERS
+        assert door._strangers.any_ready
+        assert door._strangers.next_turn().source == b"lab"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 without setting it up")
