@@ -91,7 +91,9 @@ class _Own:
         """Raises ConfigError."""
         settings = validate(PartyFile, parse_yaml(read_text(file), file), file)
         data, log = settings.data, settings.log
-        source = data.source.rpartition("://")[2].partition("?")[0].lstrip("/") if is_url(data.source) else data.source
+        source = (
+            data.source.rpartition("://")[2].partition("?")[0].removeprefix("/") if is_url(data.source) else data.source
+        )
         named = [settings.job, settings.identity, settings.partners, settings.order, source]
         named += [settings.bottom.folder, log.file if log else None]
         output = (file.parent / file_name(settings.output)).resolve()

@@ -229,6 +229,7 @@ def why_kept(world, name: str) -> str | None:
         ("model.json", {"log": {"file": "runs/clinic-1/model.json"}}),
         ("metrics.json", {"bottom": {"module": "own:build", "folder": "runs/clinic-1"}}),
         ("party.yaml", {"data": {"source": "sqlite:///runs/clinic-1/party.yaml", "query": "select 1"}}),
+        ("party.yaml", {"data": {"source": "sqlite:///ABSOLUTE/runs/clinic-1/party.yaml", "query": "select 1"}}),
     ],
 )
 def test_a_run_whose_files_the_party_file_names_stays(five, file: str, change: dict) -> None:
@@ -240,6 +241,8 @@ def test_a_run_whose_files_the_party_file_names_stays(five, file: str, change: d
     for key, value in change.items():
         own = five.files["clinic"]
         own[key] = own.get(key, {}) | value if isinstance(value, dict) and key == "data" else value
+    source = five.files["clinic"]["data"]["source"]
+    five.files["clinic"]["data"]["source"] = source.replace("ABSOLUTE", str(five.folder))
     five.write()
     result, words = runs(five, "--prune", "--keep", "1", "--yes")
     assert result.exit_code == 0, result.output
