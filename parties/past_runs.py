@@ -25,6 +25,7 @@ from parties.config.party_file import PartyFile
 from parties.config.reading import parse_any_yaml, parse_yaml, read_text
 from parties.config.urls import is_url
 from parties.folder import FINISHED
+from parties.plain_file import read_plain, real_path
 from parties.text import file_name
 from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import ConfigError, StorageError
@@ -96,13 +97,13 @@ class _Own:
         )
         named = [settings.job, settings.identity, settings.partners, settings.order, source]
         named += [settings.bottom.folder, log.file if log else None]
-        output = (file.parent / file_name(settings.output)).resolve()
+        output = real_path(file.parent / file_name(settings.output))
         return cls(
             file=file,
             party=settings.party,
             output=output,
             names=frozenset({output.name, Path(settings.output).name}),
-            used=frozenset((file.parent / file_name(one)).resolve() for one in named if one) | {file.resolve()},
+            used=frozenset(real_path(file.parent / file_name(one)) for one in named if one) | {real_path(file)},
         )
 
 
@@ -267,8 +268,7 @@ def _json(file: Path) -> dict[str, Any]:
     if not _is(file, stat.S_ISREG):
         return {}
     try:
-        with file.open("rb") as stream:
-            return msgspec.json.decode(stream.read(_MOST), type=dict[str, Any])
+        return msgspec.json.decode(read_plain(file, _MOST), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError):
         return {}
 

@@ -21,6 +21,7 @@ from parties.config.fields import (
 )
 from parties.config.party_file import FIRST_WAIT, Wait
 from parties.config.reading import parse_yaml, read_text
+from parties.plain_file import real_path
 from vsplit.protocol import ConfigError
 
 
@@ -84,5 +85,5 @@ def read_contact_keys(path: Path) -> ContactKeys:
         party.proxy,
         party.first_wait,
         file.parent / party.identity,
-        (file.parent / output).resolve() if isinstance(output, str) else None,
+        real_path(file.parent / output) if isinstance(output, str) else None,
     )

@@ -15,6 +15,7 @@ from parties.config.party_file import PartyFile
 from parties.config.proxy import check_proxy
 from parties.config.reading import parse_yaml, read_text
 from parties.config.urls import check_url, is_url
+from parties.plain_file import real_path
 from parties.text import ended, file_name
 from vsplit.protocol import ConfigError, RefusedError
 
@@ -190,7 +191,7 @@ def _and(words: list[str]) -> str:
 
 
 def _resolved(file: Path, written: str) -> Path:
-    return (file.parent / file_name(written)).resolve()
+    return real_path(file.parent / file_name(written))
 
 
 def _partners_file(file: Path, written: str | None, identity: Path | None) -> Path | None:
