@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,7 +192,13 @@ def _and(words: list[str]) -> str:
 
 
 def _resolved(file: Path, written: str) -> Path:
-    return real_path(file.parent / file_name(written))
+    path = real_path(file.parent / file_name(written))
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # what stands there can never be read or made
+            raise ConfigError(f"In {file}, a key names {path}, which is a link that leads in a circle.") from None
+    return path
 
 
 def _partners_file(file: Path, written: str | None, identity: Path | None) -> Path | None:
