@@ -25,6 +25,7 @@ from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import ConfigError, StorageError
 
 FINISHED = "run.json"
+_MOST = 1 << 26  # bytes of run.json
 _RUN = re.compile("[0-9a-f]{32}")
 
 
@@ -75,7 +76,7 @@ class RunFolder:
     def finished_run(self) -> str:
         """The name of the finished run that stands here, as its run.json has it, 32 hexadecimal digits; or empty."""
         try:
-            content = msgspec.json.decode(read_plain(self.path / FINISHED), type=dict[str, Any])
+            content = msgspec.json.decode(read_plain(self.path / FINISHED, _MOST), type=dict[str, Any])
         except (OSError, msgspec.MsgspecError):
             return ""
         run = str(content.get("run", ""))

@@ -115,9 +115,12 @@ def _day(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+_MOST = 1 << 26  # bytes of the file
+
+
 def _read(path: Path) -> dict[str, list[Meeting]]:
     try:
-        content = msgspec.json.decode(read_plain(path), type=_Content)
+        content = msgspec.json.decode(read_plain(path, _MOST), type=_Content)
         for line in content.partners:
             PublicIdentity.parse(line)
     except FileNotFoundError:

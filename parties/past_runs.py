@@ -1,7 +1,8 @@
 """The run folders of a party file, old ones too, and taking old ones away.
 
 A new run moves an older one from NAME to NAME-1, NAME-2 and so on. What is no such folder, is a link, belongs to another
-party, holds what no run has written, or holds a run that may still go on is never taken away.
+party or party file, holds what no run has written or what the party file names, or holds a run that may still go on is never
+taken away.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ import msgspec
 
 from parties.config.errors import validate
 from parties.config.party_file import PartyFile
-from parties.config.reading import parse_yaml, read_text
+from parties.config.reading import parse_any_yaml, parse_yaml, read_text
+from parties.config.urls import is_url
 from parties.folder import FINISHED
+from parties.plain_file import read_plain, real_path
+from parties.text import file_name
 from parties.unfinished.checkpoints import UNFINISHED
-from vsplit.protocol import StorageError
+from vsplit.protocol import ConfigError, StorageError
 
 if sys.platform != "win32":
     import fcntl
@@ -51,6 +55,7 @@ WRITTEN = frozenset(
 _LOCK = "lock"
 _MOST = 1 << 26
 _MAIN_METRICS = ("auc", "macro_auc", "r2")
+_OUTPUT = re.compile(r"^output[ \t]*:.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +77,44 @@ class PastRun:
     why_kept: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What a party file says of its run folders: the latest, the last step of how it is written, and what else it names."""
+
+    file: Path
+    party: str
+    output: Path
+    names: frozenset[str]
+    used: frozenset[Path]
+
+    @classmethod
+    def read(cls, file: Path) -> _Own:
+        """Raises ConfigError."""
+        settings = validate(PartyFile, parse_yaml(read_text(file), file), file)
+        data, log = settings.data, settings.log
+        source = (
+            data.source.rpartition("://")[2].partition("?")[0].removeprefix("/") if is_url(data.source) else data.source
+        )
+        named = [settings.job, settings.identity, settings.partners, settings.order, source]
+        named += [settings.bottom.folder, log.file if log else None]
+        output = real_path(file.parent / file_name(settings.output))
+        return cls(
+            file=file,
+            party=settings.party,
+            output=output,
+            names=frozenset({output.name, Path(settings.output).name}),
+            used=frozenset(real_path(file.parent / file_name(one)) for one in named if one) | {real_path(file)},
+        )
+
+
 def past_runs(party_file: Path) -> list[PastRun]:
     """The run folders of a party file, the current one first and then from the newest to the oldest.
 
     Only the party file is read, and not its job, which may be gone. Raises ConfigError.
     """
-    file = party_file.absolute()
-    settings = validate(PartyFile, parse_yaml(read_text(file), file), file)
-    output = (file.parent / settings.output).resolve()
-    found = [run for path in _folders(output) if (run := _read(path, settings.party, current=path == output))]
-    return sorted(found, key=lambda run: (run.path != output, -(run.ended.timestamp() if run.ended else 0)))
+    own = _Own.read(party_file.absolute())
+    found = [run for path in _folders(own.output) if (run := _read(path, own))]
+    return sorted(found, key=lambda run: (run.path != own.output, -(run.ended.timestamp() if run.ended else 0)))
 
 
 def to_remove(
@@ -94,6 +127,13 @@ def to_remove(
     if older_than is not None:
         finished = [run for run in finished if run.ended and run.ended < now - timedelta(days=older_than)]
     return [run for run in finished if not run.why_kept]
+
+
+def stands(run: PastRun, party_file: Path) -> bool:
+    """Whether the folder is what it was when it was listed, and may be taken away still. Raises ConfigError."""
+    own = _Own.read(party_file.absolute())
+    found = _read(run.path, own) if _is(run.path, stat.S_ISDIR) else None
+    return found is not None and not found.why_kept and (found.run, found.ended) == (run.run, run.ended)
 
 
 def remove(run: PastRun) -> None:
@@ -127,16 +167,16 @@ def _folders(output: Path) -> Iterator[Path]:
             yield output.parent / entry.name
 
 
-def _read(path: Path, party: str, *, current: bool) -> PastRun | None:
+def _read(path: Path, own: _Own) -> PastRun | None:
     """None: nothing of a run of this party stands there."""
+    current = path == own.output
     content = _json(path / FINISHED)
-    own = content.get("party") == party and isinstance(content.get("run"), str)
     state = _unfinished(path)
-    if not own:
+    if content.get("party") != own.party or not isinstance(content.get("run"), str):
         # A folder without results is this party's only where the party file names it.
         return PastRun(path, state, _size(path), why_kept="holds a run that may go on") if current and state else None
     started, ended = _time(content.get("started")), _time(content.get("ended"))
-    why = "holds a run that may go on" if state else "holds the latest run" if current else _foreign(path)
+    why = "holds a run that may go on" if state else "holds the latest run" if current else _foreign(path, own)
     return PastRun(
         path=path,
         state=state or "finished",
@@ -178,8 +218,13 @@ def _is_locked(lock: Path) -> bool:
     return False
 
 
-def _foreign(path: Path) -> str:
+def _foreign(path: Path, own: _Own) -> str:
     """Why a folder of a finished run is not one to take away by itself; empty: it holds what the run has written."""
+    if any(used.is_relative_to(path) for used in own.used):
+        return f"holds a file that {own.file} names"
+    output = _output_of(path)
+    if output and output not in own.names:
+        return f"holds a run of another party file, whose output is {output}"
     with os.scandir(path) as entries:
         # What is kept of a run that may go on is judged elsewhere.
         known = [
@@ -187,6 +232,19 @@ def _foreign(path: Path) -> str:
             for entry in entries
         ]
     return "" if all(known) else "holds something that no run has written"
+
+
+def _output_of(path: Path) -> str:
+    """The name of the folder into which the run was written, by its copy of the party file; empty: that does not say it."""
+    copy = path / "party.yaml"
+    try:
+        lines = _OUTPUT.findall(read_text(copy))
+        # By itself, since with what is masked in it the whole need be no YAML any more.
+        found = parse_any_yaml(lines[0], copy) if len(lines) == 1 else None
+    except ConfigError:
+        return ""
+    written = found.get("output") if isinstance(found, dict) else None
+    return Path(written).name if isinstance(written, str) else ""
 
 
 def _size(path: Path) -> int:
@@ -210,8 +268,7 @@ def _json(file: Path) -> dict[str, Any]:
     if not _is(file, stat.S_ISREG):
         return {}
     try:
-        with file.open("rb") as stream:
-            return msgspec.json.decode(stream.read(_MOST), type=dict[str, Any])
+        return msgspec.json.decode(read_plain(file, _MOST), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError):
         return {}
 

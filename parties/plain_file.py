@@ -22,11 +22,17 @@ _KINDS = {
 }
 
 
+_OF_THE_SYSTEM = ("/proc/", "/sys/")
+"""What is there looks like a plain file, and may have no end, or make whoever reads it wait."""
+MOST_AT_ONCE = 1 << 33
+"""No file that is read whole is longer, in bytes; the largest are models and checkpoints."""
+
+
 class NotPlainError(OSError):
     """What was named is there, and is no plain file; `strerror` says what it is, and fits into a sentence on any OSError."""
 
     def __init__(self, mode: int, path: Path) -> None:
-        what = _KINDS.get(stat.S_IFMT(mode), "something else")
+        what = _KINDS.get(stat.S_IFMT(mode), "a file of the system" if _is_of_the_system(path) else "something else")
         super().__init__(errno.EINVAL, f"it is {what} and no plain file", str(path))
 
 
@@ -45,10 +51,17 @@ def open_plain(path: Path) -> BinaryIO:
     return file
 
 
-def read_plain(path: Path) -> bytes:
-    """All that is in the plain file at `path`. Raises as `open_plain` does."""
+def read_plain(path: Path, most: int = MOST_AT_ONCE) -> bytes:
+    """All that is in the plain file at `path`, of at most `most` bytes. Raises as `open_plain` does."""
     with open_plain(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"it is longer than {most:,} bytes", str(path))
         return file.read()
+
+
+def real_path(path: Path) -> Path:
+    """The path with all links followed; one whose links lead in a circle stays, and opening it says so."""
+    return Path(os.path.realpath(path))
 
 
 def check_plain(path: Path) -> None:
@@ -66,8 +79,12 @@ def open_to_append(path: str, flags: int) -> int:
 
 
 def _check(path: Path, mode: int) -> None:
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder, opening it refuses
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or _is_of_the_system(path):  # a folder, opening it refuses
         raise NotPlainError(mode, path)
+
+
+def _is_of_the_system(path: Path) -> bool:
+    return os.path.realpath(path).startswith(_OF_THE_SYSTEM)
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parties.command.screen import say
-from parties.past_runs import PastRun, past_runs, remove, to_remove
+from parties.past_runs import PastRun, past_runs, remove, stands, to_remove
 from vsplit.protocol import ConfigError
 
 
@@ -45,11 +46,16 @@ def prune_runs(
     if chosen and not sure:
         _ask(chosen, console)
     removed = []
+    changed = []
     for run in chosen:
+        if not stands(run, file):  # a person may think for long, and other runs go on meanwhile
+            changed.append(replace(run, why_kept="is another one by now than was listed"))
+            continue
         remove(run)
         removed.append(run)
         if not as_json:
             say(console, f"Removed {run.path} ({_when(run)}, {_bytes(run.size)}).")
+    left += changed
     if as_json:
         outcome = {"removed": [_shown(run) for run in removed], "left": [_shown(run) for run in left]}
         print(json.dumps(outcome))

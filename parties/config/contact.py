@@ -25,6 +25,7 @@ from parties.config.fields import (
 from parties.config.party_file import FIRST_WAIT, Wait
 from parties.config.reading import parse_yaml, read_text
 from parties.identity import PrivateIdentity, PublicIdentity
+from parties.plain_file import real_path
 from vsplit.protocol import ConfigError
 
 
@@ -108,7 +109,7 @@ def read_contact_keys(path: Path) -> ContactKeys:
         split_address(job.address),
         split_listen(validate(_Listening, values, file).listen or job.address) if is_label else None,
         _first_wait(values, file),
-        (file.parent / output).resolve() if isinstance(output, str) else None,
+        real_path(file.parent / output) if isinstance(output, str) else None,
         None if is_label else validate(_WayOut, values, file).proxy,
         identity,
     )

@@ -85,6 +85,9 @@ def _sentence(model: type[BaseModel], details: ErrorDetails) -> str:
         return _unknown(key, location[len(known)], known_keys(schema))
     if details["type"] == "missing":
         return f"the key {key} is missing; it must be {allowed(schema)}"
+    if details["type"] == "invalid_key":
+        where = f"the key {key}" if key else "the file"
+        return f"{where} holds a key that is no text: {shown(location[-1])}; put it in quotes"
     if location and location[-1] == "[key]":
         return (
             f"the key {_dotted(known[:-1])} holds a name that is no text: {shown(details['input'])}; put it in quotes"

@@ -36,7 +36,10 @@ HARMLESS = frozenset(
 )
 """The parameters of a database URL that may be written out, in lower case."""
 
-_PLAIN_VALUE = re.compile(r"[\w .,:/+-]{0,64}")
+_PATHS = frozenset({"driver", "ssl_ca", "sslrootcert"})
+_PLAIN_PATH = re.compile(r"[\w .,:/+-]{0,64}")
+_PLAIN_VALUE = re.compile(r"[\w .-]{0,64}")
+_SECONDS = re.compile(r"[0-9.]{1,6}")
 _PLAIN_USER = re.compile(r"[\w.-]{0,32}")
 _PLAIN_HOST = re.compile(r"[\w.\\-]{0,253}|\[?[0-9A-Fa-f:.]{2,45}\]?")
 _PLAIN_STEP = re.compile(r"[\w .~$+,:\\-]{0,64}")
@@ -48,7 +51,11 @@ def harmless_parameter(name: str, value: str) -> bool:
     """Whether `name=value` may stand as it is: its value is a variable, or a plain one of a harmless parameter."""
     if VARIABLE.fullmatch(value):
         return True
-    return name.strip().lower() in HARMLESS and _PLAIN_VALUE.fullmatch(value) is not None
+    name = name.strip().lower()
+    if name not in HARMLESS or not _few_digits(value):
+        return False
+    form = _SECONDS if name.endswith("timeout") else _PLAIN_PATH if name in _PATHS else _PLAIN_VALUE
+    return form.fullmatch(value) is not None
 
 
 def harmless_user(text: str) -> bool:

@@ -27,7 +27,16 @@ _SAID = re.compile(rf"(?P<name>\b[\w.-]*(?:{_SENSITIVE})[\w.-]*\s*:\s+)(?P<value
 _SENSITIVE_SETTING = re.compile(
     rf"(?P<name>\b[\w.-]*(?:{_SENSITIVE})[\w.-]*)(?P<equals>\s*=\s*)(?P<value>'[^'\n]*'|[^\s'\";&]+)", re.IGNORECASE
 )
+# A word of letters and digits in a comment: a long one, or any one on a line that speaks of secrets, as in "password hunter2".
+_LONG_WORD = re.compile(r"(?<![\w.$-])(?!vsplit1[a-z2-7]{58}\b)(?=[\w.+=-]*[0-9])(?=[\w.+=-]*[A-Za-z])[\w.+=-]{20,}")
+_SECRET_WORD = re.compile(
+    r"(?<![\w$*.:/@-])(?!vsplit1[a-z2-7]{58}\b)(?=\w*[0-9])(?=[\w!#%&+=.-]*[A-Za-z])[\w!#%&+=.-]+"
+)
+_SPEAKS_OF_SECRETS = re.compile(rf"{_SENSITIVE}|kennwort|\bpw\b|\bkey\b|login|log in", re.IGNORECASE)
 _QUOTE = re.compile(r"['\"`]|\$\w*\$")
+# A comment of SQL, which may say anything.
+_COMMENT_OF_QUERY = re.compile(r"--|/\*")
+_MYSQL_COMMENT = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)
 # With the lines below it that are indented more.
 _COMMENTED_QUERY = re.compile(
     r"^(?P<before>(?P<hash>[ \t]*#)(?P<indent>[ \t]*)query\s*:)(?P<query>[^\n]*(?:\n(?P=hash)(?P=indent)[ \t]+[^\n]*)*)",
@@ -45,18 +54,28 @@ def masked_copy(text: str) -> str:
     query = text_of_value(text, ("data", "query"))
     if query is not None:
         begin, end = query
-        text = text[:begin] + _without_literals(text[begin:end]) + text[end:]
+        text = text[:begin] + _without_literals(_MYSQL_COMMENT.sub(f"# {MASK}", text[begin:end])) + text[end:]
     text = _COMMENTED_QUERY.sub(lambda found: found["before"] + _without_literals(found["query"]), text)
     text = _URL.sub(lambda found: found["scheme"] + _url(found["rest"]), text)
     text = _SENSITIVE_SETTING.sub(_setting, text)
-    return _COMMENT.sub(lambda comment: _SAID.sub(_said, _SETTING.sub(_setting, comment.group())), text)
+    return _COMMENT.sub(lambda comment: _comment(comment.group()), text)
+
+
+def _comment(text: str) -> str:
+    text = _SAID.sub(_said, _SETTING.sub(_setting, text))
+    if _SPEAKS_OF_SECRETS.search(text):
+        text = _SECRET_WORD.sub(MASK, text)
+    return _LONG_WORD.sub(MASK, text)
 
 
 def _without_literals(query: str) -> str:
-    """A query from whose first quotation mark to the last all is masked; those around the whole of it stay."""
+    """A query from whose first quotation mark to the last all is masked, and all from a comment on; those around it stay."""
     lead = re.match(r"\s*(['\"])", query)
     inner = slice(lead.end(), -1) if lead and query.endswith(lead[1]) and len(query) > lead.end() else slice(0, None)
     body = query[inner]
+    if said := _COMMENT_OF_QUERY.search(body):
+        body = f"{body[: said.start()]}'{MASK}'"
+        query = query[: inner.start or 0] + body + (query[-1] if inner.stop else "")
     quotes = [*_QUOTE.finditer(body)]
     if not quotes:
         return query

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from parties.config.party_file import PartyFile
 from parties.config.proxy import check_proxy
 from parties.config.reading import parse_yaml, read_text
 from parties.config.urls import check_url, is_url
+from parties.plain_file import real_path
 from parties.text import ended, file_name
 from vsplit.protocol import ConfigError, RefusedError
 
@@ -190,7 +192,13 @@ def _and(words: list[str]) -> str:
 
 
 def _resolved(file: Path, written: str) -> Path:
-    return (file.parent / file_name(written)).resolve()
+    path = real_path(file.parent / file_name(written))
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # what stands there can never be read or made
+            raise ConfigError(f"In {file}, a key names {path}, which is a link that leads in a circle.") from None
+    return path
 
 
 def _partners_file(file: Path, written: str | None, identity: Path | None) -> Path | None:

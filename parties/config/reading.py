@@ -34,7 +34,8 @@ class ConfigLoader(yaml.SafeLoader):
     """PyYAML's safe loader, with three surprises of YAML taken out, and with bounds.
 
     A repeated key is refused, where PyYAML keeps the last one. `yes` and `no` are words and `1e-3` is a number, as
-    YAML 1.2 has it. Anchors and aliases are refused: a short file could otherwise spell out a huge one.
+    YAML 1.2 has it. Anchors and aliases are refused: a short file could otherwise spell out a huge one. So are tags, also those
+    that PyYAML knows.
     """
 
     def __init__(self, stream: str) -> None:
@@ -59,6 +60,8 @@ class ConfigLoader(yaml.SafeLoader):
             )
         node = super().compose_node(parent, index)
         self._levels -= 1
+        if getattr(event, "tag", None) is not None:  # PyYAML falls over a !!bool that is none, and a set has no order
+            raise yaml.MarkedYAMLError(problem="tags (!) are not used here", problem_mark=event.start_mark)
         return node
 
     def compose_scalar_node(self, anchor: dict[Any, yaml.Node]) -> yaml.ScalarNode:

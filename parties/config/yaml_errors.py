@@ -23,6 +23,7 @@ _IN_WORDS = (
     ("cannot start any token", "a value begins with a sign that YAML has a use for; put it in quotation marks"),
     ("expected a single document", "another document begins (---), and a config file is one"),
     ("but found another document", "another document begins (---), and a config file is one"),
+    ("tags (!)", ""),
     ("constructor for the tag", "tags (!) are not used here"),
     ("unknown escape", "a backslash stands in text with double quotation marks; use single ones"),
 )  # fmt: skip

@@ -74,7 +74,12 @@ def _read_file(party: Party, path: Path, only: Sequence[str]) -> pa.Table:
         shown = "that file" if "@" in party.settings.data.source else str(path)
         raise ConfigError(f"In {party.file}, the key data.source names {shown}, {_why_not(path)}.")
     try:
+        check_plain(path)
         return _read_parquet(path, only) if path.name.lower().endswith(".parquet") else _read_csv(path, only)
+    except NotPlainError as error:
+        raise ConfigError(
+            f"In {party.file}, the key data.source names {path}, which cannot be read: {error.strerror}."
+        ) from None
     except (OSError, EOFError):
         raise DataError(f"The file {path} cannot be read to its end; is it whole, and may you read it?") from None
     except UnicodeError:

@@ -113,6 +113,7 @@ class _Examination:
         self._due = 1  # the number that it should carry
         self._doubted = False  # the line before had a fault, so that what follows need not fit it
         self._others: frozenset[str] = frozenset()  # with whom messages are exchanged in this session
+        self._peer: str | None = None  # with whom a feature party exchanges all of its messages: the label party
         self._streams: dict[Way, Stream] = {}
         self._numbers: dict[Way, int] = {}
         self._exchanges: Exchanges  # of the session that goes on
@@ -223,14 +224,16 @@ class _Examination:
         bond = Bond(bytes.fromhex(line.digest), bytes.fromhex(line.session), identities, line.format)
         now = Told(line.session, self._at, line.time, line.job, line.identities, bond, line.format)
         self.found.sessions[line.session] = self.found.going_on = now
-        self._others = frozenset(line.identities) - {begin.party}
+        self._others, self._peer = frozenset(line.identities) - {begin.party}, None
         self._exchanges = Exchanges(begin.party, now, is_label=begin.role == "label")
         self._streams, self._numbers = defaultdict(lambda: Stream(_RECENT)), defaultdict(int)
 
     def _message(self, now: Told, line: Crossed) -> None:
         way = line.direction, line.peer
-        if line.peer not in self._others:
+        if line.peer not in self._others or (self._peer not in (None, line.peer)):
             self._fault("names a party with which this one exchanges no messages")
+        if self.found.begin is not None and self.found.begin.role == "feature":
+            self._peer = self._peer or line.peer
         now.counts[way] += 1
         due = self._numbers[way] + 1
         if line.number != due:

@@ -18,6 +18,7 @@ def vouched(found: Examined) -> list[str]:
         return [
             f"No other party has signed for anything here: {me} alone vouches for this ledger, and could have made it up."
         ]
+    sentences += _other_identities(found)
     if held and rest:
         sentences.append(
             f"For the {'line' if rest == 1 else f'{rest:,} lines'} behind line {held:,} {me} alone vouches, with its signature "
@@ -46,4 +47,17 @@ def _older(found: Examined, me: str, held: int) -> Iterator[str]:
                 f"Session {told.session[:8]} was recorded by an older version. What {' and '.join(signers)} signed in it "
                 f"holds the messages with {me} alone, and neither their times nor the other lines and sessions of this file: "
                 "only the other party's ledger shows whether these were changed."
+            )
+
+
+def _other_identities(found: Examined) -> Iterator[str]:
+    """Whoever makes up a session signs in it with keys of its own; so does an honest party that has got another key."""
+    for peer in found.pins:
+        lines = {told.identities[peer]: told for told in found.sessions.values() if peer in told.identities}
+        if len(lines) > 1:
+            *_, before, last = (told.line for told in lines.values())
+            yield (
+                f"{peer} has {len(lines)} identities in this file: in the session of line {last} another one than in that of "
+                f"line {before}. Each launch with `identity: auto` makes new ones, and so could whoever made up a session: "
+                "--job, or the other party's ledger, shows whose they are."
             )

@@ -88,6 +88,40 @@ def test_what_takes_the_place_of_a_file_meanwhile_is_not_waited_for(
         open_plain(tmp_path / "pipe")
 
 
+@pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="this system has no such files")
+@pytest.mark.parametrize("place", ["/proc/self/pagemap", "/proc/kmsg", "/proc/self/environ", "/sys/kernel/profiling"])
+@pytest.mark.parametrize("link", [True, False])
+def test_a_file_of_the_system_is_none_that_a_person_means(place: str, link: bool, tmp_path: Path) -> None:
+    """Such a one has no end, or makes whoever reads it wait."""
+    if not Path(place).exists():
+        pytest.skip(f"this system has no {place}")
+    path = tmp_path / "link" if link else Path(place)
+    if link:
+        path.symlink_to(place)
+    with pytest.raises(NotPlainError, match="it is a file of the system and no plain file"):
+        open_plain(path)
+
+
+def test_a_file_that_is_too_long_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "long").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(OSError, match="it is longer than"):
+        read_plain(tmp_path / "long")
+
+
+@pytest.mark.parametrize("key", ["job", "identity", "partners", "data", "order", "output", "log"])
+def test_links_that_lead_in_a_circle_are_said(key: str, tmp_path: Path) -> None:
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    change: dict[str, Any] = {key: "loop.csv/runs" if key == "output" else "loop.csv"}
+    if key in ("data", "log"):
+        change = {"data": {"source": "loop.csv"}} if key == "data" else {"log": {"file": "loop.csv"}}
+    bounds = {"tasks": ["binary"], "aggregations": ["concat"], "max_embedding": 4}
+    file = party_file(tmp_path, accept=bounds, **change)
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code in (2, 3), result.output
+    assert "which is a link that leads in a circle" in " ".join(result.output.split())
+
+
 def party_file(folder: Path, **file: Any) -> Path:
     keys = {name: PrivateIdentity.generate() for name in ("clinic", "lab")}
     if not (folder / "clinic.key").exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from vsplit.measured import COMMAND, LABELS, LABELS_IN_ALL
+from vsplit.measured import LABELS, LABELS_IN_ALL
 from vsplit.protocol import Array, Bytes, Floats, Message
 
 

@@ -212,3 +212,91 @@ def test_json_says_what_was_removed_and_what_was_left(five) -> None:
     assert [(run["name"], run["kept_because"]) for run in outcome["left"]] == [
         ("clinic-2", "holds something that no run has written")
     ]
+
+
+def why_kept(world, name: str) -> str | None:
+    return {run["name"]: run["kept_because"] for run in listed(world)}[name]
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("order.secret", {"order": "runs/clinic-1/order.secret"}),
+        ("job.yaml", {"job": "runs/clinic-1/job.yaml"}),
+        ("predictions.parquet", {"data": {"source": "runs/clinic-1/predictions.parquet"}}),
+        ("metrics.json", {"identity": "link/metrics.json"}),
+        ("report.html", {"partners": "runs/clinic-1/report.html"}),
+        ("model.json", {"log": {"file": "runs/clinic-1/model.json"}}),
+        ("metrics.json", {"bottom": {"module": "own:build", "folder": "runs/clinic-1"}}),
+        ("party.yaml", {"data": {"source": "sqlite:///runs/clinic-1/party.yaml", "query": "select 1"}}),
+        ("party.yaml", {"data": {"source": "sqlite:///ABSOLUTE/runs/clinic-1/party.yaml", "query": "select 1"}}),
+    ],
+)
+def test_a_run_whose_files_the_party_file_names_stays(five, file: str, change: dict) -> None:
+    """As `order`, which is the order.secret of an earlier run."""
+    old = five.folder / "runs/clinic-1"
+    if not (old / file).exists():
+        (old / file).write_text("")
+    (five.folder / "link").symlink_to(old)
+    for key, value in change.items():
+        own = five.files["clinic"]
+        own[key] = own.get(key, {}) | value if isinstance(value, dict) and key == "data" else value
+    source = five.files["clinic"]["data"]["source"]
+    five.files["clinic"]["data"]["source"] = source.replace("ABSOLUTE", str(five.folder))
+    five.write()
+    result, words = runs(five, "--prune", "--keep", "1", "--yes")
+    assert result.exit_code == 0, result.output
+    assert there(five) == {"clinic", "clinic-1"}
+    assert f"Left {old}: it holds a file that {five.folder}/clinic.yaml names." in words
+
+
+@pytest.mark.parametrize("output", ["runs/clinic-1", "'../all runs/clinic-1/'", '"runs/clinic-1"  # of another job'])
+def test_a_run_of_another_party_file_of_a_party_of_this_name_stays(five, output: str) -> None:
+    """As where the file of another job says `output: runs/clinic-1`: then it holds that job's latest run."""
+    old = five.folder / "runs/clinic-1"
+    (old / "party.yaml").write_text(f"job: job.yaml\nparty: clinic\ndata:\n  query: ***\noutput: {output}\n")
+    (five.folder / "runs/clinic-2/party.yaml").write_text("data: ***\noutput: ../elsewhere/clinic/\n")
+    result, _words = runs(five, "--prune", "--keep", "1", "--yes")
+    assert result.exit_code == 0, result.output
+    assert there(five) == {"clinic", "clinic-1"}
+    assert why_kept(five, "clinic-1") == "holds a run of another party file, whose output is clinic-1"
+
+
+@pytest.mark.parametrize("what", ["a link", "another run", "a file of one's own", "gone", "goes on"])
+def test_what_has_become_something_else_since_it_was_listed_stays(five, monkeypatch, what: str) -> None:
+    """A person may think for hours before the answer, while runs go on."""
+    from parties.command import runs as command
+
+    old, elsewhere = five.folder / "runs/clinic-3", five.folder / "elsewhere"
+
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self) -> str:
+            if what in ("a link", "gone"):
+                old.rename(elsewhere)
+            if what == "a link":
+                old.symlink_to(elsewhere)
+            elif what == "another run":
+                old.rename(elsewhere)
+                folder(five, "clinic-3", 0.1, run="1" * 32)
+            elif what == "a file of one's own":
+                (old / "notes.txt").write_text("mine")
+            elif what == "goes on":
+                (old / ".unfinished").mkdir()
+                (old / ".unfinished/alignment").write_text("x")
+            return "yes\n"
+
+    monkeypatch.setattr(command.sys, "stdin", Terminal())
+    from parties.command.console import Console
+
+    console = Console(record=True, width=400)
+    code = command.prune_runs(five.folder / "clinic.yaml", console, keep=2, older_than=None, sure=False, as_json=False)
+    text = console.export_text()
+    assert code == 0
+    assert f"Left {old}: it is another one by now than was listed." in text
+    assert there(five) == {"clinic", "clinic-4", "clinic-3"} - ({"clinic-3"} if what == "gone" else set())
+    for place in (old, elsewhere):
+        if place.exists():
+            assert (place / "predictions.parquet").exists() and (place / "run.json").exists()

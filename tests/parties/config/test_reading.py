@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parties.config.reading import FILE_LIMIT, parse_yaml, read_text
@@ -149,6 +149,27 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ("a: - b\n", "line 1, column 4", "begins on a line of its own"),
         ("a: 1\n---\nb: 1\n", "line 2, column 1", "another document begins"),
         ("a: !x 1\n", "line 1, column 4", "tags (!) are not used here"),
+        *(
+            (f"a: {value}\n", "line 1, column 4", "tags (!) are not used here")
+            for value in (
+                "!!bool maybe",
+                "!!timestamp soon",
+                "!!int ''",
+                "!!float ''",
+                "!!omap [a]",
+                "!!pairs [a]",
+                "!!map b",
+                "!!set {b}",
+                "!!binary YQ==",
+                "!!str b",
+                "! b",
+                "!!merge b",
+                "!!value b",
+                "!!seq b",
+                "!<tag:yaml.org,2002:bool> b",
+            )
+        ),
+        ("? !!bool x\n: 1\n", "line 1, column 3", "tags (!) are not used here"),
         ("a: 1\na: 2\n", "line 2, column 1", "a key occurs twice in one group"),
         ("a: 1\nb: \x07\n", "line 2, column 4", "no text file may hold"),
     ],
@@ -158,3 +179,19 @@ def test_an_error_says_in_words_what_is_wrong_and_where(text: str, place: str, p
         parse_yaml(text, PATH)
     assert str(caught.value).startswith(f"In {place} of clinic.yaml, the text is not valid YAML: ")
     assert problem in str(caught.value)
+
+
+_PIECES = (
+    "a", " ", ": ", "- ", "\n", "\n  ", "? ", "{", "}", "[", "]", ",", "!!bool ", "!!int ", "!!timestamp ", "!!omap ", "!!set ",
+    "! ", "<<", "=", "1", "1:2", "2020-01-01", "0x", "0b", ".", "_", "-", "+", ".inf", "'", '"', "|", "> ", " #", "%", "\t",
+    "~", "&a ", "*a",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=9).map("".join))
+@settings(max_examples=500, deadline=None)
+def test_whatever_the_text_it_is_values_or_a_sentence(text: str) -> None:
+    try:
+        parse_yaml(text, PATH)
+    except ConfigError as error:
+        assert "clinic.yaml" in str(error)

@@ -79,6 +79,10 @@ def test_a_variable_that_is_not_set_is_named() -> None:
         f"sqlite:///a.db?key={CANARY}",
         f"sqlite+pysqlcipher://:{CANARY}@/a.db",
         f"sqlite:///a.db;key={CANARY}",
+        f"postgresql://me@h/db?connect_timeout={CANARY}",
+        f"postgresql://me@h/db?role=a,key:{CANARY}",
+        f"postgresql://me@h/db?application_name=a/{CANARY}",
+        f"postgresql://me@h/db?schema=a012345678{CANARY}",
     ],
 )
 def test_a_password_in_the_file_is_refused_and_masked(source: str) -> None:
@@ -109,6 +113,9 @@ def test_a_password_in_the_file_is_refused_and_masked(source: str) -> None:
         "data: {source: sqlite:///${NAME}}",
         "  query: select a, b from visits where c > 3 and d <= 4",
         "  # query: select * from visits      # only with a database URL",
+        "# an embedding of 16 numbers, at 127.0.0.1:9440, since 2024-03-01; see ../runs/clinic-1/order.secret",
+        f"identity: x # vsplit1{'a2' * 29} is the password of nobody",
+        "# each key column of the 2 parties; keys/clinic.key is made by vsplit identity",
     ],
 )
 def test_a_copy_of_a_file_without_passwords_is_the_same(line: str) -> None:
@@ -156,6 +163,18 @@ def test_a_copy_of_a_ready_config_is_the_same(file: Path) -> None:
         "# curl https://hooks.example.org/services/CANARY7311-0123456789\n",
         "# postgresql://a@h/b and mysql://me:CANARY7311@h/d\n",
         "# https://h/?CANARY7311 https://h/#CANARY7311\n",
+        "data:\n  query: select a from t -- the pin is CANARY7311\n",
+        "data:\n  query: >\n    select a /* CANARY7311\n    CANARY7311 */ from t\n",
+        "data:\n  query: 'select ''x'' from t -- CANARY7311'\n",
+        "data:\n  query: |\n    select a # CANARY7311\n    from t\n",
+        "data:\n  # query: select a from t -- CANARY7311\n",
+        "# DB_PASSWORD is CANARY7311\n",
+        "# the password CANARY7311, of old\n",
+        "wait: 3  # pw: CANARY7311\n",
+        "# export PGPASSWORD CANARY7311\n",
+        "# Authorization: Bearer CANARY7311\n",
+        "# eyJhbGciOiJIUzI1NiJ9.CANARY7311.dozjgNryP4J3jVmNHl0w5N\n",
+        "# ghp_abcdefghijCANARY7311\n",
     ],
 )
 def test_secrets_in_queries_and_comments_are_masked(text: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from parties.identity import PrivateIdentity
 from parties.ledger.examined import Examined
 from parties.ledger.record import AnyLine, Begin, Crossed, End, Head, NewSession, Resent, Torn, encode
 from parties.ledger.verify import examine, survey
@@ -376,6 +377,44 @@ def test_a_session_made_up_behind_the_last_head_counts_as_one_that_the_owner_alo
     )
     # And it cannot be said to have been finished.
     assert judged(owner, tmp_path, [*lines, *invented, replace(owner.end(first, "finished"), session="ee" * 16)]).faults
+
+
+def test_a_session_made_up_with_keys_of_the_owners_own_for_the_others_says_that_these_are_other_ones(
+    make_pairs: Callable[..., Any],
+) -> None:
+    """Behind a ledger that was cut back, so that it seems to be signed for until the end of a training."""
+    pairs = make_pairs("lab", "gym")
+    pairs.talk(2, end=False)
+    owner = Owner("clinic", pairs.keys["clinic"], pairs.path("clinic"))
+    pairs.open("clinic").close()
+    assert not [one for one in vouched(survey(owner.path)) if "identities" in one]
+    pairs.keys["lab"] = PrivateIdentity.generate()
+    for name in ("lab", "gym"):
+        pairs.path(name).unlink()
+    pairs.talk(3)
+    found = survey(owner.path)
+    assert found.faults == []
+    [sentence] = [one for one in vouched(found) if "identities" in one]
+    lines = [told.line for told in found.sessions.values()]
+    assert sentence.startswith(
+        f"lab has 2 identities in this file: in the session of line {lines[1]} another one than in that of line {lines[0]}."
+    )
+    assert "--job" in sentence
+
+
+def test_a_feature_party_that_says_it_spoke_to_another_feature_party_is_found(
+    make_pairs: Callable[..., Any], tmp_path: Path
+) -> None:
+    """All that feature parties say to each other goes by way of the label party."""
+    pairs = make_pairs("lab", "gym")
+    pairs.talk(3)
+    owner = Owner("lab", pairs.keys["lab"], pairs.path("lab"))
+    lines = owner.lines()
+    one = replace(_messages(lines, 0)[3], peer="gym", kind="Embedding", direction="sent")
+    found = judged(owner, tmp_path, [*lines[:-1], one, replace(lines[-1], word="link")])
+    assert [fault.sentence for fault in found.faults] == [
+        f"Line {len(lines)} names a party with which this one exchanges no messages."
+    ]
 
 
 def test_times_behind_the_last_line_that_was_signed_for_are_the_owners_word(owner: Owner, tmp_path: Path) -> None:
