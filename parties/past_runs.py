@@ -23,6 +23,7 @@ from parties.config.errors import validate
 from parties.config.party_file import PartyFile
 from parties.config.reading import parse_yaml, read_text
 from parties.folder import FINISHED
+from parties.text import beside
 from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import StorageError
 
@@ -79,7 +80,7 @@ def past_runs(party_file: Path) -> list[PastRun]:
     """
     file = party_file.absolute()
     settings = validate(PartyFile, parse_yaml(read_text(file), file), file)
-    output = (file.parent / settings.output).resolve()
+    output = beside(file, settings.output).resolve()
     found = [run for path in _folders(output) if (run := _read(path, settings.party, current=path == output))]
     return sorted(found, key=lambda run: (run.path != output, -(run.ended.timestamp() if run.ended else 0)))
 

@@ -21,6 +21,7 @@ from parties.config.fields import (
 )
 from parties.config.party_file import FIRST_WAIT, Wait
 from parties.config.reading import parse_yaml, read_text
+from parties.text import beside
 from vsplit.protocol import ConfigError
 
 
@@ -68,7 +69,7 @@ def read_contact_keys(path: Path) -> ContactKeys:
     file = path.absolute()
     values = parse_yaml(read_text(file), file)
     party = validate(_Party, values, file)
-    job_file = file.parent / party.job
+    job_file = beside(file, party.job)
     job = validate(_Job, parse_yaml(read_text(job_file), job_file), job_file)
     labels = [name for name, member in job.parties.items() if member.role == "label"]
     if party.party not in job.parties or len(labels) != 1:
@@ -83,6 +84,6 @@ def read_contact_keys(path: Path) -> ContactKeys:
         split_listen(party.listen or job.address),
         party.proxy,
         party.first_wait,
-        file.parent / party.identity,
-        (file.parent / output).resolve() if isinstance(output, str) else None,
+        beside(file, party.identity),
+        beside(file, output).resolve() if isinstance(output, str) else None,
     )

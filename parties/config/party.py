@@ -15,7 +15,7 @@ from parties.config.party_file import PartyFile
 from parties.config.proxy import check_proxy
 from parties.config.reading import parse_yaml, read_text
 from parties.config.urls import check_url, is_url
-from parties.text import ended, file_name
+from parties.text import beside, ended
 from vsplit.protocol import ConfigError, RefusedError
 
 LABEL_KEYS = ("label", "positive", "date")
@@ -190,7 +190,7 @@ def _and(words: list[str]) -> str:
 
 
 def _resolved(file: Path, written: str) -> Path:
-    return (file.parent / file_name(written)).resolve()
+    return beside(file, written).resolve()
 
 
 def _partners_file(file: Path, written: str | None, identity: Path | None) -> Path | None:
