@@ -19,7 +19,7 @@ from parties.config.party import Party
 from parties.config.reading import read_text
 from parties.places import check_place
 from parties.plain_file import read_plain
-from parties.text import json_text, spelt_out
+from parties.text import beside, json_text, spelt_out
 from parties.unfinished.atomic import pieces, sync_folder, write_whole
 from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import ConfigError, StorageError
@@ -198,7 +198,7 @@ class RunFolder:
 def check_output(party: Party) -> None:
     """Raise ConfigError where others can write the run folder or replace it, or where it holds what a run must not move
     aside: the party's files or its data."""
-    check_place(party.file.parent / party.settings.output, f"In {party.file}, the key output", private=True)
+    check_place(beside(party.file, party.settings.output), f"In {party.file}, the key output", private=True)
     kept = {
         "the party file": party.file,
         "the job file": party.job_file,

@@ -26,7 +26,7 @@ from parties.config.reading import parse_any_yaml, parse_yaml, read_text
 from parties.config.urls import is_url
 from parties.folder import FINISHED
 from parties.plain_file import read_plain, real_path
-from parties.text import file_name
+from parties.text import beside
 from parties.unfinished.checkpoints import UNFINISHED
 from vsplit.protocol import ConfigError, StorageError
 
@@ -97,13 +97,13 @@ class _Own:
         )
         named = [settings.job, settings.identity, settings.partners, settings.order, source]
         named += [settings.bottom.folder, log.file if log else None]
-        output = real_path(file.parent / file_name(settings.output))
+        output = real_path(beside(file, settings.output))
         return cls(
             file=file,
             party=settings.party,
             output=output,
             names=frozenset({output.name, Path(settings.output).name}),
-            used=frozenset(real_path(file.parent / file_name(one)) for one in named if one) | {real_path(file)},
+            used=frozenset(real_path(beside(file, one)) for one in named if one) | {real_path(file)},
         )
 
 

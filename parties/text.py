@@ -8,8 +8,10 @@ for each such byte, and UTF-8 has none. Every way out uses this module: the scre
 
 from __future__ import annotations
 
+import json
 import os
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -56,6 +58,11 @@ def json_text(content: object) -> str:
     return "".join(one if _is_seen(one) else _in_json(one) for one in text)
 
 
+def json_line(content: object) -> str:
+    """Plain data as one line of JSON in ASCII, so that any output can take it, and whole for any program that reads it."""
+    return json.dumps(json.loads(json_bytes(content)))
+
+
 def file_name(written: str) -> str:
     """A path of a config file, which is UTF-8 like all names in it, as this machine's files are called."""
     try:
@@ -63,6 +70,11 @@ def file_name(written: str) -> str:
     except UnicodeEncodeError:  # the locale has no such letters; the file system has, since it has bytes
         return os.fsdecode(written.encode("utf-8", "surrogatepass"))
     return written
+
+
+def beside(file: Path, written: str) -> Path:
+    """The path that a config file writes, which is relative to the file it stands in."""
+    return file.parent / file_name(written)
 
 
 def _is_seen(one: str) -> bool:

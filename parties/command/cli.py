@@ -9,7 +9,6 @@ as a full disk, a command that went well otherwise ends with 1.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -27,7 +26,7 @@ from parties.command.output import Outputs
 from parties.command.screen import Screen, print_end, print_failure
 from parties.command_line import again, remember
 from parties.events import STARTING, Event, Failed, Finished, JsonLines, Step, failed_by
-from parties.text import visible
+from parties.text import json_line, visible
 from vsplit import __version__
 from vsplit.protocol import ConfigError, VsplitError
 
@@ -155,7 +154,7 @@ def overlap(
 
     def print_figures() -> None:
         for line in figures if as_json else ():
-            print(json.dumps(line))
+            print(json_line(line))
 
     # With --json standard output has the one line alone, once the screen is done.
     console = Console(stderr=as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
@@ -10,6 +9,7 @@ from rich.console import Console
 
 from parties.command.disclosure_document import Document, as_json
 from parties.command.screen import say
+from parties.text import json_line
 from parties.unfinished.atomic import write_whole
 from vsplit.protocol import ConfigError, StorageError
 
@@ -73,4 +73,4 @@ def disclose(document: Document, page: Path | None, console: Console, *, print_j
             ) from None
         say(console, f"Page for the data-protection officer: {page}")
     if print_json:
-        typer.echo(json.dumps(as_json(document)))
+        typer.echo(json_line(as_json(document)))

@@ -11,6 +11,7 @@ from parties.config.fields import AUTO
 from parties.config.party import Party
 from parties.identity import PrivateIdentity
 from parties.places import check_place
+from parties.text import beside
 from vsplit.protocol import ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -53,7 +54,7 @@ def check_identity(party: Party, identity: PrivateIdentity) -> None:
     machine can put another one in its place, or the count of runs back."""
     for key, written in (("identity", party.settings.identity), ("partners", party.settings.partners)):
         if written is not None:
-            check_place(party.file.parent / written, f"In {party.file}, the key {key}")
+            check_place(beside(party.file, written), f"In {party.file}, the key {key}")
     listed = {name: member.identity for name, member in party.job.parties.items()}
     if listed[party.name] in (AUTO, identity.public.line):
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from parties.ledger.examined import Examined
 from parties.ledger.show import Meeting, Sum, Sums, meetings
 from parties.ledger.verify import examine, survey
 from parties.ledger.vouching import vouched
+from parties.text import json_line
 from vsplit.protocol import ConfigError
 
 IN_FOLDER = ("ledger.jsonl", ".unfinished/ledger")
@@ -174,4 +174,4 @@ def _met(one: Meeting) -> dict[str, Any]:
 
 
 def _print_json(content: dict[str, Any]) -> None:
-    print(json.dumps(content))
+    print(json_line(content))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from parties.command.screen import say
 from parties.past_runs import PastRun, past_runs, remove, stands, to_remove
+from parties.text import json_line
 from vsplit.protocol import ConfigError
 
 
@@ -23,7 +23,7 @@ def print_runs(file: Path, console: Console, *, as_json: bool) -> int:
     """List the run folders of a party file. Raises ConfigError."""
     runs = past_runs(file)
     if as_json:
-        print(json.dumps({"runs": [_shown(run) for run in runs]}))
+        print(json_line({"runs": [_shown(run) for run in runs]}))
     elif runs:
         console.print(_table(runs))
     else:
@@ -58,7 +58,7 @@ def prune_runs(
     left += changed
     if as_json:
         outcome = {"removed": [_shown(run) for run in removed], "left": [_shown(run) for run in left]}
-        print(json.dumps(outcome))
+        print(json_line(outcome))
         return 0
     for run in left:
         say(console, f"Left {run.path}: it {run.why_kept}.")

@@ -26,6 +26,7 @@ from parties.config.party_file import FIRST_WAIT, Wait
 from parties.config.reading import parse_yaml, read_text
 from parties.identity import PrivateIdentity, PublicIdentity
 from parties.plain_file import real_path
+from parties.text import beside
 from vsplit.protocol import ConfigError
 
 
@@ -89,9 +90,9 @@ def read_contact_keys(path: Path) -> ContactKeys:
     file = path.absolute()
     values = parse_yaml(read_text(file), file)
     party = validate(_Party, values, file)
-    job_file = file.parent / party.job
+    job_file = beside(file, party.job)
     job = validate(_Job, parse_yaml(read_text(job_file), job_file), job_file)
-    identity = PrivateIdentity.load(file.parent / party.identity)
+    identity = PrivateIdentity.load(beside(file, party.identity))
     members = _members(job, job_file)
     labels = [name for name, member in members.items() if member.role == "label"]
     identities = {name: PublicIdentity.parse(member.identity) for name, member in members.items()}
@@ -109,7 +110,7 @@ def read_contact_keys(path: Path) -> ContactKeys:
         split_address(job.address),
         split_listen(validate(_Listening, values, file).listen or job.address) if is_label else None,
         _first_wait(values, file),
-        real_path(file.parent / output) if isinstance(output, str) else None,
+        real_path(beside(file, output)) if isinstance(output, str) else None,
         None if is_label else validate(_WayOut, values, file).proxy,
         identity,
     )

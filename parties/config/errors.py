@@ -24,6 +24,7 @@ HIDDEN = frozenset({"source", "query", "positive", "proxy"})
 SHOWN_LENGTH = 40
 SECRET_SIGNS = ("://", "@", "-----", "\n")
 PLAIN_KEY = re.compile(r"[\w .-]{1,40}")
+PLAIN_WORDS = re.compile(r"[\w-]+(?: [\w-]+)*")
 
 
 def wrong(key: str, sentence: str) -> PydanticCustomError:
@@ -43,15 +44,17 @@ def validate(model: type[Model], values: Mapping[str, Any], where: Path | str) -
         for details in error.errors(include_url=False):
             places.setdefault(_place(details), details)
         # A misspelt key is missing under its right name as well; the unknown one tells more.
-        first, *rest = sorted(places.values(), key=lambda one: one["type"] != "extra_forbidden")
+        first, *rest = sorted(places.values(), key=lambda one: one["type"] not in ("extra_forbidden", "invalid_key"))
         more = f" Further keys of this file are wrong as well: {len(rest)}." if rest else ""
         raise ConfigError(f"In {where}, {ended(_sentence(model, first))}{more}") from None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean X?`, or nothing where nothing is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    # In whatever case it is written, as TASK.
+    names = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(word.casefold(), list(names), n=1)
+    return f"; did you mean {plain(names[near[0]])}?" if near else ""
 
 
 def shown(value: object) -> str:
@@ -85,13 +88,10 @@ def _sentence(model: type[BaseModel], details: ErrorDetails) -> str:
         return _unknown(key, location[len(known)], known_keys(schema))
     if details["type"] == "missing":
         return f"the key {key} is missing; it must be {allowed(schema)}"
-    if details["type"] == "invalid_key":
-        where = f"the key {key}" if key else "the file"
-        return f"{where} holds a key that is no text: {shown(location[-1])}; put it in quotes"
-    if location and location[-1] == "[key]":
-        return (
-            f"the key {_dotted(known[:-1])} holds a name that is no text: {shown(details['input'])}; put it in quotes"
-        )
+    if details["type"] == "invalid_key" or (location and location[-1] == "[key]"):
+        group = _dotted(location[:-1] if details["type"] == "invalid_key" else known[:-1])
+        holder = f"the key {group}" if group else "the file"
+        return f"{holder} holds a name that is no text: {shown(details['input'])}; put it in quotes"
     found = "holds something else" if HIDDEN & set(known) else f"is {shown(details['input'])}"
     return f"the key {key} {found}; it must be {allowed(schema)}"
 
@@ -106,5 +106,10 @@ def _unknown(group: str, part: Part, keys: list[str]) -> str:
 
 
 def _dotted(location: Sequence[Part]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" if part else "" for part in location)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{plain(part)}" if part else "" for part in location)
     return text.removeprefix(".")
+
+
+def plain(part: str) -> str:
+    """A part of a dotted key, or another name; in quotes where a sign of its own would read as one of the sentence."""
+    return part if all(map(PLAIN_WORDS.fullmatch, part.split("."))) else repr(part)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from parties.command_line import typed
-from parties.config.errors import did_you_mean, shown, validate, wrong
+from parties.config.errors import did_you_mean, plain, shown, validate, wrong
 from parties.config.fields import (
     AUTO,
     Address,
@@ -66,7 +66,7 @@ class Align(Model):
                 raise wrong(
                     "normalise",
                     f"names {shown(column)}, which is no key column{f'{hint} It' if hint else '; it'} must name "
-                    f"some of those in align.key: {', '.join(self.key)}",
+                    f"some of those in align.key: {', '.join(map(plain, self.key))}",
                 )
         return self
 

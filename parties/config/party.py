@@ -17,7 +17,7 @@ from parties.config.proxy import check_proxy
 from parties.config.reading import parse_yaml, read_text
 from parties.config.urls import check_url, is_url
 from parties.plain_file import real_path
-from parties.text import ended, file_name
+from parties.text import beside, ended
 from vsplit.protocol import ConfigError, RefusedError
 
 LABEL_KEYS = ("label", "positive", "date")
@@ -192,7 +192,7 @@ def _and(words: list[str]) -> str:
 
 
 def _resolved(file: Path, written: str) -> Path:
-    path = real_path(file.parent / file_name(written))
+    path = real_path(beside(file, written))
     try:
         path.stat()
     except OSError as error:

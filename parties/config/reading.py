@@ -48,6 +48,8 @@ class ConfigLoader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(
                 problem="anchors (&) and aliases (*) are not used here", problem_mark=event.start_mark
             )
+        if getattr(event, "tag", None) is not None:  # PyYAML falls over a !!bool that is none, and a set has no order
+            raise yaml.MarkedYAMLError(problem="tags (!) are not used here", problem_mark=event.start_mark)
         self._values += 1
         self._levels += 1
         if self._values > MOST_VALUES:
@@ -60,8 +62,6 @@ class ConfigLoader(yaml.SafeLoader):
             )
         node = super().compose_node(parent, index)
         self._levels -= 1
-        if getattr(event, "tag", None) is not None:  # PyYAML falls over a !!bool that is none, and a set has no order
-            raise yaml.MarkedYAMLError(problem="tags (!) are not used here", problem_mark=event.start_mark)
         return node
 
     def compose_scalar_node(self, anchor: dict[Any, yaml.Node]) -> yaml.ScalarNode:
@@ -71,6 +71,16 @@ class ConfigLoader(yaml.SafeLoader):
                 problem=f"a number has at most {LONGEST_NUMBER} characters", problem_mark=node.start_mark
             )
         return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError):
+            raise yaml.MarkedYAMLError(
+                problem="a value cannot be read as the number or date that it looks like, since there is no such one; "
+                "put it in quotation marks if it is text",
+                problem_mark=node.start_mark,
+            ) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
@@ -84,9 +94,10 @@ class ConfigLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# The tables of the parent are shared with every other user of PyYAML, so this loader gets its own.
+# The tables of the parent are shared with every other user of PyYAML, so this loader gets its own. The signs << and =, of which
+# YAML 1.1 made more than text, are text.
 ConfigLoader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:bool"]
+    letter: [(tag, pattern) for tag, pattern in rules if not tag.endswith((":bool", ":merge", ":value"))]
     for letter, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 ConfigLoader.add_implicit_resolver("tag:yaml.org,2002:bool", TRUTH, list("tTfF"))
@@ -123,7 +134,10 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
     """
     found = parse_any_yaml(text, path)
     if not isinstance(found, dict):
-        raise ConfigError(f"The config file {path} holds no keys; see the examples in configs/.")
+        raise ConfigError(
+            f"The config file {path} holds no keys, each written as `key: value` with a space after the colon; see the "
+            "examples in configs/."
+        )
     return found
 
 
@@ -131,7 +145,7 @@ def parse_any_yaml(text: str, path: Path) -> object:
     """As `parse_yaml`, for a file that may be another one than a config file."""
     try:
         found: object = yaml.load(text, ConfigLoader)  # noqa: S506 - ConfigLoader is a SafeLoader
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError) as error:
         place, problem = place_and_problem(error, text)
         where = f"In {place} of {path}, the text is" if place else f"The config file {path} is"
         raise ConfigError(f"{where} not valid YAML: {problem}; see the examples in configs/.") from None

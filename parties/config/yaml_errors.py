@@ -10,11 +10,13 @@ _IN_WORDS = (
     ("a config file ", ""),
     ("a number has", ""),
     ("found undefined alias", "anchors (&) and aliases (*) are not used here"),
+    ("tags (!) ", ""),
+    ("a value cannot", ""),
     ("a key", ""),
     ("mapping values are not allowed", "there is a colon where none may be; put text that holds one in quotation marks, and "
      "see that the lines above are complete"),
     ("entries are not allowed", "a list of lines that begin with - begins on a line of its own"),
-    ("could not find expected ':'", "a key has no colon after it"),
+    ("could not find expected ':'", "a key has no colon after it, or no space after the colon"),
     ("expected <block end>", "this line does not fit those above; see that all keys of a group begin in the same column"),
     ("unexpected end of stream", "a quotation mark, or a bracket, is not closed"),
     ("expected ',' or ']'", "a list is not closed with ], or lacks a comma"),
@@ -23,8 +25,6 @@ _IN_WORDS = (
     ("cannot start any token", "a value begins with a sign that YAML has a use for; put it in quotation marks"),
     ("expected a single document", "another document begins (---), and a config file is one"),
     ("but found another document", "another document begins (---), and a config file is one"),
-    ("tags (!)", ""),
-    ("constructor for the tag", "tags (!) are not used here"),
     ("unknown escape", "a backslash stands in text with double quotation marks; use single ones"),
 )  # fmt: skip
 """A part of what PyYAML says, and what to say in its place; empty: its own words."""
@@ -42,7 +42,7 @@ def place_and_problem(error: BaseException, text: str) -> tuple[str, str]:
     if isinstance(error, RecursionError):
         return "", "its groups are nested too deep"
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return "", "a value in it is none, such as a date that no calendar has"
+        return "", "the text is not as YAML has it"
     mark, lines = error.problem_mark, text.splitlines()
     written = lines[mark.line] if mark.line < len(lines) else ""
     tab = written.find("\t", 0, len(written) - len(written.lstrip()))

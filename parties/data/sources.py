@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from parties.config.party import Party
 from parties.config.urls import fill_url
 from parties.plain_file import NotPlainError, check_plain
-from parties.text import file_name
+from parties.text import beside
 from vsplit.protocol import ConfigError, DataError
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
@@ -188,7 +188,7 @@ def _beside(url: URL, party: Party) -> URL:
     """A SQLite file is found beside the party file; and it must exist, since SQLite would make an empty one."""
     if url.get_backend_name() != "sqlite" or not url.database:
         return url
-    path = party.file.parent / file_name(url.database)
+    path = beside(party.file, url.database)
     if not path.is_file():
         raise ConfigError(f"In {party.file}, the key data.source names the database {path}, {_why_not(path)}.")
     return url.set(database=str(path))

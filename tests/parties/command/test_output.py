@@ -110,6 +110,9 @@ def test_every_command_says_all_in_any_encoding(umlauts, name: str) -> None:
         (0, ["check", clinic]),
         (0, ["check", lab]),
         (0, ["check", "--overlap", lab]),
+        (0, ["check", "--json", "--html", folder / "Blatt – ß.html", lab]),
+        (0, ["runs", lab]),
+        (0, ["runs", "--json", lab]),
         (0, ["ledger", "show", runs / "lab"]),
         (0, ["ledger", "show", "--json", runs / "lab"]),
         (0, ["ledger", "verify", runs / "lab", runs / "clinic"]),
@@ -133,6 +136,10 @@ def test_every_command_says_all_in_any_encoding(umlauts, name: str) -> None:
     assert own_faults(out + error) == []
     for number, (expected, command) in enumerate(commands):
         assert f"command {number} ended with {expected}\n" in out, command
+    lines_of_json = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert len(lines_of_json) == 4
+    assert str(folder) in {str(Path(line.get("job_file", "/")).parent) for line in lines_of_json}
+    assert (folder / "Blatt – ß.html").exists()
     lacking = "Gr\xf6\xdfe, eGFR \\u2013 CKD" if name == "iso-8859-15" else "Gr\\xf6\\xdfe, eGFR \\u2013 CKD"
     assert f"2 feature columns: {lacking}." in out
 
