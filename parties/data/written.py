@@ -7,7 +7,8 @@ import pyarrow.compute as pc
 
 # So written, text and number stand for each other: 007 and 1e3 are no such numbers, and stay text.
 _WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
-_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+# Python and pandas have no year 0.
+_DAY = r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{2}-[0-9]{2}$"
 
 
 def as_written(column: pa.ChunkedArray, *, untyped: bool, number: bool = False) -> pa.ChunkedArray:

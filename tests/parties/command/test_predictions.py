@@ -36,6 +36,7 @@ def written(values: list[object], **options: bool) -> pa.ChunkedArray:
         (["2024-01-31", "1899-12-31"], pa.date32()),
         (["2024-02-31"], pa.string()),
         (["2024-1-31"], pa.string()),
+        (["0000-01-31"], pa.string()),
         (["2024-01-31", "x"], pa.string()),
         (["", ""], pa.string()),
     ],
