@@ -1,7 +1,5 @@
 """The command `vsplit`, which `python -m parties` is as well."""
 
-from __future__ import annotations
-
 import sys
 
 from parties.command.code_paths import use_installed_code_only

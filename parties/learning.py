@@ -217,7 +217,7 @@ def _bottom(home: Home, shape: InputShape) -> Any:
         return build_bottom(builder_at(own, home.party.code_folder), shape, width, settings.device)
     except VsplitError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"In {home.party.file}, the key bottom.module names {own}, which raises {type(error).__name__} for {shape} and "
             f"an embedding of {width}: {ended(str(error))} Mend it; {again('--debug')} shows where."

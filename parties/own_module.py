@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from parties.config.errors import did_you_mean
 from vsplit.learn.models import Builder
 from vsplit.protocol import ConfigError
 
@@ -30,12 +31,26 @@ def builder_at(path: str, folder: Path | None = None) -> Builder:
     """
     name, _, function = path.partition(":")
     try:
-        builder: Any = getattr(_module(name, folder), function)
-    except (ImportError, AttributeError) as error:
+        module = _module(name, folder)
+    except (
+        SystemExit
+    ) as error:  # a script that runs its own command; this one must not end with that command's exit code
+        raise ConfigError(
+            f"The party file's `bottom.module` says {path}, and importing {name} ends the program (SystemExit: {error.code}): "
+            "put what is for the command line behind `if __name__ == '__main__':`."
+        ) from None
+    except ImportError as error:
         raise ConfigError(
             f"The party file's `bottom.module` says {path}, and it cannot be imported ({error})"
             f"{_advice(name, folder, error)}"
         ) from None
+    if not hasattr(module, function):
+        where = module.__file__ or "built in"
+        raise ConfigError(
+            f"The party file's `bottom.module` says {path}, which cannot be imported: {name} was found ({where}), but "
+            f"has no {function}{did_you_mean(function, vars(module)) or '.'} Name a function of that file that builds a module."
+        )
+    builder: Any = getattr(module, function)
     if not callable(builder):
         raise ConfigError(
             f"The party file's `bottom.module` says {path}, which is not a function that builds a module."
@@ -100,6 +115,8 @@ def _advice(name: str, folder: Path | None, error: Exception) -> str:
             f": {lacking} stands in {folder}, of which nothing but the module that is named is loaded. Put both into one "
             f"package, a folder with an __init__.py, and write `from . import {lacking}`."
         )
+    if lacking not in ("", name.partition(".")[0]):
+        return f": {name} was found, and needs {lacking}, which is not installed in this environment; install it."
     return (
         f": it is looked for in the folder {folder}, then among the installed packages, and nowhere else. Put it there, name "
         "its folder by the key bottom.folder, or install its package in this environment."

@@ -5,14 +5,12 @@ PYTHONPATH, as `$PYTHONPATH:/opt/x` leaves it, adds the working folder as well. 
 file there with the right name would be run.
 """
 
-from __future__ import annotations
-
+# Nothing else is imported here than what Python itself has imported by now, not even __future__: a folder may hold a file of
+# any name.
 import os
 import sys
-import sysconfig
-from pathlib import Path
 
-_PROGRAM = str(Path(__file__).resolve().parents[2])
+_PROGRAM = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))  # noqa: PTH120
 
 
 def use_installed_code_only() -> None:
@@ -26,21 +24,29 @@ def use_installed_code_only() -> None:
     written = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     named = [part for part in written if part]
     if named != written:
-        if working not in {*map(os.path.abspath, named), *sysconfig.get_paths().values()}:
-            sys.path[:] = [entry for entry in sys.path if entry != working]
+        before = list(sys.path)
+        sys.path[:] = [entry for entry in sys.path if entry != working]
+        if working in {*map(os.path.abspath, named), *_installed()}:
+            sys.path[:] = before
         os.environ["PYTHONPATH"] = os.pathsep.join(named)
     os.environ["PYTHONSAFEPATH"] = "1"
     if _PROGRAM not in sys.path:
         sys.path.append(_PROGRAM)
 
 
+def _installed() -> list[str]:
+    import sysconfig  # only now, since the working folder is not looked into any more
+
+    return list(sysconfig.get_paths().values())
+
+
 def _working_folder() -> str:
     try:
-        return str(Path.cwd())
+        return os.getcwd()  # noqa: PTH109
     except FileNotFoundError:  # it was removed
         return ""
 
 
 def _folders_of_the_script() -> set[str]:
     script = sys.argv[0] if sys.argv else ""
-    return {str(Path(path).parent) for path in (os.path.abspath(script), os.path.realpath(script))}  # noqa: PTH100
+    return {os.path.dirname(path) for path in (os.path.abspath(script), os.path.realpath(script))}  # noqa: PTH100, PTH120

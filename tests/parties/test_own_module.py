@@ -58,6 +58,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "my_own/__init__.py").write_text("", encoding="utf-8")
     (tmp_path / "my_own/relative.py").write_text("from .layers import Pixels\n", encoding="utf-8")
     (tmp_path / "my_own/makers.py").write_text(MAKERS, encoding="utf-8")
+    (tmp_path / "my_own_script.py").write_text("import sys\nsys.exit(5)\n", encoding="utf-8")
+    (tmp_path / "my_own_needs.py").write_text("import no_such_package_at_all\n", encoding="utf-8")
     (tmp_path / "my_own_file.py").write_text(PIXELS, encoding="utf-8")
     (tmp_path / "my_own_lone.py").write_text("from my_own_file import Pixels\n", encoding="utf-8")
     return tmp_path
@@ -102,7 +104,10 @@ def test_another_folder_is_another_module(folder: Path, tmp_path: Path) -> None:
         ("my_own.makers:wrong_width", "model.embedding asks for"),
         ("my_own.makers:no_module", "did not return a torch.nn.Module"),
         ("my_own.makers:number", "not a function"),
-        ("my_own.makers:absent", "cannot be imported"),
+        ("my_own.makers:absent", r"my_own\.makers was found \(.*makers\.py\), but has no absent\. Name a function"),
+        ("my_own_file:Pixel", r"has no Pixel; did you mean Pixels\? Name a function"),
+        ("my_own_script:Pixels", r"importing my_own_script ends the program \(SystemExit: 5\)"),
+        ("my_own_needs:Pixels", r"my_own_needs was found, and needs no_such_package_at_all, which is not installed"),
         ("my_own.absent:build", r"cannot be imported .*my_own\.absent.* it is looked for in the folder "),
         ("no_such_package.here:build", r"it is looked for in the folder .*bottom\.folder, or install its package"),
         ("my_own_lone:Pixels", r"my_own_file stands in .* `from \. import my_own_file`"),

@@ -139,6 +139,22 @@ def test_the_folder_that_python_adds_is_taken_away(monkeypatch, tmp_path, safe, 
     assert os.environ["PYTHONSAFEPATH"] == "1"
 
 
+def test_with_m_no_file_beside_the_command_is_run_in_place_of_the_standard_library(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    # What Python itself loads before it comes to the program: see `python -X importtime -m parties`.
+    started = subprocess.run(
+        [sys.executable, "-c", "import sys, runpy, pkgutil, importlib.util; print(*sys.modules)"],
+        cwd="/", capture_output=True, text=True, encoding="utf-8", check=True,
+    ).stdout.split()  # fmt: skip
+    for name in sys.stdlib_module_names - set(started) - {"sitecustomize", "usercustomize"}:
+        (tmp_path / f"{name}.py").write_text(f"open({str(ran)!r}, 'a').write({name!r} + '\\n')\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "parties", "--version"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert not ran.exists(), ran.read_text(encoding="utf-8")
+
+
 def test_an_empty_part_of_pythonpath_names_no_folder_and_a_full_one_does(monkeypatch, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
