@@ -35,11 +35,11 @@ ERROR = "it failed with an unforeseen error"
 
 
 def narrow(world: Any, name: str) -> None:
-    world.files[name]["accept"] = {"tasks": ["regression"]}
+    world.files[name]["accept"] |= {"tasks": ["regression"]}
 
 
 def short(world: Any, name: str) -> None:
-    world.files[name]["accept"] = {"min_list": 1000}
+    world.files[name]["accept"] |= {"min_list": 1000}
 
 
 def no_driver(world: Any, name: str) -> None:
@@ -264,7 +264,7 @@ def test_a_disk_that_is_full(world, monkeypatch, role: str) -> None:
 
 @pytest.mark.parametrize("role", ["clinic", "lab"])
 def test_one_run_too_many_is_told_although_all_have_met(world, role: str) -> None:
-    patient(world).files[role]["accept"] |= {"max_runs": 1}
+    patient(world).files[role]["accept"]["max_runs"] = 1
     world.job["train"]["epochs"] = 1
     world.write().live().well()
     lives = world.live()
