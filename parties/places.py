@@ -24,7 +24,7 @@ def check_place(path: Path, named: str, *, private: bool = False) -> None:
     closed to what others would put into it; a folder for all with the sticky bit, such as /tmp, will do on the way only.
     This user and the administrator are trusted; on Windows nothing is judged.
     """
-    if os.name != "posix":
+    if sys.platform == "win32":
         return
     for step, status in _way_to(path):
         # The folder that is meant, by whatever links it is reached.
