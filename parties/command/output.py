@@ -87,10 +87,9 @@ def _open_what_is_closed() -> None:
 def _opened(descriptor: int, before: TextIO | None) -> tuple[_Output, io.TextIOWrapper[io.BufferedWriter]]:
     """A stream in the encoding of the one that was there, and as promptly written."""
     raw = _Output(descriptor, "w", closefd=False)
-    encoding, prompt, through = "utf-8", True, False
+    encoding, prompt = "utf-8", True
     if isinstance(before, io.TextIOWrapper):
         before.flush()
-        encoding, prompt, through = before.encoding, before.line_buffering, before.write_through
-    return raw, io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding, "visible", line_buffering=prompt, write_through=through
-    )
+        # An output without a buffer (PYTHONUNBUFFERED) shows each line at once.
+        encoding, prompt = before.encoding, before.line_buffering or before.write_through
+    return raw, io.TextIOWrapper(io.BufferedWriter(raw), encoding, "visible", line_buffering=prompt)

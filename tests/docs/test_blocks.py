@@ -22,6 +22,7 @@ FOLLOWED = {
     "systemd.md",
     "containers.md",
     "install-offline.md",
+    "proxy.md",
 }
 """The pages whose blocks a test of this folder runs, or compares with what they are about."""
 

@@ -120,7 +120,9 @@ def test_the_guide_ends_with_the_results_of_both_services(
     port = free_port("127.0.0.1")
     follow(project / "docs/how-to/containers.md", tmp_path, port)
     clinic = tmp_path / "clinic/clinic.yaml"
-    clinic.write_text(clinic.read_text(encoding="utf-8").replace("0.0.0.0:9440", f"127.0.0.1:{port}"), encoding="utf-8")
+    clinic.write_text(
+        clinic.read_text(encoding="utf-8").replace("listen: :9440", f"listen: 127.0.0.1:{port}"), encoding="utf-8"
+    )
     running = {name: vsplit(tmp_path / name, *service["command"]) for name, service in services.items()}
     try:
         for process in running.values():

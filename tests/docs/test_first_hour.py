@@ -86,6 +86,7 @@ def check_keys(project: Path, runs: Path, file: str) -> None:
             content["bottom"]["preparation"] = {}
         else:
             content["versions"] = {}
+            content["predictions"] = content["predictions"] and {}
         found |= keys(content)
     assert found - table == set()
     assert table - found == set()

@@ -1,26 +1,31 @@
-"""How embeddings reach the top model: as they are, added under masks, or added under Paillier encryption."""
+"""How embeddings reach the top model: as they are, added under masks, or added under Paillier encryption.
+
+What only describes an aggregation (`interface`) loads no torch; each way is loaded where it is taken.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from vsplit.aggregation.attempt import RandomBytes
-from vsplit.aggregation.interface import CutLayer, EmbeddingReceiver, EmbeddingSender
-from vsplit.aggregation.masked_sum import MaskedReceiver, MaskedSender
-from vsplit.aggregation.plain import PlainReceiver, PlainSender
-from vsplit.aggregation.secure_sum import Member
+if TYPE_CHECKING:
+    from vsplit.aggregation.attempt import RandomBytes
+    from vsplit.aggregation.interface import CutLayer, EmbeddingReceiver, EmbeddingSender
+    from vsplit.aggregation.secure_sum import Member
 
 
 def sender_for(cut: CutLayer, member: Member) -> EmbeddingSender:
     """A feature party's side."""
     if cut.aggregate == "masked_sum":
+        from vsplit.aggregation.masked_sum import MaskedSender
+
         return MaskedSender(member, cut)
     if cut.aggregate == "paillier_sum":
-        from vsplit.aggregation.paillier_sum import (
-            PaillierSender,  # loads big-integer arithmetic, which other ways do not need
-        )
+        from vsplit.aggregation.paillier_sum import PaillierSender
 
         return PaillierSender(member, cut)
+    from vsplit.aggregation.plain import PlainSender
+
     return PlainSender(member.label_party)
 
 
@@ -29,9 +34,13 @@ def receiver_for(
 ) -> EmbeddingReceiver:
     """The label party's side."""
     if cut.aggregate == "masked_sum":
+        from vsplit.aggregation.masked_sum import MaskedReceiver
+
         return MaskedReceiver(feature_parties, cut, random_bytes)
     if cut.aggregate == "paillier_sum":
         from vsplit.aggregation.paillier_sum import PaillierReceiver
 
         return PaillierReceiver(feature_parties, cut, random_bytes)
+    from vsplit.aggregation.plain import PlainReceiver
+
     return PlainReceiver(me, feature_parties, cut)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from vsplit.protocol import Floats, Message, Role
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Aggregate = Literal["concat", "sum", "masked_sum", "paillier_sum"]
 Rounding = Literal["nearest", "stochastic"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from vsplit.measured import LABELS, LABELS_IN_ALL
+from vsplit.measured import COMMAND, LABELS, LABELS_IN_ALL
 from vsplit.protocol import Array, Bytes, Floats, Message
 
 
@@ -29,7 +29,7 @@ class Gradient(Message, frozen=True, kw_only=True, eq=False):
     reveals: ClassVar[str] = (
         "for each training record, in each epoch anew, how the loss would change with the embedding; this gives its label "
         f"away (in the examples, of two classes, {LABELS} of all labels in the first epoch, {LABELS_IN_ALL} over all), about "
-        "its score by the joint model, and with known records something of other parties' features ({COMMAND})"
+        f"its score by the joint model, and with known records something of other parties' features ({COMMAND})"
     )
 
     step: int

@@ -125,7 +125,8 @@ def test_between_machines_each_party_has_a_key_and_known_lines_are_filled_in(tmp
     (tmp_path / "job.yaml").write_text(job, encoding="utf-8")
     code, words = vsplit("check", tmp_path / "clinic.yaml")
     assert code == 0, words
-    assert "It listens on port 9440 of 0.0.0.0; the others dial label-party.example.org:9440." in words
+    assert "It listens on port 9440 of every address of this machine" in words
+    assert "the others dial label-party.example.org:9440." in words
     others.save(tmp_path / "lab.key")
     assert vsplit("check", tmp_path / "lab.yaml")[0] == 0
 

@@ -240,3 +240,13 @@ def test_a_launch_goes_on_to_its_end_when_nobody_can_read_it(world) -> None:
     code, error = shell("vsplit launch --overlap . >/dev/full", world.folder)
     assert code == 1
     assert error.startswith("The output could not be written (No space left on device)")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_the_error_output_is_prompt_where_both_outputs_are_one(tmp_path: Path, unbuffered: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "parties", "identity", "new", "lab"],
+        cwd=tmp_path, env=os.environ | {"PYTHONUNBUFFERED": unbuffered}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1].startswith("vsplit1")
