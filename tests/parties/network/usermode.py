@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 KERNEL = "linux.uml"
+_TOO_MANY_REGISTERS = "ptrace set fp regs failed"
+"""What the kernel says where it ends before its first program: the processor has more registers (AMX) than it can keep."""
 MODULES = ("drivers/net/veth", "net/sched/sch_netem")
 
 _INIT = """#!/bin/bash
@@ -37,6 +39,10 @@ sleep 60
 """
 
 
+class UnsupportedProcessorError(RuntimeError):
+    """The kernel cannot run a program on this processor."""
+
+
 def why_no_kernel() -> str:
     """Why no such kernel can be begun here, as a sentence without its end; empty if it can."""
     for program, package in ((KERNEL, "user-mode-linux"), ("insmod", "kmod"), ("ip", "iproute2")):
@@ -55,7 +61,8 @@ def run_inside(
     """The command's exit code in a kernel that is begun for it, in this working directory, and all that it said.
 
     TMPDIR is a folder of that kernel's memory. `tell` hears each line when it is said. RuntimeError where the kernel does
-    not come as far as the command, or the command has not ended after so many seconds.
+    not come as far as the command, or the command has not ended after so many seconds; UnsupportedProcessorError where no
+    program can run in it here.
     """
     with tempfile.TemporaryDirectory(prefix="usermode-") as folder:
         code, init, output = (Path(folder) / name for name in ("code", "init", "output"))
@@ -74,6 +81,10 @@ def run_inside(
         init.chmod(0o700)
         console = _boot(init, seconds, memory, output, tell)
         said = output.read_text(errors="replace")
+        if not code.exists() and _TOO_MANY_REGISTERS in console:
+            raise UnsupportedProcessorError(
+                f"{KERNEL} cannot keep all registers of this processor, so no program runs in it"
+            )
         if not code.exists():
             raise RuntimeError(f"{KERNEL} did not run the command to its end:\n{console[-2000:]}\n{said[-2000:]}")
         return int(code.read_text()), said
