@@ -211,7 +211,12 @@ def _judged(holdings: Mapping[str, Held], fresh: bytes) -> Start | _Apart:
     """What is to be done where the parties hold this."""
     agreed = list(dict.fromkeys(held.run for held in holdings.values() if held.agreed))
     for run in agreed:
-        lacking = [party for party, held in holdings.items() if run not in (held.run, held.finished)]
+        # Two runs that all had begun, each finished by whoever holds the other, cannot be: a folder was put in another's place.
+        lacking = [
+            party
+            for party, held in holdings.items()
+            if run not in (held.run, held.finished) or (held.agreed and held.run != run and len(agreed) > 1)
+        ]
         if lacking:
             return _Apart("lacking", (lacking[0],))
     for run in agreed:

@@ -210,6 +210,13 @@ def test_whatever_they_hold_all_parties_come_to_the_same(held: list[Held]) -> No
         assert all(one.final if ends[0].final else ends[0].step in one.steps for one in held)
 
 
+def test_two_runs_that_were_finished_crosswise_are_nobodys() -> None:
+    """Each was begun by all and is finished by whoever holds the other: a folder was put in the place of another."""
+    one = Held(ONE, agreed=True, steps=(0,), final=True, finished=OTHER)
+    other = Held(OTHER, agreed=True, steps=(0,), final=True, finished=ONE)
+    assert {type(end) for end in agree(one, other, one).values()} == {MismatchError}
+
+
 # --- answers that were not offered ------------------------------------------------------------------------------------
 
 
