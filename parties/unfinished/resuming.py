@@ -211,14 +211,11 @@ def _judged(holdings: Mapping[str, Held], fresh: bytes) -> Start | _Apart:
     """What is to be done where the parties hold this."""
     agreed = list(dict.fromkeys(held.run for held in holdings.values() if held.agreed))
     for run in agreed:
-        # Two runs that all had begun, each finished by whoever holds the other, cannot be: a folder was put in another's place.
-        lacking = [
-            party
-            for party, held in holdings.items()
-            if run not in (held.run, held.finished) or (held.agreed and held.run != run and len(agreed) > 1)
-        ]
+        lacking = [party for party, held in holdings.items() if run not in (held.run, held.finished)]
         if lacking:
             return _Apart("lacking", (lacking[0],))
+    if len(agreed) > 1:  # each finished by whoever holds the other: a folder was put in the place of another
+        return _Apart("lacking", tuple(name for name, held in holdings.items() if held.run != agreed[0])[:1])
     for run in agreed:
         finished = [party for party, held in holdings.items() if held.run != run]
         if finished:
