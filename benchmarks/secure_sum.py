@@ -36,7 +36,7 @@ from benchmarks.psi_peers.environments import CACHE, interpreter
 from benchmarks.secure_sum_peers import by_hand, phe, vsplit
 from benchmarks.secure_sum_peers.child import Child, started
 from benchmarks.secure_sum_peers.embeddings import COUNT, REACH, ROWS, WIDTH, Measured, embeddings
-from parties.pool import Pool
+from parties.network.worker_pool import Pool
 from vsplit.kernels import engine
 
 CORES = 2

@@ -41,19 +41,19 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from parties.allocator import keep_freed_memory
-from parties.driver import drive
-from parties.identity import PrivateIdentity, PublicIdentity
+from parties.checkpoints.checksummed_file import Origin
+from parties.checkpoints.folder import CheckpointFolder
+from parties.checkpoints.schedule import CheckpointSchedule
+from parties.checkpoints.snapshots import RunTimeline, store_step
 from parties.ledger.heads import exchange_heads_feature, exchange_heads_label
 from parties.ledger.ledger import Ledger
 from parties.ledger.opening import About
-from parties.network.sockets import Address, Listener, dial
+from parties.local.allocator import keep_freed_memory
+from parties.network.driver import drive
+from parties.network.identity import PrivateIdentity, PublicIdentity
+from parties.network.peer_connections import Address, PartyListener, dial
 from parties.network.tls import TlsTransport
-from parties.pool import Pool
-from parties.unfinished.checkpoints import Checkpoints
-from parties.unfinished.committing import Story, keep_step
-from parties.unfinished.due import Due
-from parties.unfinished.kept_file import Origin
+from parties.network.worker_pool import Pool
 from vsplit.aggregation.plain import join
 from vsplit.learn.batches import Split, epoch_batches
 from vsplit.learn.feature import FeatureState, feature_role
@@ -126,7 +126,7 @@ class Keeping:
     name: str
     transport: TlsTransport
     ledger: Ledger
-    kept: Checkpoints
+    kept: CheckpointFolder
 
     def drive(self, role: Role[Any], note: Callable[[Note], None]) -> None:
         """Run a role to its end, with every message on record."""
@@ -135,7 +135,7 @@ class Keeping:
     def _keep(self, checkpoint: Checkpoint) -> None:
         state = checkpoint.state
         if isinstance(state, FeatureState | LabelState):
-            keep_step(self.kept, bytes(16), state, Story(""))
+            store_step(self.kept, bytes(16), state, RunTimeline(""))
         self.ledger.sync()
         signer = self.ledger.signer
         if self.name == "clinic":
@@ -155,7 +155,7 @@ def keeping(name: str, own: PrivateIdentity, other: PublicIdentity, transport: T
     about = About(name, "label" if name == "clinic" else "feature", "benchmark", bytes(32), identities, own.sign)
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(dir=".")))
-        kept = held.enter_context(Checkpoints(folder, Origin("0", name, {}, {}, {})))
+        kept = held.enter_context(CheckpointFolder(folder, Origin("0", name, {}, {}, {})))
         ledger = held.enter_context(Ledger.open(kept.folder / "ledger", about))
         ledger.begin_session(transport.session)
         ledger.set_key(peer, bytes(32))
@@ -196,7 +196,7 @@ def clinic(pipe: Connection, batch: int, epochs: int, kept: bool) -> None:
     """The label party's process: sends its port, then samples a second over `epochs` epochs after one to warm up."""
     keep_freed_memory()
     mine, theirs = PrivateIdentity.generate(), PrivateIdentity.generate()
-    listener = Listener(mine, Address("127.0.0.1", 0), {"lab": theirs.public}, WAIT)
+    listener = PartyListener(mine, Address("127.0.0.1", 0), {"lab": theirs.public}, WAIT)
     plan, split = agreed(batch, epochs + 1)
     torch.manual_seed(0)
     own = bottom(plan)
@@ -207,7 +207,7 @@ def clinic(pipe: Connection, batch: int, epochs: int, kept: bool) -> None:
     pipe.send((listener.port, mine.public, key))
     transport = listener.gather(lambda _names, _left: None)
     ends: list[float] = []
-    role = label_role(["lab"], state, side, split, plan, due=Due(STEPS, None) if kept else never)
+    role = label_role(["lab"], state, side, split, plan, due=CheckpointSchedule(STEPS, None) if kept else never)
     home = (lambda: keeping("clinic", mine, theirs.public, transport)) if kept else None
     train(role, transport, home, lambda _note: ends.append(time.perf_counter()))
     pipe.send(epochs * len(split.train) / (ends[-1] - ends[0]))

@@ -6,7 +6,6 @@ protocol is named by the other, which writes no result. What single parts do wit
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import socket
@@ -21,41 +20,28 @@ import numpy as np
 import pytest
 
 from benchmarks.faults_parts.mutate import forged, received
-from parties import together
-from parties.events import Step
-from parties.greeting import Greeting
-from parties.identity import PrivateIdentity
-from parties.network import wire
+from parties.checkpoints.resuming import StartDecision
+from parties.monitoring.events import Step
+from parties.network import codec
 from parties.network.certificates import client_context
 from parties.network.frames import FrameWriter, Type
-from parties.unfinished.resuming import Beginning
+from parties.network.identity import PrivateIdentity
+from parties.run import session
+from parties.run.handshake import Handshake
+from tests.parties.network.proxy import Proxy
+from tests.parties.world import World
 from tests.ports import own_port
 from vsplit.aggregation.plain import Embedding
 from vsplit.learn.messages import Gradient
 from vsplit.protocol import Message, ProtocolError, StoppedError
 from vsplit.sealing import Sealed
 
-HERE = Path(__file__).parent / "parties"
-
-
-def _module(name: str, file: Path) -> Any:
-    """Test files do not import each other, and these hold what lives and bad networks need."""
-    found = importlib.util.spec_from_file_location(name, file)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
-World = _module("vsplit_adversary_world", HERE / "command/conftest.py").World
-Proxy = _module("vsplit_adversary_proxy", HERE / "network/proxy.py").Proxy
 SAFETY = 20.0
 
 
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parties.leave.render_report", lambda content: f"<html>{content.job}</html>")
+    monkeypatch.setattr("parties.run.results.render_report", lambda content: f"<html>{content.job}</html>")
 
 
 # --- who knocks while a run is under way ------------------------------------------------------------------------------
@@ -71,13 +57,13 @@ class Siege:
         self.world.files["clinic"]["listen"] = f"127.0.0.1:{self.port}"
         self.world.job["address"] = f"127.0.0.1:{self.proxy.port}"
         self.transports: dict[str, Any] = {}
-        connect = together.connect
+        connect = session.connect
 
         def connected(party: Any, *rest: Any) -> Any:
             self.transports[party.name] = connect(party, *rest)
             return self.transports[party.name]
 
-        monkeypatch.setattr(together, "connect", connected)
+        monkeypatch.setattr(session, "connect", connected)
 
     def run(self, knock: Callable[[Siege], None]) -> None:
         """Live a run, knock when the lab has trained an epoch, and see that everybody ends well."""
@@ -197,7 +183,7 @@ Change = Callable[[bytes], bytes]
 
 def lie(monkeypatch: pytest.MonkeyPatch, liar: str, kind: type[Message], change: Callable[[Any, bytes], bytes]) -> None:
     """Let this party change the second message of this kind that it sends; `change` gets the transport and the message."""
-    connect, seen = together.connect, []
+    connect, seen = session.connect, []
 
     def connected(party: Any, *rest: Any) -> Any:
         transport = connect(party, *rest)
@@ -207,7 +193,7 @@ def lie(monkeypatch: pytest.MonkeyPatch, liar: str, kind: type[Message], change:
             data = b"".join(parts)
             if kind_of(data) == kind.__name__:
                 seen.append(data)
-                if len(seen) == (1 if kind in (Greeting, Beginning) else 2):
+                if len(seen) == (1 if kind in (Handshake, StartDecision) else 2):
                     data = change(transport, data)
             send(to, [memoryview(data)])
 
@@ -215,7 +201,7 @@ def lie(monkeypatch: pytest.MonkeyPatch, liar: str, kind: type[Message], change:
             transport.send = changing
         return transport
 
-    monkeypatch.setattr(together, "connect", connected)
+    monkeypatch.setattr(session, "connect", connected)
 
 
 def kind_of(data: bytes) -> str:
@@ -228,7 +214,7 @@ def with_fields(kind: type[Message], **changed: Any) -> Change:
     """The same message with these fields; where one is a float, the middle element of that array becomes it."""
 
     def change(data: bytes) -> bytes:
-        message = wire.decode(received(data), kind)
+        message = codec.decode(received(data), kind)
         fields = {name: getattr(message, name) for name in message.__struct_fields__}
         for name, value in changed.items():
             if isinstance(value, float):
@@ -317,15 +303,15 @@ def test_a_message_of_another_session(
 @pytest.mark.parametrize("name", ["../../../../etc/passwd", "/srv/x", "\x1b[2Jclinic"])
 def test_a_path_in_a_name(world: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """No party sends its name. What names there are, of keys of the job and of parties that something is about, are checked."""
-    change = with_fields(Greeting, keys={name: bytes(16)})
-    lie(monkeypatch, "lab", Greeting, lambda _transport, data: change(data))
+    change = with_fields(Handshake, keys={name: bytes(16)})
+    lie(monkeypatch, "lab", Handshake, lambda _transport, data: change(data))
     is_named(world, "lab", "clinic", "^lab sent (?!.*(etc|passwd|tmp|x1b|\x1b))")
     assert name not in (world.run("clinic") / ".unfinished/ledger").read_text()
 
 
 def test_a_path_in_the_name_of_a_party(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    change = with_fields(Beginning, end="lacking", about=["../../../../etc/passwd"])
-    lie(monkeypatch, "clinic", Beginning, lambda _transport, data: change(data))
+    change = with_fields(StartDecision, end="lacking", about=["../../../../etc/passwd"])
+    lie(monkeypatch, "clinic", StartDecision, lambda _transport, data: change(data))
     is_named(world, "clinic", "lab", "^clinic (?!.*(etc|passwd|/))")
 
 

@@ -20,7 +20,9 @@ def test_the_import_contracts_are_kept() -> None:
     assert "0 broken" in done.stdout
 
 
-@pytest.mark.parametrize("module", ["psi", "psi.curve", "vsplit.protocol", "parties.command.cli", "parties.pool"])
+@pytest.mark.parametrize(
+    "module", ["psi", "psi.curve", "vsplit.protocol", "parties.command.cli", "parties.network.worker_pool"]
+)
 def test_what_workers_and_the_command_import_first_does_not_load_torch_or_pandas(module: str) -> None:
     code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('torch', 'pandas')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

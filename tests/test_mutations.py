@@ -75,13 +75,13 @@ def test_the_attack_notices_what_it_looks_for(monkeypatch: pytest.MonkeyPatch) -
         raise IndexError
 
     [lab] = [state for state in states_of(greeting, recording) if state.party == "lab"]
-    monkeypatch.setattr("parties.greeting._compare", broken)
+    monkeypatch.setattr("parties.run.handshake._compare", broken)
     assert attack_state(lab, recording, 40, 2).unnamed
 
     def endless(*_: object) -> None:
         while True:
             pass
 
-    monkeypatch.setattr("parties.greeting._compare", endless)
+    monkeypatch.setattr("parties.run.handshake._compare", endless)
     monkeypatch.setattr("benchmarks.faults_parts.attack.PATIENCE", 0.1)
     assert attack_state(lab, recording, 40, 2).hangs

@@ -20,13 +20,13 @@ import pytest
 
 from parties.config.digests import key_digests
 from parties.config.party import load_party
-from parties.driver import drive
-from parties.greeting import greet_features, greet_label
-from parties.home import Home, read_home
-from parties.learning import prepare, train
+from parties.data.aligned_rows import align_rows
+from parties.data.party_data import PartyData, read_party_data
+from parties.network.driver import drive
 from parties.network.memory import MemoryNetwork
-from parties.pool import Pool
-from parties.shared import share_rows
+from parties.network.worker_pool import Pool
+from parties.run.handshake import handshake_as_feature, handshake_as_label
+from parties.run.training import prepare, train
 from psi import CONTRACT, Limits, align_feature, align_label
 from vsplit.protocol import Role
 
@@ -87,7 +87,7 @@ def write_world(folder: Path, seed: int) -> None:
 
 def transcript(folder: Path, recorder: Any) -> dict[str, list[bytes]]:
     """Greet, align and train; what each party sent, in order."""
-    homes = {name: read_home(load_party(folder / f"{name}.yaml")) for name in ("clinic", "lab")}
+    homes = {name: read_party_data(load_party(folder / f"{name}.yaml")) for name in ("clinic", "lab")}
     network = MemoryNetwork(list(homes))
     sent: dict[str, list[bytes]] = {name: [] for name in homes}
     failures: list[Exception] = []
@@ -115,18 +115,18 @@ def transcript(folder: Path, recorder: Any) -> dict[str, list[bytes]]:
     return sent
 
 
-def speak(home: Home, run: Any) -> None:
+def speak(home: PartyData, run: Any) -> None:
     keys, digests = home.keys.keys, key_digests(home.party.job, CONTRACT)
     secret = os.urandom(32)
     bounds: dict[str, Any] = {"random_bytes": os.urandom, "limits": Limits(max_list=10_000)}
     if home.party.role == "label":
-        run(greet_features("clinic", ["lab"], digests))
+        run(handshake_as_label("clinic", ["lab"], digests))
         aligned = run(align_label("clinic", ["lab"], keys, order_secret=secret, **bounds))
-        train(home, prepare(home, share_rows(home, aligned, secret, run), 1), run, run_name=bytes(16))
+        train(home, prepare(home, align_rows(home, aligned, secret, run), 1), run, run_name=bytes(16))
     else:
-        run(greet_label("lab", "clinic", digests))
+        run(handshake_as_feature("lab", "clinic", digests))
         aligned = run(align_feature("lab", "clinic", ["lab"], keys, seals={}, **bounds))
-        train(home, prepare(home, share_rows(home, aligned, secret, run), 1), run, run_name=bytes(16))
+        train(home, prepare(home, align_rows(home, aligned, secret, run), 1), run, run_name=bytes(16))
     assert aligned.matched == SHARED
 
 
@@ -156,7 +156,7 @@ def test_kinds_sizes_and_sequence_are_equal_in_different_worlds(transcripts: Any
     shapes = [shape(world[name]) for world in transcripts]
     assert shapes[0] == shapes[1] == shapes[2]
     kinds = {kind for kind, _ in shapes[0]}
-    both = {"Greeting", "MaskedKeys", "Agreement"}
+    both = {"Handshake", "MaskedKeys", "Agreement"}
     expected = {
         "clinic": both | {"ListSizes", "MatchCount", "MatchBits", "MatchPositions", "Gradient", "Verdict"},
         "lab": both | {"ListSize", "MaskedByAll", "OwnPositions", "Embedding"},

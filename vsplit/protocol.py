@@ -10,7 +10,7 @@ A *role* is a generator that does no I/O. It yields effects and is handed their 
     Checkpoint  keep this state at home, so that a role can be made anew of it  -> None
 
 So a role reads from top to bottom like its section in SPEC.md, runs in a test without a network, and cannot tell
-over which transport it runs. `parties.driver` runs any role.
+over which transport it runs. `parties.network.driver` runs any role.
 
 The errors:
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.faults_parts.mutate import mutated, received
 from benchmarks.faults_parts.scenes import LABEL, Arrival, Recording, Scene, at_home
-from parties.network import wire
+from parties.network import codec
 from vsplit.protocol import Collect, Message, ProtocolError, Receive, RemoteError, Role, Send, VsplitError, Work
 
 PATIENCE = 10.0
@@ -81,7 +81,7 @@ def states_of(scene: Scene, recording: Recording) -> list[State]:
                     if state.party == party:
                         state.at.append(at)
                         state.before.append(list(answers))
-                    answer = wire.decode(received(arrival.data), arrival.kind)
+                    answer = codec.decode(received(arrival.data), arrival.kind)
                 elif not isinstance(effect, Send):
                     answer = at_home(effect)
                     answers.append(deepcopy(answer) if isinstance(effect, Collect) or _now(effect) else None)
@@ -116,9 +116,9 @@ def attack_decoder(samples: Sequence[Arrival], count: int, seed: int) -> Outcome
             where = f"decoder, seed {seed}, number {number}, {kind.__name__}"
             try:
                 _wind()
-                wire.decode(received(data), kind)
+                codec.decode(received(data), kind)
                 found.taken += 1
-            except wire.WireError:
+            except codec.WireError:
                 found.named += 1
             except Hang:
                 found.hangs.append(where)
@@ -225,8 +225,8 @@ def _received(effect: Receive[Any], data: bytes) -> Message:
     if len(data) > effect.limit:
         raise ProtocolError(effect.sender, f"{effect.sender} sent a message that is too long.")
     try:
-        message: Message = wire.decode(received(data), effect.kind)
-    except wire.WireError as error:
+        message: Message = codec.decode(received(data), effect.kind)
+    except codec.WireError as error:
         raise ProtocolError(effect.sender, f"{effect.sender} sent {error}.") from None
     return message
 

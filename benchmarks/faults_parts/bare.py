@@ -18,8 +18,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from parties.identity import PrivateIdentity
-from parties.network.sockets import Address, Listener, dial
+from parties.network.identity import PrivateIdentity
+from parties.network.peer_connections import Address, PartyListener, dial
 from parties.network.tls import TlsTransport
 from vsplit.protocol import VsplitError
 
@@ -48,7 +48,7 @@ def measure_bare(runs: int, draw: random.Random, console: Console) -> dict[str, 
 def _one_run(console: Console) -> tuple[float, float]:
     """Seconds until the honest party was in, and seconds until its link was there again after a cut."""
     label, feature = PrivateIdentity.generate(), PrivateIdentity.generate()
-    listener = Listener(label, Address(HONEST, 0), {"lab": feature.public}, MOST_SECONDS)
+    listener = PartyListener(label, Address(HONEST, 0), {"lab": feature.public}, MOST_SECONDS)
     address = Address(HONEST, listener.port)
     child = _label_party(listener)
     listener.close()
@@ -75,7 +75,7 @@ def _one_run(console: Console) -> tuple[float, float]:
         os.waitpid(child, 0)
 
 
-def _label_party(listener: Listener) -> int:
+def _label_party(listener: PartyListener) -> int:
     """Begin a process that takes the honest party and sends back what comes."""
     sys.stdout.flush()
     sys.stderr.flush()

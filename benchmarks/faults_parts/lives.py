@@ -24,16 +24,16 @@ import pandas as pd
 import torch
 import yaml
 
-from parties import leave
+from parties.checkpoints.checksummed_file import DamagedError, read_checksummed
+from parties.checkpoints.folder import UNFINISHED
 from parties.command.cli import app
-from parties.identity import PrivateIdentity
-from parties.ledger.agreeing import IN_RUN_FOLDER
 from parties.ledger.compare import compare
+from parties.ledger.exchange import IN_RUN_FOLDER
 from parties.ledger.verify import examine
-from parties.life import live
-from parties.network.sockets import free_port
-from parties.unfinished.checkpoints import UNFINISHED
-from parties.unfinished.kept_file import DamagedError, read_kept
+from parties.network.identity import PrivateIdentity
+from parties.network.peer_connections import free_port
+from parties.run import results
+from parties.run.party_run import run_party
 from vsplit.kernels import engine
 
 NAMES = ("clinic", "lab", "gym")
@@ -57,8 +57,8 @@ def warm_up() -> None:
     optimizer = torch.optim.Adam([weight], fused=True)  # the first one of a process loads half of torch
     weight.sum().backward()
     optimizer.step()
-    leave.render_report = lambda content: f"<html>{content.job}</html>"
-    if not callable(live):
+    results.render_report = lambda content: f"<html>{content.job}</html>"
+    if not callable(run_party):
         raise TypeError("a life can be lived")
 
 
@@ -194,7 +194,7 @@ def alignments(folder: Path) -> tuple[str, dict[str, Path]] | None:
     """The name of the run whose alignment all parties have, and each one's file of it."""
     files = {name: folder / "runs" / name / UNFINISHED / "alignment" for name in NAMES}
     try:
-        runs = {read_kept(file).head.run for file in files.values()}
+        runs = {read_checksummed(file).head.run for file in files.values()}
     except (OSError, DamagedError):
         return None
     return (runs.pop(), files) if len(runs) == 1 else None

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from parties.network import wire
+from parties.network import codec
 from vsplit.protocol import Bytes, Message, array_fields
 
 _NUMBERS = (-(2**63), -1, 0, 1, 2**31, 2**32, 2**62, 2**63 - 1)
@@ -28,7 +28,7 @@ def mutated(rng: random.Random, data: bytes, kind: type[Message]) -> bytes:
 
 def received(data: bytes) -> Bytes:
     """Bytes as a transport hands them out."""
-    room = wire.buffer(len(data))
+    room = codec.buffer(len(data))
     room[:] = np.frombuffer(data, np.uint8)
     return room
 
@@ -87,7 +87,7 @@ _OF_BYTES: tuple[Callable[[random.Random, bytes], bytes], ...] = (
 
 def _changed_fields(rng: random.Random, data: bytes, kind: type[Message]) -> bytes:
     """A message of the same kind with one field changed, dropped or added; it need not keep the kind's contract."""
-    message = wire.decode(received(data), kind)
+    message = codec.decode(received(data), kind)
     fields: dict[str, Any] = {name: getattr(message, name) for name in message.__struct_fields__}
     if not fields:
         return data
@@ -166,7 +166,7 @@ def _changed_element(rng: random.Random, array: np.ndarray[Any, Any]) -> np.ndar
 
 
 def forged(kind: str, fields: dict[str, Any]) -> bytes:
-    """A message with any fields, encoded as `parties.network.wire` does it and without its checks."""
+    """A message with any fields, encoded as `parties.network.codec` does it and without its checks."""
     arrays: list[np.ndarray[Any, Any]] = []
 
     def describe(value: object) -> object:
@@ -179,5 +179,5 @@ def forged(kind: str, fields: dict[str, Any]) -> bytes:
     head = msgspec.msgpack.encode([kind, raw])
     out = bytearray(struct.pack("<I", len(head)) + head)
     for array in arrays:
-        out += bytes(-len(out) % wire.ALIGNMENT) + array.tobytes()
+        out += bytes(-len(out) % codec.ALIGNMENT) + array.tobytes()
     return bytes(out)

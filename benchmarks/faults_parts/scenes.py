@@ -16,7 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gmpy2 import is_prime
 
 from benchmarks.faults_parts.mutate import received
-from parties.greeting import greet_features, greet_label
+from parties.checkpoints.folder import LocalState
+from parties.checkpoints.resuming import (
+    agree_on_start_feature,
+    agree_on_start_label,
+    all_keep_feature,
+    all_keep_label,
+)
 from parties.ledger.heads import (
     Bond,
     Signer,
@@ -26,14 +32,8 @@ from parties.ledger.heads import (
     exchange_heads_label,
 )
 from parties.ledger.record import Standing
-from parties.network import wire
-from parties.unfinished.checkpoints import Held
-from parties.unfinished.resuming import (
-    agree_on_start_feature,
-    agree_on_start_label,
-    all_keep_feature,
-    all_keep_label,
-)
+from parties.network import codec
+from parties.run.handshake import handshake_as_feature, handshake_as_label
 from psi import (
     Limits,
     align_feature,
@@ -118,9 +118,9 @@ def _advance(
                 return moved
             data = queues[effect.sender, name].popleft()
             recording.arrivals[name].append(Arrival(effect.sender, effect.kind, effect.limit, data))
-            answer = wire.decode(received(data), effect.kind)
+            answer = codec.decode(received(data), effect.kind)
         elif isinstance(effect, Send):
-            queues[name, effect.to].append(b"".join(wire.encode(effect.message)))
+            queues[name, effect.to].append(b"".join(codec.encode(effect.message)))
             answer = None
         else:
             answer = at_home(effect)
@@ -151,15 +151,15 @@ def scenes() -> list[Scene]:
     both = [KeyList.of([b"own %d" % n for n in range(9)]), KeyList.of([b"own %d" % n for n in range(4, 13)])]
     shapes = key_shapes(KeyList.of([b"person-%d" % n for n in range(500)]), 1)
     counts = np.arange(1, 9, dtype=np.int64)
-    held = Held(b"a run of sixteen", True, (7, 14))
+    held = LocalState(b"a run of sixteen", True, (7, 14))
     split = split_by_seed(ROWS, (0.6, 0.2, 0.2), 0)
     ways: tuple[Aggregate, ...] = ("concat", "masked_sum", "paillier_sum")
     return [
         Scene(
             "greeting",
             {
-                LABEL: partial(greet_features, LABEL, ["lab"], digests),
-                "lab": partial(greet_label, "lab", LABEL, digests),
+                LABEL: partial(handshake_as_label, LABEL, ["lab"], digests),
+                "lab": partial(handshake_as_feature, "lab", LABEL, digests),
             },
         ),
         Scene(
@@ -246,7 +246,7 @@ def _seals(name: str) -> dict[str, Seal]:
             answer = None
             if isinstance(effect, Receive):
                 arrival = next(arrivals)
-                answer = wire.decode(received(arrival.data), arrival.kind)
+                answer = codec.decode(received(arrival.data), arrival.kind)
     except StopIteration as end:
         seals: dict[str, Seal] = end.value
         return seals

@@ -15,16 +15,16 @@ import numpy.typing as npt
 import torch
 import yaml
 
-from parties.aligning import align
 from parties.config.party import load_party
-from parties.driver import drive
-from parties.home import Home, read_home
-from parties.identity import PrivateIdentity
-from parties.learning import Trained, prepare, train
-from parties.meeting import agree_on_seals
+from parties.data.aligned_rows import align_rows
+from parties.data.party_data import PartyData, read_party_data
+from parties.network.driver import drive
+from parties.network.identity import PrivateIdentity
 from parties.network.memory import MemoryNetwork
-from parties.pool import Pool
-from parties.shared import share_rows
+from parties.network.worker_pool import Pool
+from parties.run.alignment import align
+from parties.run.connection import agree_on_seals
+from parties.run.training import PreparedTraining, prepare, train
 from vsplit.aggregation.masked_sum import MaskedEmbedding
 from vsplit.aggregation.plain import Embedding, join
 from vsplit.learn.batches import epoch_batches
@@ -54,7 +54,7 @@ class WatchedRun:
     """Every party's part of a finished training, by name, and its steps in order."""
 
     label_party: str
-    trained: dict[str, Trained]
+    trained: dict[str, PreparedTraining]
     steps: list[Step]
 
     @property
@@ -108,7 +108,7 @@ class WatchedRun:
 class Watch:
     """Sees what the label party sends and receives, and adds to `steps` one for each step of its training."""
 
-    def __init__(self, trained: Trained, steps: list[Step]) -> None:
+    def __init__(self, trained: PreparedTraining, steps: list[Step]) -> None:
         settings = trained.plan.secure_sum
         feature_parties = len(trained.plan.contributors) - (trained.inputs is not None)
         self._fixed = settings and FixedPoint(settings.range, settings.bits, feature_parties)
@@ -154,7 +154,7 @@ def play(
         homes = _homes(configs, Path(name), aggregate, embedding)
     network, secret = MemoryNetwork(list(homes)), os.urandom(32) if seed is None else seed.to_bytes(32)
     one_at_a_time = threading.Lock()  # torch has one generator for all threads
-    trained: dict[str, Trained] = {}
+    trained: dict[str, PreparedTraining] = {}
     steps: list[Step] = []
     failures: list[BaseException] = []
     keys = {name: PrivateIdentity.generate() for name in homes}
@@ -168,7 +168,7 @@ def play(
 
         try:
             seals = agree_on_seals(home.party, keys[name], "run", bytes(16), run)
-            shared = share_rows(home, align(home, seals, secret, run), secret, run)
+            shared = align_rows(home, align(home, seals, secret, run), secret, run)
             with one_at_a_time:
                 number = list(homes).index(name)
                 begun = prepare(home, shared, os.urandom(STATE_BYTES) if seed is None else seed * len(homes) + number)
@@ -193,7 +193,7 @@ def play(
     return WatchedRun(label_party, trained, steps)
 
 
-def _homes(configs: Path, folder: Path, aggregate: str | None, embedding: int | None) -> dict[str, Home]:
+def _homes(configs: Path, folder: Path, aggregate: str | None, embedding: int | None) -> dict[str, PartyData]:
     """Every party's data, by the configs with another aggregation or width."""
     job = yaml.safe_load((configs / "job.yaml").read_text(encoding="utf-8"))
     job["model"] |= {"aggregate": aggregate or job["model"]["aggregate"]}
@@ -204,11 +204,11 @@ def _homes(configs: Path, folder: Path, aggregate: str | None, embedding: int | 
         own = yaml.safe_load((configs / f"{name}.yaml").read_text(encoding="utf-8"))
         own["data"]["source"] = str((configs / own["data"]["source"]).resolve())
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(own, sort_keys=False), encoding="utf-8")
-        homes[name] = read_home(load_party(folder / f"{name}.yaml"))
+        homes[name] = read_party_data(load_party(folder / f"{name}.yaml"))
     return homes
 
 
-def _known(home: Home, keys: Mapping[str, PrivateIdentity]) -> Home:
+def _known(home: PartyData, keys: Mapping[str, PrivateIdentity]) -> PartyData:
     """With these keys in the place of `identity: auto`."""
     job = home.party.job
     members = {

@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from benchmarks.psi_peers.party import Order, person_of_rows
 from benchmarks.psi_peers.people import ids
-from parties.driver import drive
-from parties.identity import PrivateIdentity
-from parties.network.sockets import Address, Listener, dial
+from parties.network.driver import drive
+from parties.network.identity import PrivateIdentity
+from parties.network.peer_connections import Address, PartyListener, dial
 from parties.network.tls import TlsTransport
-from parties.pool import WORTH_SPAWNING, Pool, cores
+from parties.network.worker_pool import WORTH_SPAWNING, Pool, cores
 from psi import Alignment, Limits, align_feature, align_label, read_keys
 from psi.curve import Scalar, encode_to_curve, multiply
 from psi.keys import KeyList
@@ -101,7 +101,7 @@ def _connect(order: Order, names: Sequence[str], identities: Sequence[PrivateIde
     if order.party:
         return dial(me, names[0], identities[0].public, address, wait=_WAIT, waiting=lambda _names, _left: None)
     others = {name: one.public for name, one in zip(names[1:], identities[1:], strict=True)}
-    return Listener(me, address, others, _WAIT).gather(lambda _names, _left: None)
+    return PartyListener(me, address, others, _WAIT).gather(lambda _names, _left: None)
 
 
 def _warm_pool() -> Pool:

@@ -14,7 +14,7 @@ from phe.paillier import PaillierPrivateKey
 
 from benchmarks.secure_sum_peers import by_hand
 from benchmarks.secure_sum_peers.embeddings import Measured, Values, worst_error
-from parties.pool import Pool
+from parties.network.worker_pool import Pool
 
 SAMPLE = 32
 """Ciphertexts of one path, of each party."""

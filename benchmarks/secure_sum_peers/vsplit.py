@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from benchmarks.secure_sum_peers.embeddings import BITS, REACH, Measured, Values, worst_error
-from parties.pool import Pool
+from parties.network.worker_pool import Pool
 from vsplit.aggregation.noise_pool import pieces_of
 from vsplit.paillier.cipher import add, check_ciphertexts, decrypt, encrypt
 from vsplit.paillier.fixed_point import FixedPoint

@@ -12,10 +12,10 @@ from typing import Any
 
 from parties.command.init import config_texts
 from parties.config.party import Party, load_party
-from parties.driver import Traffic
-from parties.events import NOTE, WAITING, Failed, Finished, Step, back_step
-from parties.watch.logs import Logbook
-from parties.watch.metrics import Metrics
+from parties.monitoring.events import NOTE, WAITING, Failed, Finished, Step, back_step
+from parties.monitoring.logs import Logbook
+from parties.monitoring.metrics import Metrics
+from parties.network.driver import Traffic
 from vsplit import __version__
 
 # What each method of the log book is called with: at least once for each kind of record that it can write.

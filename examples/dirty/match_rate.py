@@ -26,9 +26,9 @@ import pandas as pd
 from records import COLUMNS, Row, make
 
 from parties.config.job import Align, load_job
-from parties.driver import drive
+from parties.network.driver import drive
 from parties.network.memory import MemoryNetwork
-from parties.pool import Pool
+from parties.network.worker_pool import Pool
 from psi import Alignment, Keys, Limits, align_feature, align_label, key_shapes, likely_causes, read_keys
 from vsplit.protocol import Role
 

@@ -15,27 +15,27 @@ from parties.command.cut_layer import print_cut_layer
 from parties.command.identity import check_identity
 from parties.command.key_quality import counts_in_words, print_key_quality, print_no_values
 from parties.command.screen import say
-from parties.command_line import typed
-from parties.common_order import order_secret
 from parties.config.digests import Purpose
 from parties.config.fields import AUTO
 from parties.config.job import Job
 from parties.config.party import Party, load_party
 from parties.config.proxy import route_to
-from parties.folder import RunFolder, check_output
-from parties.identity import PrivateIdentity
-from parties.network.listening import ANY4, ANY6, EVERYWHERE, ONLY_IPV4, has_ipv6
-from parties.partners import DAYS, check_meetings, recent_meetings
-from parties.seeds import seed_in_words
-from parties.watch.logs import check_log
-from parties.watch.metrics import check_metrics
+from parties.config.seed_warning import seed_warning
+from parties.local.command_line import quoted_command
+from parties.monitoring.logs import check_log
+from parties.monitoring.metrics import check_metrics
+from parties.network.identity import PrivateIdentity
+from parties.network.tcp_listen import ANY4, ANY6, EVERYWHERE, ONLY_IPV4, has_ipv6
+from parties.run.common_order import order_secret
+from parties.run.quotas import DAYS, check_quotas, recent_runs
+from parties.run.run_folder import RunFolder, check_output
 from psi import UnusableKeysError
 from vsplit.protocol import RefusedError
 
 if TYPE_CHECKING:
     from parties.command.disclosure import Leaving
     from parties.command.disclosure_document import Document
-    from parties.home import Home
+    from parties.data.party_data import PartyData
 
 
 def print_check(file: Path, console: Console, disclose: Callable[[Document], None] | None = None) -> int:
@@ -45,46 +45,46 @@ def print_check(file: Path, console: Console, disclose: Callable[[Document], Non
     """
     party = load_party(file)
     print_identity(party, f"job {party.job.job} ({party.job.task})", console)
-    print_meetings(party, console)
+    print_quotas(party, console)
     _print_seed(party, console)
     check_output(party)
     folder = RunFolder(party.output)
     _print_order(party, console)
     print_watching(party, console)
     # What follows takes seconds to import; what is wrong with the files above shows at once.
-    from parties.aligning import limits_of
-    from parties.home import read_home
-    from parties.learning import check_model
+    from parties.data.party_data import read_party_data
+    from parties.run.alignment import limits_of
+    from parties.run.training import check_model
 
     try:
-        home = read_home(party)
+        party_data = read_party_data(party)
     except RefusedError:  # before anything was read: the person who sees why should see all that is in force beside it
         print_bounds(party, None, console)
         raise
     except UnusableKeysError as error:
         print_key_quality(party, error.report, console)
         raise
-    own = len(home.keys.keys)
-    _print_records(home, console)
+    own = len(party_data.keys.keys)
+    _print_records(party_data, console)
     print_bounds(party, own, console)
     limits_of(party, own).check_own(own)
-    check_model(home)
-    _print_unfinished(home, folder, console)
+    check_model(party_data)
+    _print_unfinished(party_data, folder, console)
     print_kernels(console)
     _print_secure_sum(party.job, console)
-    print_cut_layer(home, console)
-    _print_leaving(home, console)
-    check_meetings(party, datetime.now(UTC))
+    print_cut_layer(party_data, console)
+    _print_leaving(party_data, console)
+    check_quotas(party, datetime.now(UTC))
     if disclose is not None:
         from parties.command.disclosure_document import document_of_run
 
-        disclose(document_of_run(home, datetime.now().astimezone()))
+        disclose(document_of_run(party_data, datetime.now().astimezone()))
     say(console, "Nothing at home stands in the way of a run.")
     return 0
 
 
 def _print_seed(party: Party, console: Console) -> None:
-    if sentence := seed_in_words(party):
+    if sentence := seed_warning(party):
         say(console, f"Look at this: {sentence}", style="yellow")
 
 
@@ -95,13 +95,13 @@ def _print_order(party: Party, console: Console) -> None:
         say(console, f"The common order of the records is that of an earlier run: {party.order}.")
 
 
-def _print_unfinished(home: Home, folder: RunFolder, console: Console) -> None:
+def _print_unfinished(party_data: PartyData, folder: RunFolder, console: Console) -> None:
     """Print with which unfinished run `vsplit run` goes on, if with any. Raises ConfigError where it could not."""
-    from parties.unfinished.checkpoints import Checkpoints
-    from parties.unfinished.fingerprint import origin_of
+    from parties.checkpoints.fingerprint import origin_of
+    from parties.checkpoints.folder import CheckpointFolder
 
-    party = home.party.file
-    kept = Checkpoints(folder.path, origin_of(home), lambda sentence: say(console, sentence))
+    party = party_data.party.file
+    kept = CheckpointFolder(folder.path, origin_of(party_data), lambda sentence: say(console, sentence))
     if not kept.folder.is_dir():
         return
     finished = folder.finished_run()
@@ -116,8 +116,8 @@ def _print_unfinished(home: Home, folder: RunFolder, console: Console) -> None:
         where = "with the alignment that is there, if all parties have it"
     say(
         console,
-        f"An unfinished run stands in {kept.folder}, and {typed('run', party)} goes on with it: {where}. "
-        f"{typed('run', party, '--restart')}, with --restart at every party, begins afresh.",
+        f"An unfinished run stands in {kept.folder}, and {quoted_command('run', party)} goes on with it: {where}. "
+        f"{quoted_command('run', party, '--restart')}, with --restart at every party, begins afresh.",
     )
 
 
@@ -128,7 +128,7 @@ def print_identity(party: Party, job_in_words: str, console: Console) -> None:
     if job.parties[party.name].identity == AUTO:
         say(
             console,
-            f"Identity: auto, made by {typed('launch', party.file.parent)}; a run of this party alone needs a key.",
+            f"Identity: auto, made by {quoted_command('launch', party.file.parent)}; a run of this party alone needs a key.",
         )
     if party.identity is not None:
         check_identity(party, PrivateIdentity.load(party.identity))
@@ -193,16 +193,16 @@ def _print_secure_sum(job: Job, console: Console) -> None:
         say(console, secure_sum_in_words(job, job.model.secure_sum))
 
 
-def print_meetings(party: Party, console: Console) -> None:
+def print_quotas(party: Party, console: Console) -> None:
     """Print how often this party has met each other one of late."""
     most = party.settings.accept.max_runs
-    for name, meetings in recent_meetings(party, datetime.now(UTC)).items():
-        if meetings is None:
+    for name, runs in recent_runs(party, datetime.now(UTC)).items():
+        if runs is None:
             say(console, f"Runs with {name} are not counted: with `identity: auto` each launch makes keys of its own.")
         else:
             say(
                 console,
-                f"Runs and overlaps with {name} in the last {DAYS} days: {meetings:,} of {most:,} (accept.max_runs).",
+                f"Runs and overlaps with {name} in the last {DAYS} days: {runs:,} of {most:,} (accept.max_runs).",
             )
 
 
@@ -215,25 +215,29 @@ def print_bounds(party: Party, own_records: int | None, console: Console, purpos
         say(console, f"Look at this: {needed}", style="yellow")
 
 
-def _print_records(home: Home, console: Console) -> None:
-    without_label = home.without_label if home.party.role == "label" else None
-    say(console, f"{home.table.rows:,} rows in {home.table.where}: {counts_in_words(home.keys.report, without_label)}.")
-    print_key_quality(home.party, home.keys.report, console)
-    print_no_values(home.table.keys, console)
-    if home.labels is not None and home.labels.classes:
-        classes = home.labels.classes
+def _print_records(party_data: PartyData, console: Console) -> None:
+    without_label = party_data.without_label if party_data.party.role == "label" else None
+    table, report = party_data.table, party_data.keys.report
+    say(console, f"{table.rows:,} rows in {table.where}: {counts_in_words(report, without_label)}.")
+    print_key_quality(party_data.party, party_data.keys.report, console)
+    print_no_values(party_data.table.keys, console)
+    if party_data.labels is not None and party_data.labels.classes:
+        classes = party_data.labels.classes
         what = f"{classes[1]} counts as positive, {classes[0]} as negative"
-        listed = what if home.party.job.task == "binary" else ", ".join(classes)
-        say(console, f"Label {home.party.settings.data.label}: {listed}.")
-    columns, number = ", ".join(map(str, home.table.features.columns)) or "none", home.table.features.shape[1]
+        listed = what if party_data.party.job.task == "binary" else ", ".join(classes)
+        say(console, f"Label {party_data.party.settings.data.label}: {listed}.")
+    columns, number = (
+        ", ".join(map(str, party_data.table.features.columns)) or "none",
+        party_data.table.features.shape[1],
+    )
     say(console, f"{number} feature column{'' if number == 1 else 's'}: {columns}.")
 
 
-def _print_leaving(home: Home, console: Console) -> None:
+def _print_leaving(party_data: PartyData, console: Console) -> None:
     from parties.command.disclosure import OF_THE_CONNECTION, sent_by_overlap, what_leaves
 
-    party = home.party
-    console.print(table_of_leaving(what_leaves(home), f"What this job lets leave {party.name}"))
+    party = party_data.party
+    console.print(table_of_leaving(what_leaves(party_data), f"What this job lets leave {party.name}"))
     say(
         console,
         "The figures hold if the other side's list is as long as this one, all records match and every epoch is trained. "
@@ -247,8 +251,8 @@ def _print_leaving(home: Home, console: Console) -> None:
         )
     say(
         console,
-        f"An overlap ({typed('overlap', party.file)}) reads the key columns alone and sends only these of them: "
-        f"{', '.join(sent_by_overlap(home))}.",
+        f"An overlap ({quoted_command('overlap', party.file)}) reads the key columns alone and sends only these of them: "
+        f"{', '.join(sent_by_overlap(party_data))}.",
     )
 
 

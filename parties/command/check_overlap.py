@@ -13,14 +13,14 @@ from parties.command.check import (
     print_bounds,
     print_identity,
     print_kernels,
-    print_meetings,
+    print_quotas,
     print_watching,
     table_of_leaving,
 )
 from parties.command.key_quality import counts_in_words, print_key_quality, print_no_values
 from parties.command.screen import say
 from parties.config.party import load_party
-from parties.partners import check_meetings
+from parties.run.quotas import check_quotas
 from psi import UnusableKeysError
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
     """
     party = load_party(file, "overlap")
     print_identity(party, f"job {party.job.job}, in which an overlap reads nothing about learning", console)
-    print_meetings(party, console)
+    print_quotas(party, console)
     print_watching(party, console)
     # What follows takes seconds to import; what is wrong with the files above shows at once.
-    from parties.aligning import limits_of
     from parties.command.disclosure import OF_THE_CONNECTION, leaves_in_overlap
-    from parties.overlapping import read_own_keys
+    from parties.run.alignment import limits_of
+    from parties.run.overlap import read_own_keys
 
     try:
         where, columns, keys = read_own_keys(party)
@@ -59,7 +59,7 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
         f"The figures hold if the other side's list is as long as this one. {OF_THE_CONNECTION} No list is unmasked, and "
         "nobody is told which records are shared.",
     )
-    check_meetings(party, datetime.now(UTC))
+    check_quotas(party, datetime.now(UTC))
     if disclose is not None:
         from parties.command.disclosure_document import document_of_overlap
 

@@ -24,9 +24,9 @@ from parties.command.console import Console
 from parties.command.interrupts import asked_to_end
 from parties.command.output import Outputs
 from parties.command.screen import Screen, print_end, print_failure
-from parties.command_line import again, remember
-from parties.events import STARTING, Event, Failed, Finished, JsonLines, Step, failed_by
-from parties.text import json_line, visible
+from parties.local.command_line import remember, same_command
+from parties.local.text import json_line, visible
+from parties.monitoring.events import STARTING, Event, Failed, Finished, JsonLines, Step, failed_by
 from vsplit import __version__
 from vsplit.protocol import ConfigError, VsplitError
 
@@ -330,24 +330,24 @@ def _live(file: Path, show: Callable[[Event], None], restart: bool) -> int:
     from parties.command.identity import load_identity
     from parties.command.launch import launched
     from parties.config.party import load_party
-    from parties.telling import contact_in, others_told
+    from parties.run.failure_notice import contact_in, notifying_others
 
     file = _party_file(file)
-    with others_told(lambda: contact_in(file), show):
+    with notifying_others(lambda: contact_in(file), show):
         party = load_party(file)
         started = launched(party)
         party, identity = started if started else (party, load_identity(party))
         show(Step(STARTING))
         # This takes seconds; what is wrong with the files above shows at once.
-        from parties.life import live
+        from parties.run.party_run import run_party
 
-    show(live(party, identity, show, restart=restart))
+    show(run_party(party, identity, show, restart=restart))
     return 0
 
 
 def _live_on_screen(
     file: Path,
-    live: Callable[[Callable[[Event], None]], int],
+    run_party: Callable[[Callable[[Event], None]], int],
     console: Console,
     *,
     debug: bool,
@@ -356,10 +356,10 @@ def _live_on_screen(
     at_end: Callable[[], None] = lambda: None,
 ) -> NoReturn:
     """Live a life with its progress on this screen, or with its events as lines for a launch that reads them; and leave."""
-    interrupted = f"Interrupted here; every party that this one was connected to was told. {goes_on} {again()}."
+    interrupted = f"Interrupted here; every party that this one was connected to was told. {goes_on} {same_command()}."
     if events:
         write = JsonLines(_own_stdout())
-        _guard(lambda: live(write), write, debug, interrupted)
+        _guard(lambda: run_party(write), write, debug, interrupted)
     from parties.config.party import name_in
 
     name = name_in(file)
@@ -371,7 +371,7 @@ def _live_on_screen(
             if isinstance(event, Finished):
                 ends.append(event)
 
-        outcome = _attempt(lambda: live(show), debug, interrupted)
+        outcome = _attempt(lambda: run_party(show), debug, interrupted)
         if isinstance(outcome, Failed):
             show(outcome)
     for end in ends:

@@ -8,7 +8,7 @@ from rich import console as rich_console
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from parties.text import visible
+from parties.local.text import visible
 
 
 class Console(rich_console.Console):

@@ -10,7 +10,7 @@ from parties.command.screen import say
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from parties.home import Home
+    from parties.data.party_data import PartyData
 
 FLOAT_BITS = 32
 
@@ -52,23 +52,23 @@ class CutLayer:
         return self.width >= self.columns
 
 
-def cut_layer(home: Home) -> CutLayer:
+def cut_layer(party_data: PartyData) -> CutLayer:
     """The cut layer of this party's job."""
-    job, image = home.party.job, home.party.settings.data.image
+    job, image = party_data.party.job, party_data.party.settings.data.image
     pixels = image.size[0] * image.size[1] * image.channels if image is not None else 0
     secure = job.model.secure_sum
     return CutLayer(
         width=job.model.embedding,
         number_bits=FLOAT_BITS if secure is None else secure.bits,
         epochs=job.train.epochs,
-        columns=home.table.features.shape[1] + pixels,
+        columns=party_data.table.features.shape[1] + pixels,
     )
 
 
-def cut_layer_lines(home: Home) -> list[str]:
+def cut_layer_lines(party_data: PartyData) -> list[str]:
     """What crosses the cut layer for each record, for the screen."""
-    cut, label = cut_layer(home), home.party.job.label_party
-    if home.party.role == "label":
+    cut, label = cut_layer(party_data), party_data.party.job.label_party
+    if party_data.party.role == "label":
         return [
             f"Gradients: {cut.width:,} number{'' if cut.width == 1 else 's'} of {FLOAT_BITS} bits, "
             f"{cut.width * FLOAT_BITS:,} bits in all, for each training record, made from its one label and sent to each "
@@ -81,10 +81,10 @@ def cut_layer_lines(home: Home) -> list[str]:
     ]
 
 
-def cut_layer_warning(home: Home) -> str | None:
+def cut_layer_warning(party_data: PartyData) -> str | None:
     """The warning where an embedding is not narrower than the columns that it is made from; None: no cause for one."""
-    cut = cut_layer(home)
-    if home.party.role == "label" or not cut.too_wide:
+    cut = cut_layer(party_data)
+    if party_data.party.role == "label" or not cut.too_wide:
         return None
     return (
         f"An embedding of {cut.width:,} number{'' if cut.width == 1 else 's'} is not narrower than the {_columns(cut)} that "
@@ -92,11 +92,11 @@ def cut_layer_warning(home: Home) -> str | None:
     )
 
 
-def print_cut_layer(home: Home, console: Console) -> None:
+def print_cut_layer(party_data: PartyData, console: Console) -> None:
     """Print what crosses the cut layer for each record, and the warning where there is cause for it."""
-    for line in cut_layer_lines(home):
+    for line in cut_layer_lines(party_data):
         say(console, line)
-    warning = cut_layer_warning(home)
+    warning = cut_layer_warning(party_data)
     if warning is not None:
         say(console, f"Look at this: {warning}", style="yellow")
 

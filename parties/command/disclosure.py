@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from parties.config.digests import Purpose, meeting_digests
-from parties.greeting import Greeting
+from parties.checkpoints.resuming import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
+from parties.config.digests import Purpose, handshake_digests
 from parties.ledger.heads import HASH, SALT, SIGNATURE, LedgerHead, LedgerLastLine, LedgerSalt
-from parties.unfinished.resuming import Beginning, Holding, Kept, KeptByAll
+from parties.run.handshake import Handshake
 from psi import KeyShapes, expected_row_counts, expected_traffic
 from psi.messages import ListSize, ListSizes, MaskedByAll, MaskedKeys, MatchCount
 from vsplit.paillier.fixed_point import FixedPoint
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from parties.config.job import Job
     from parties.config.joint import SecureSum
     from parties.config.party import Party
-    from parties.home import Home
+    from parties.data.party_data import PartyData
 
 
 # What a message takes on the wire besides its content: its head, up to the boundary at which an array begins.
@@ -32,7 +32,7 @@ OF_THE_CONNECTION = (
 )
 # An overlap is the first half of an alignment.
 _OF_OVERLAP: tuple[type[Message], ...] = (
-    Greeting,
+    Handshake,
     FreshKeys,
     KeyProofs,
     ListSize,
@@ -58,28 +58,30 @@ class Leaving:
     """When these leave; empty: in every run."""
 
 
-def what_leaves(home: Home, peer_records: int | None = None) -> list[Leaving]:
+def what_leaves(party_data: PartyData, peer_records: int | None = None) -> list[Leaving]:
     """What this party will send to each other party, if all of its records match and every epoch is trained.
 
     `peer_records` is how long the others' lists are; None: as long as this party's. The figures grow with it.
     """
-    from parties.learning import plan_of
+    from parties.run.training import plan_of
     from vsplit.learn.batches import part_sizes
     from vsplit.learn.traffic import expected_traffic as expected_training
 
-    job, me = home.party.job, home.party.name
-    own = len(home.keys.keys)
+    job, me = party_data.party.job, party_data.party.name
+    own = len(party_data.keys.keys)
     others = own if peer_records is None else peer_records
-    leaving = _of_meeting(home.party, own, others, "run") + _of_beginning(home.party) + _of_ledger(home.party)
+    leaving = (
+        _at_start(party_data.party, own, others, "run") + _of_beginning(party_data.party) + _of_ledger(party_data.party)
+    )
     fractions = job.split.train, job.split.validation, job.split.test
     matched = min(own, others)
     persons = matched if job.align.repeated == "many_to_one" else None
-    if persons is not None and home.party.role == "label":
+    if persons is not None and party_data.party.role == "label":
         for row in expected_row_counts(job.feature_parties, persons):
             leaving.append(Leaving(row.kind, row.to, row.messages, row.size + FRAMING * row.messages, row.reveals))
     # A party counts the rows that it has of each record itself; a feature party cannot know those of the label party.
-    sizes = part_sizes(round(len(home.keys.rows) * matched / own), fractions)
-    plan, by_date = plan_of(job, home.contributes), job.split.by == "date"
+    sizes = part_sizes(round(len(party_data.keys.rows) * matched / own), fractions)
+    plan, by_date = plan_of(job, party_data.contributes), job.split.by == "date"
     for flow in expected_training(plan, job.label_party, sizes, by_date=by_date, persons=persons):
         if flow.sender == me:
             leaving.append(Leaving(flow.kind.__name__, flow.receiver, flow.messages, flow.bytes, flow.kind.reveals))
@@ -89,15 +91,15 @@ def what_leaves(home: Home, peer_records: int | None = None) -> list[Leaving]:
 def leaves_in_overlap(party: Party, own: int) -> list[Leaving]:
     """What this party will send to each other party in an overlap, with a list of `own` keys, if all lists are so long."""
     kinds = {kind.__name__ for kind in _OF_OVERLAP}
-    return [row for row in _of_meeting(party, own, own, "overlap") if row.kind in kinds]
+    return [row for row in _at_start(party, own, own, "overlap") if row.kind in kinds]
 
 
-def _of_meeting(party: Party, own: int, others: int, purpose: Purpose) -> list[Leaving]:
-    """The greeting, the alignment and the hints. What an overlap has no match for is left out of its figures."""
+def _at_start(party: Party, own: int, others: int, purpose: Purpose) -> list[Leaving]:
+    """The handshake, the alignment and the hints. What an overlap has no match for is left out of its figures."""
     job, me = party.job, party.name
     receivers = job.feature_parties if party.role == "label" else (job.label_party,)
-    greeting = sum(len(key) + len(digest) for key, digest in meeting_digests(job, purpose).items())
-    leaving = [Leaving(Greeting.__name__, to, 1, greeting + FRAMING, Greeting.reveals) for to in receivers]
+    handshake = sum(len(key) + len(digest) for key, digest in handshake_digests(job, purpose).items())
+    leaving = [Leaving(Handshake.__name__, to, 1, handshake + FRAMING, Handshake.reveals) for to in receivers]
     lists = [own if name == me else others for name in (job.label_party, *job.feature_parties)]
     matched = 0 if purpose == "overlap" else None
     for row in expected_traffic(me, job.label_party, job.feature_parties, lists, matched):
@@ -113,10 +115,10 @@ def _of_meeting(party: Party, own: int, others: int, purpose: Purpose) -> list[L
 def _of_beginning(party: Party) -> list[Leaving]:
     """From where all begin, and that each has its side of the alignment, and its outcome, on its disk."""
     if party.role == "label":
-        kinds: tuple[tuple[type[Message], int], ...] = ((Beginning, 1), (KeptByAll, 2))
+        kinds: tuple[tuple[type[Message], int], ...] = ((StartDecision, 1), (StateKeptByAll, 2))
         receivers: tuple[str, ...] = party.job.feature_parties
     else:
-        kinds, receivers = ((Holding, 1), (Kept, 2)), (party.job.label_party,)
+        kinds, receivers = ((LocalStateOffer, 1), (StateKept, 2)), (party.job.label_party,)
     return [
         Leaving(kind.__name__, to, count, 2 * FRAMING * count, kind.reveals)
         for to in receivers
@@ -168,7 +170,7 @@ def secure_sum_in_words(job: Job, settings: SecureSum) -> str:
     )
 
 
-def sent_by_overlap(home: Home) -> list[str]:
+def sent_by_overlap(party_data: PartyData) -> list[str]:
     """The kinds of message that this party sends in an overlap: some of those that leave in a run."""
-    sent = {row.kind for row in leaves_in_overlap(home.party, len(home.keys.keys))}
+    sent = {row.kind for row in leaves_in_overlap(party_data.party, len(party_data.keys.keys))}
     return [kind.__name__ for kind in _OF_OVERLAP if kind.__name__ in sent]

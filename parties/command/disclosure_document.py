@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from parties.command.bounds import Bound, bounds_in_force, needed_with_a_key
 from parties.command.groups import GROUP_OF, KINDS_OF, TITLES, GroupName, Words, words_of
-from parties.config.digests import Purpose, meeting_digests
+from parties.config.digests import Purpose, handshake_digests
 from parties.config.fields import AUTO
 from parties.config.party import Party
-from parties.partners import recent_meetings
+from parties.run.quotas import recent_runs
 from vsplit import __version__
 
 if TYPE_CHECKING:
     from parties.command.cut_layer import CutLayer
     from parties.command.disclosure import Leaving
     from parties.config.job import Job
-    from parties.home import Home
+    from parties.data.party_data import PartyData
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +93,24 @@ class Document:
     warnings: Sequence[str]
 
 
-def document_of_run(home: Home, made: datetime) -> Document:
+def document_of_run(party_data: PartyData, made: datetime) -> Document:
     """What a run by this party's job lets leave it, if all records match and every epoch is trained."""
     from parties.command.cut_layer import cut_layer, cut_layer_warning
     from parties.command.disclosure import what_leaves
-    from parties.home import most_rows
+    from parties.data.party_data import most_rows
 
-    party, image, own = home.party, home.party.settings.data.image, len(home.keys.keys)
-    columns = [str(name) for name in home.table.features.columns] + ([image.column] if image is not None else [])
-    warning = cut_layer_warning(home)
+    party, image, own = party_data.party, party_data.party.settings.data.image, len(party_data.keys.keys)
+    columns = [str(name) for name in party_data.table.features.columns] + ([image.column] if image is not None else [])
+    warning = cut_layer_warning(party_data)
     has_many = party.job.align.repeated == "many_to_one" and party.role == "feature"
     return _document(
         party,
         "run",
         made,
         own,
-        what_leaves(home),
+        what_leaves(party_data),
         bounds_in_force(party, own, most_rows(party, own) if has_many else None),
-        cut=cut_layer(home),
+        cut=cut_layer(party_data),
         columns=columns,
         warnings=list(filter(None, (warning, needed_with_a_key(party)))),
     )
@@ -147,7 +147,7 @@ def _document(
     columns: Sequence[str] | None = None,
     warnings: Sequence[str] = (),
 ) -> Document:
-    job, met = party.job, recent_meetings(party, made)
+    job, met = party.job, recent_runs(party, made)
     return Document(
         made=made,
         version=__version__,
@@ -181,10 +181,10 @@ def _of_group(leaving: Sequence[Leaving], group: GroupName) -> list[Leaving]:
 def _digest(job: Job, purpose: Purpose) -> str:
     """64 hex digits; of a run those in the first line of every party's ledger."""
     if purpose == "run":
-        from parties.ledger.agreeing import job_digest
+        from parties.ledger.exchange import job_digest
 
         return job_digest(job).hex()
-    digests = meeting_digests(job, purpose)
+    digests = handshake_digests(job, purpose)
     return hashlib.sha256(b"".join(key.encode() + b"\0" + one for key, one in digests.items())).hexdigest()
 
 

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from parties.command.disclosure_document import Document, as_json
 from parties.command.screen import say
-from parties.text import json_line
-from parties.unfinished.atomic import write_whole
+from parties.local.atomic import write_whole
+from parties.local.text import json_line
 from vsplit.protocol import ConfigError, StorageError
 
 SUFFIXES = (".html", ".htm")

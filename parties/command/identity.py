@@ -6,12 +6,12 @@ import re
 import sys
 from pathlib import Path
 
-from parties.command_line import typed
 from parties.config.fields import AUTO
 from parties.config.party import Party
-from parties.identity import PrivateIdentity
-from parties.places import check_place
-from parties.text import beside
+from parties.local.command_line import quoted_command
+from parties.local.permissions import check_permissions
+from parties.local.text import beside
+from parties.network.identity import PrivateIdentity
 from vsplit.protocol import ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -41,8 +41,8 @@ def load_identity(party: Party) -> PrivateIdentity:
     if party.job.needs_launch or party.identity is None:
         raise ConfigError(
             f"The job {party.job_file} says `identity: auto` or port 0, which only works with "
-            f"{typed('launch', party.file.parent)} on one machine; make a key with "
-            f"{typed('identity', 'new', party.name)} and put its line into the job."
+            f"{quoted_command('launch', party.file.parent)} on one machine; make a key with "
+            f"{quoted_command('identity', 'new', party.name)} and put its line into the job."
         )
     identity = PrivateIdentity.load(party.identity)
     check_identity(party, identity)
@@ -54,7 +54,7 @@ def check_identity(party: Party, identity: PrivateIdentity) -> None:
     machine can put another one in its place, or the count of runs back."""
     for key, written in (("identity", party.settings.identity), ("partners", party.settings.partners)):
         if written is not None:
-            check_place(beside(party.file, written), f"In {party.file}, the key {key}")
+            check_permissions(beside(party.file, written), f"In {party.file}, the key {key}")
     listed = {name: member.identity for name, member in party.job.parties.items()}
     if listed[party.name] in (AUTO, identity.public.line):
         return

@@ -11,9 +11,9 @@ import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from parties.config.errors import did_you_mean
-from parties.config.fields import PARTY_NAME, PARTY_NAME_RULE, RESERVED_NAMES, Task
+from parties.config.fields import PARTY_NAME_RULE, RESERVED_NAMES, Task
 from parties.config.job import MOST_PARTIES
-from parties.identity import PrivateIdentity
+from parties.network.identity import PARTY_NAME, PrivateIdentity
 from vsplit.protocol import ConfigError, StorageError
 
 JOB_FILE = "job.yaml"

@@ -11,18 +11,18 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from parties.command.children import Child, exit_code, run_children
 from parties.command.identity import check_identity
+from parties.command.processes import Child, exit_code, run_children
 from parties.command.screen import Screen, print_end, print_failure
-from parties.command_line import LAUNCH_VARIABLE, seen_from_here
 from parties.config.digests import Purpose
 from parties.config.fields import AUTO
 from parties.config.party import Party, load_party
 from parties.config.reading import parse_any_yaml, read_text
-from parties.events import Finished
-from parties.identity import PrivateIdentity
-from parties.network.sockets import free_port
-from parties.text import visible
+from parties.local.command_line import LAUNCH_VARIABLE, relative_path
+from parties.local.text import visible
+from parties.monitoring.events import Finished
+from parties.network.identity import PrivateIdentity
+from parties.network.peer_connections import free_port
 from vsplit.protocol import ConfigError
 
 
@@ -52,7 +52,7 @@ def launch(
     """
     parties = find_parties(folder, purpose)
     filled = _fill(parties, port)
-    typed = shlex.join(["launch", seen_from_here(folder), *(["--overlap"] if purpose == "overlap" else [])])
+    typed = shlex.join(["launch", relative_path(folder), *(["--overlap"] if purpose == "overlap" else [])])
     # With -P, a folder of the user's that happens to be called `parties` does not hide this program.
     options = ["--events", *(["--restart"] if restart else []), *(["--debug"] if debug else [])]
     command = [sys.executable, "-P", "-m", "parties", purpose, *options]

@@ -8,13 +8,14 @@ from typing import Any
 from rich.console import Console
 
 from parties.command.ledger_screen import show_ledger, show_verdict
-from parties.driver import UNREADABLE
 from parties.ledger.compare import Compared, compare
-from parties.ledger.examined import Examined
-from parties.ledger.show import Meeting, Sum, Sums, meetings
+from parties.ledger.examination import Examined
+from parties.ledger.kinds import current_name
+from parties.ledger.peer_signatures import vouched
+from parties.ledger.show import SessionSummary, Sum, Sums, session_summaries
 from parties.ledger.verify import examine, survey
-from parties.ledger.vouching import vouched
-from parties.text import json_line
+from parties.local.text import json_line
+from parties.network.driver import UNREADABLE
 from vsplit.protocol import ConfigError
 
 IN_FOLDER = ("ledger.jsonl", ".unfinished/ledger")
@@ -30,7 +31,7 @@ def print_ledger(path: Path, console: Console, *, as_json: bool) -> int:
     found = survey(file, unfinished=True, each=sums.take)
     if found.begin is None:
         raise ConfigError(f"{file} is no ledger: it does not begin as one.")
-    rows, met = sums.rows(), meetings(found)
+    rows, met = sums.rows(), session_summaries(found)
     reveals = _reveals()
     if as_json:
         _print_json(_shown(found, rows, met, reveals))
@@ -75,7 +76,7 @@ def _ledger_file(path: Path) -> tuple[Path, bool]:
 
 
 def _reveals() -> dict[str, str]:
-    from parties.leave import KINDS
+    from parties.run.results import KINDS
 
     told = {kind.__name__: kind.reveals for kind in KINDS}
     return told | {UNREADABLE: "bytes that are no message of the kind that was awaited; they end the session"}
@@ -108,7 +109,7 @@ def _strangers(found: Examined, job_file: Path) -> list[str]:
 # --- for programs -----------------------------------------------------------------------------------------------------
 
 
-def _shown(found: Examined, rows: list[Sum], met: list[Meeting], reveals: dict[str, str]) -> dict[str, Any]:
+def _shown(found: Examined, rows: list[Sum], met: list[SessionSummary], reveals: dict[str, str]) -> dict[str, Any]:
     return {
         "party": found.begin.party if found.begin else None,
         "job": found.begin.job if found.begin else None,
@@ -125,7 +126,7 @@ def _shown(found: Examined, rows: list[Sum], met: list[Meeting], reveals: dict[s
                 "resent": row.resent,
                 "first": row.first.isoformat(),
                 "last": row.last.isoformat(),
-                "reveals": reveals.get(row.kind),
+                "reveals": reveals.get(current_name(row.kind)),
             }
             for row in rows
         ],
@@ -146,7 +147,7 @@ def _judged(ledgers: list[Examined], compared: Compared | None, strangers: list[
                 "torn_bytes": found.torn,
                 "fault_count": found.fault_count,
                 "faults": [{"line": fault.line, "sentence": fault.sentence} for fault in found.faults],
-                "sessions": [_met(one) for one in meetings(found)],
+                "sessions": [_met(one) for one in session_summaries(found)],
                 "signed_for": [
                     {"by": peer, "lines": pin.lines, "training_ended": pin.final} for peer, pin in found.pins.items()
                 ],
@@ -162,7 +163,7 @@ def _judged(ledgers: list[Examined], compared: Compared | None, strangers: list[
     }
 
 
-def _met(one: Meeting) -> dict[str, Any]:
+def _met(one: SessionSummary) -> dict[str, Any]:
     return {
         "session": one.session,
         "began": one.began.isoformat(),

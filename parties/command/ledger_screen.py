@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from parties.command_line import typed
 from parties.ledger.compare import Compared
-from parties.ledger.examined import Examined
-from parties.ledger.show import Meeting, Sum, meetings
-from parties.ledger.vouching import vouched
+from parties.ledger.examination import Examined
+from parties.ledger.kinds import current_name
+from parties.ledger.peer_signatures import vouched
+from parties.ledger.show import SessionSummary, Sum, session_summaries
+from parties.local.command_line import quoted_command
 
 MOST_ROWS = 1000
 """So many rows of a table are printed, and `--json` prints all. A run of two parties has some forty."""
@@ -21,14 +22,14 @@ MOST_FAULTS = 20
 
 
 def show_ledger(
-    console: Console, found: Examined, rows: list[Sum], met: list[Meeting], reveals: dict[str, str]
+    console: Console, found: Examined, rows: list[Sum], met: list[SessionSummary], reveals: dict[str, str]
 ) -> None:
     """Print what left and what came."""
     begin = found.begin
     if begin is None:
         raise ValueError("a ledger begins with a line that says whose it is")
     if found.faults:
-        verify = typed("ledger", "verify", found.path)
+        verify = quoted_command("ledger", "verify", found.path)
         console.print(
             f"[bold red]This ledger is broken[/] ({_faults(found)}): {escape(verify)} says where.",
             highlight=False,
@@ -48,9 +49,9 @@ def show_ledger(
         )
     console.print("What each kind tells its receiver:", highlight=False)
     for kind in dict.fromkeys(row.kind for row in shown):
-        told = reveals.get(kind, "(a kind that this version does not know)")
+        told = reveals.get(current_name(kind), "(a kind that this version does not know)")
         console.print(f"  [bold]{escape(kind)}[/]: {escape(told)}", highlight=False)
-    console.print(_meeting_table(met[-MOST_ROWS:]))
+    console.print(_session_table(met[-MOST_ROWS:]))
     if len(met) > MOST_ROWS:
         console.print(
             f"These are the last {MOST_ROWS:,} of {len(met):,} sessions, counted by party. With --json all are printed.",
@@ -78,7 +79,7 @@ def _sum_table(rows: list[Sum]) -> Table:
     return table
 
 
-def _meeting_table(met: list[Meeting]) -> Table:
+def _session_table(met: list[SessionSummary]) -> Table:
     table = Table("session", "began (UTC)", "with", "messages", "signed by it", "ended")
     for one in met:
         table.add_row(
@@ -129,7 +130,7 @@ def _about(found: Examined) -> Iterator[str]:
     yield from (fault.sentence for fault in found.faults[:MOST_FAULTS])
     if found.fault_count > MOST_FAULTS:
         yield f"And {found.fault_count - MOST_FAULTS:,} more, which may follow from these."
-    met = meetings(found)
+    met = session_summaries(found)
     if len(met) > MOST_ROWS:
         yield f"Of {len(met):,} sessions, counted by party, these are the last {MOST_ROWS:,}; with --json all are printed."
     for one in met[-MOST_ROWS:]:

@@ -14,7 +14,7 @@ import select
 import sys
 from typing import TextIO
 
-from parties.text import spelt_out
+from parties.local.text import spelt_out
 
 READER_GONE = 141
 """The exit code where whoever read the output has closed it: what a shell says of a program that SIGPIPE has ended."""

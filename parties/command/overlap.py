@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 from parties.command.identity import load_identity
 from parties.command.launch import launched
 from parties.config.party import load_party
-from parties.events import STARTING, Finished, Show, Step
-from parties.telling import contact_in, others_told
+from parties.monitoring.events import STARTING, Finished, Show, Step
+from parties.run.failure_notice import contact_in, notifying_others
 
 if TYPE_CHECKING:
-    from parties.overlapping import Counted
+    from parties.run.overlap import Counted
 
 
 def live_overlap(file: Path, show: Show) -> Counted:
     """Live the overlap of a party file to its end, and tell it as a last event. Raises VsplitError."""
-    with others_told(lambda: contact_in(file), show):
+    with notifying_others(lambda: contact_in(file), show):
         party = load_party(file, "overlap")
         started = launched(party)
         party, identity = started if started else (party, load_identity(party))
         show(Step(STARTING))
         # This takes seconds to import; what is wrong with the files above shows at once.
-        from parties.overlapping import find_overlap
+        from parties.run.overlap import find_overlap
 
     counted = find_overlap(party, identity, show)
     show(Finished(overlap_lines(counted)))

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from parties.command.screen import say
-from parties.past_runs import PastRun, past_runs, remove, stands, to_remove
-from parties.text import json_line
+from parties.local.text import json_line
+from parties.run.past_runs import PastRun, past_runs, remove, stands, to_remove
 from vsplit.protocol import ConfigError
 
 

@@ -13,8 +13,9 @@ from rich.console import Console, Group, OverflowMethod
 from rich.live import Live
 from rich.text import Text
 
-from parties.command.pace import Pace
-from parties.events import (
+from parties.command.progress_rate import Pace
+from parties.local.text import visible
+from parties.monitoring.events import (
     AWAY,
     FAILURE,
     INTERRUPTED,
@@ -27,7 +28,6 @@ from parties.events import (
     Step,
     without_countdown,
 )
-from parties.text import visible
 
 _PLAIN_PAUSE = 5.0  # seconds between two lines about the same stage where the output is no terminal
 # The same for who waits and says nothing new: the first pause, by which each further one is longer, and the longest.

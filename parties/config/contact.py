@@ -24,9 +24,9 @@ from parties.config.fields import (
 )
 from parties.config.party_file import FIRST_WAIT, Wait
 from parties.config.reading import parse_yaml, read_text
-from parties.identity import PrivateIdentity, PublicIdentity
-from parties.plain_file import real_path
-from parties.text import beside
+from parties.local.plain_file import real_path
+from parties.local.text import beside
+from parties.network.identity import PrivateIdentity, PublicIdentity
 from vsplit.protocol import ConfigError
 
 

@@ -24,7 +24,7 @@ COMMAND = "command"
 _OF_OVERLAP = ("job", "address", "parties", "align")
 
 
-def meeting_digests(job: Job, purpose: Purpose) -> dict[str, bytes]:
+def handshake_digests(job: Job, purpose: Purpose) -> dict[str, bytes]:
     """What parties that meet for `purpose` compare: the purpose, and those keys of the job that it depends on."""
     digests = key_digests(job, job.align.contract)
     if purpose == "overlap":
@@ -33,7 +33,7 @@ def meeting_digests(job: Job, purpose: Purpose) -> dict[str, bytes]:
 
 
 def purpose_in(digests: Mapping[str, bytes]) -> Purpose | None:
-    """The purpose that digests of `meeting_digests` are for; None: another one, or none."""
+    """The purpose that digests of `handshake_digests` are for; None: another one, or none."""
     return next((purpose for purpose in PURPOSES if digests.get(COMMAND) == _digest(purpose)), None)
 
 

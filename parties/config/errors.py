@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from parties.config.allowed import Part, allowed, follow, known_keys
-from parties.text import ended
+from parties.local.text import ended
 from vsplit.protocol import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from parties.config.errors import shown, wrong
-from parties.identity import PublicIdentity
+from parties.network.identity import PARTY_NAME, PublicIdentity
 from psi.normalise import MOST_STEPS, read_step
 from vsplit.protocol import ConfigError
 
@@ -21,7 +21,6 @@ AUTO = "auto"
 """The identity of a party whose key is made by `vsplit launch`."""
 
 SEED_LIMIT = (1 << 32) - 1
-PARTY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 RESERVED_NAMES = {"con", "prn", "aux", "nul"}
 HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 ADDRESS_RULE = "it must be HOST:PORT, with a name, an IPv4 address or an [IPv6 address] and a port up to 65535"

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from parties.command_line import typed
 from parties.config.errors import did_you_mean, plain, shown, validate, wrong
 from parties.config.fields import (
     AUTO,
@@ -27,7 +26,8 @@ from parties.config.fields import (
 )
 from parties.config.joint import Joint
 from parties.config.reading import parse_yaml, read_text
-from parties.identity import PublicIdentity
+from parties.local.command_line import quoted_command
+from parties.network.identity import PublicIdentity
 from parties.network.transport import MOST_MESSAGE
 from psi.contract import Repeated
 from psi.normalise import Step, contract_version, read_steps
@@ -231,8 +231,8 @@ class Job(Model):
         if line == AUTO:
             raise ConfigError(
                 f"The job {self.job} says `identity: auto` for {name}, which only works for a launch on one machine; "
-                f"put the line that {typed('identity', 'new', name)} printed at that party into parties."
-                f"{name}.identity of the job file, or start all with {typed('launch', 'FOLDER')}, their folder."
+                f"put the line that {quoted_command('identity', 'new', name)} printed at that party into parties."
+                f"{name}.identity of the job file, or start all with {quoted_command('launch', 'FOLDER')}, their folder."
             )
         return PublicIdentity.parse(line)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from parties.config.harmless import VARIABLE, harmless_host, harmless_parameter, harmless_step, harmless_user
+from parties.config.literal_parameters import VARIABLE, harmless_host, harmless_parameter, harmless_step, harmless_user
 from parties.config.reading import text_of_value
 
 MASK = "***"

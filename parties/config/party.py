@@ -8,7 +8,7 @@ from pathlib import Path
 
 from parties.config.digests import Purpose
 from parties.config.errors import did_you_mean, shown, validate
-from parties.config.fields import AUTO, PARTY_NAME, PartyRole, split_address, split_listen
+from parties.config.fields import AUTO, PartyRole, split_address, split_listen
 from parties.config.job import Job, load_job
 from parties.config.missing_bounds import line_to_paste, missing_bounds
 from parties.config.overlap_job import load_overlap_job
@@ -16,8 +16,9 @@ from parties.config.party_file import PartyFile
 from parties.config.proxy import check_proxy
 from parties.config.reading import parse_yaml, read_text
 from parties.config.urls import check_url, is_url
-from parties.plain_file import real_path
-from parties.text import beside, ended
+from parties.local.plain_file import real_path
+from parties.local.text import beside, ended
+from parties.network.identity import PARTY_NAME
 from vsplit.protocol import ConfigError, RefusedError
 
 LABEL_KEYS = ("label", "positive", "date")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
 from parties.config.fields import split_address
-from parties.config.harmless import VARIABLE
+from parties.config.literal_parameters import VARIABLE
 from parties.network.route import Proxy, Route
 from vsplit.protocol import ConfigError
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from parties.config.yaml_errors import place_and_problem
-from parties.plain_file import open_plain
+from parties.local.plain_file import open_plain
 from vsplit.protocol import ConfigError
 
 FILE_LIMIT = 1 << 20

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from parties.config.harmless import (
+from parties.config.literal_parameters import (
     HARMLESS,
     VARIABLE,
     harmless_file,

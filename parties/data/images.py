@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from parties.plain_file import open_plain
-from parties.text import file_name
+from parties.local.plain_file import open_plain
+from parties.local.text import file_name
 from vsplit.protocol import ConfigError, DataError
 
 MOST_PIXELS = 64_000_000

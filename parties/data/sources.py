@@ -25,8 +25,8 @@ from sqlalchemy.pool import NullPool
 
 from parties.config.party import Party
 from parties.config.urls import fill_url
-from parties.plain_file import NotPlainError, check_plain
-from parties.text import beside
+from parties.local.plain_file import NotPlainError, check_plain
+from parties.local.text import beside
 from vsplit.protocol import ConfigError, DataError
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")

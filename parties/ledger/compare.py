@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-from parties.ledger.examined import Entry, Examined, Told
+from parties.ledger.examination import Entry, Examined, SessionRecord
 from parties.ledger.record import FINISHED, Begin
 from vsplit.protocol import ConfigError
 
@@ -63,7 +63,7 @@ def _comparable(one: Examined, two: Examined) -> tuple[Begin, Begin]:
     return a, b
 
 
-def _told_by_one(found: Compared, told: Told, mine: str, other: str) -> None:
+def _told_by_one(found: Compared, told: SessionRecord, mine: str, other: str) -> None:
     """A session that only `mine` has on record. Nothing can have come from a party that has nothing on record."""
     came, left = told.counts.get(("received", other), 0), told.counts.get(("sent", other), 0)
     where = f"session {_short(told.session)} (line {told.line} of the ledger of {mine})"
@@ -77,7 +77,7 @@ def _told_by_one(found: Compared, told: Told, mine: str, other: str) -> None:
         )
 
 
-def _compare_streams(found: Compared, sender: str, sent: Told, receiver: str, received: Told) -> None:
+def _compare_streams(found: Compared, sender: str, sent: SessionRecord, receiver: str, received: SessionRecord) -> None:
     """What `sender` says it sent against what `receiver` says came."""
     left: Sequence[Entry] = sent.streams.get(("sent", receiver), [])
     came: Sequence[Entry] = received.streams.get(("received", sender), [])
@@ -102,7 +102,9 @@ def _compare_streams(found: Compared, sender: str, sent: Told, receiver: str, re
         found.messages += 1
 
 
-def _not_arrived(found: Compared, where: str, count: int, first: Entry, sent: Told, received: Told) -> None:
+def _not_arrived(
+    found: Compared, where: str, count: int, first: Entry, sent: SessionRecord, received: SessionRecord
+) -> None:
     sentence = f"{_messages(count)} {where} left, from line {first.line} on, and came by no line of the other ledger"
     if sent.end == received.end == FINISHED:
         found.faults.append(f"{sentence}, although the session was finished.")

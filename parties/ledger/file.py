@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from parties.ledger.record import NO_HASH, AnyLine, chained, encode
-from parties.unfinished.atomic import sync_folder
+from parties.local.atomic import sync_folder
 from vsplit.protocol import ConfigError, StorageError
 
 if sys.platform != "win32":

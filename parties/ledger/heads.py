@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from parties.command_line import typed
 from parties.ledger.record import FORMAT, MOST, Head, Pin, Standing
+from parties.local.command_line import quoted_command
 from vsplit.protocol import Array, Bytes, Message, ProtocolError, Role, Send, receive
 
 SALT, HASH, SIGNATURE = 32, 32, 64
@@ -106,7 +106,7 @@ class LedgerHead(Message, frozen=True, kw_only=True, eq=False):
         return Pin(self.peer_lines, self.peer_head.tobytes(), self.final)
 
 
-OPEN_KINDS = frozenset({"Greeting", LedgerSalt.__name__})
+OPEN_KINDS = frozenset({"Handshake", LedgerSalt.__name__})
 """What crosses before there is a key: fingerprints that every holder of the job can make, and random bytes."""
 
 
@@ -210,7 +210,7 @@ class Signer:
                 f"{sender} has another record of what it and {self.me} exchanged in this session: there {theirs.sent:,} "
                 f"messages left and {theirs.received:,} came, here {mine.received:,} came and {mine.sent:,} left, and if the "
                 "numbers are equal, contents are not. Keep both ledgers, and compare them: "
-                f"{typed('ledger', 'verify', f'LEDGER_OF_{self.me}', f'LEDGER_OF_{sender}')}.",
+                f"{quoted_command('ledger', 'verify', f'LEDGER_OF_{self.me}', f'LEDGER_OF_{sender}')}.",
             )
         if head.pin != Pin(mine.lines, mine.head, final):
             raise ProtocolError(

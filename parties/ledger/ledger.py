@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from parties.driver import UNREADABLE
-from parties.identity import PublicIdentity
 from parties.ledger.file import ChainFile
 from parties.ledger.heads import OPEN_KINDS, Bond, Exchanged, LedgerHead, Signer
 from parties.ledger.opening import About, Now, end_line, open_file, utc
@@ -31,6 +29,8 @@ from parties.ledger.record import (
     Standing,
     Stream,
 )
+from parties.network.driver import UNREADABLE
+from parties.network.identity import PublicIdentity
 from parties.network.transport import Absence
 from vsplit import __version__
 from vsplit.protocol import Bytes
@@ -143,7 +143,7 @@ class Ledger:
         with self._lock:
             self._message("received", sender, kind, (data.data,))
 
-    # As an observer of the links (`parties.network.transport.Observer`): a message that leaves again is told of.
+    # As an observer of the links (`parties.network.transport.LinkObserver`): a message that leaves again is told of.
 
     def lost(self, peer: str, why: str) -> None:
         """No message crosses by that."""

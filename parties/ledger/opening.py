@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from parties.identity import PublicIdentity
-from parties.ledger.examined import Examined
+from parties.ledger.examination import Examined
 from parties.ledger.file import ChainFile
 from parties.ledger.heads import Bond, Sign
 from parties.ledger.record import CUT, Begin, End, Torn
 from parties.ledger.verify import survey
+from parties.network.identity import PublicIdentity
 from vsplit import __version__
 from vsplit.protocol import ConfigError
 

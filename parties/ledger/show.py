@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from parties.ledger.examined import Examined, Told
+from parties.ledger.examination import Examined, SessionRecord
 from parties.ledger.record import Crossed, Direction, Head, Resent
 
 # A link keeps no more messages than this that are not acknowledged (section 2: 32 MiB, and at least 512 bytes for each).
@@ -38,7 +38,7 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class SessionSummary:
     """One session with one party: how many messages crossed, for how many of them that party has signed, and its end.
 
     `end` is the word in which the session ended; empty: it was cut off, or still goes on.
@@ -60,7 +60,7 @@ class Sums:
         self._session = ""
         self._sent: dict[str, _Sent] = {}
 
-    def take(self, told: Told, line: Crossed | Resent | Head) -> None:
+    def take(self, told: SessionRecord, line: Crossed | Resent | Head) -> None:
         """The next line, of this session."""
         if told.session != self._session:
             self._session, self._sent = told.session, defaultdict(_Sent)
@@ -103,19 +103,19 @@ class _Sent:
         self._resent = max(self._resent, min(last, self._count))
 
 
-def meetings(found: Examined) -> list[Meeting]:
+def session_summaries(found: Examined) -> list[SessionSummary]:
     """Each session with each party, in the order of the ledger."""
-    return [meeting for told in found.sessions.values() for meeting in _meetings(told)]
+    return [summary for told in found.sessions.values() for summary in _summaries(told)]
 
 
-def _meetings(told: Told) -> Iterable[Meeting]:
+def _summaries(told: SessionRecord) -> Iterable[SessionSummary]:
     crossed: dict[str, int] = defaultdict(int)
     for (_, peer), count in told.counts.items():
         crossed[peer] += count
     for peer, messages in crossed.items():
         head = told.signed_by(peer)
         signed = 0 if head is None else head.sent + head.received
-        yield Meeting(told.session, _utc(told.began), peer, messages, signed, told.end or "")
+        yield SessionSummary(told.session, _utc(told.began), peer, messages, signed, told.end or "")
 
 
 def _utc(time: datetime) -> datetime:

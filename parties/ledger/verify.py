@@ -9,9 +9,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from parties.identity import PublicIdentity
-from parties.ledger.examined import Examined, Hashes, Told, Way, pin_of
-from parties.ledger.exchanges import Exchanges, fault_of_head
+from parties.ledger.examination import Examined, Hashes, SessionRecord, Way, pin_of
+from parties.ledger.exchange_rules import Exchanges, fault_of_head
 from parties.ledger.heads import Bond, is_signed
 from parties.ledger.record import (
     CUT,
@@ -30,7 +29,8 @@ from parties.ledger.record import (
     decode,
     encode,
 )
-from parties.plain_file import open_plain
+from parties.local.plain_file import open_plain
+from parties.network.identity import PublicIdentity
 from vsplit.protocol import ConfigError
 
 # Heads come after what they cover, by as many messages as heads themselves are; and after the line that their signer had
@@ -45,7 +45,7 @@ _CHANGED = (
     "removed or put in afterwards"
 )
 
-Each = Callable[[Told, Crossed | Resent | Head], None]
+Each = Callable[[SessionRecord, Crossed | Resent | Head], None]
 
 
 def examine(path: Path, *, unfinished: bool = False) -> Examined:
@@ -65,7 +65,7 @@ def survey(path: Path, *, unfinished: bool = False, each: Each | None = None) ->
     return _read(path, unfinished, Hashes(_RECENT_LINES), each or (lambda _told, _line: None))
 
 
-def _keep(told: Told, line: Crossed | Resent | Head) -> None:
+def _keep(told: SessionRecord, line: Crossed | Resent | Head) -> None:
     if isinstance(line, Crossed):
         told.streams[line.direction, line.peer].add(line)
     elif isinstance(line, Resent):
@@ -222,13 +222,13 @@ class _Examination:
         if self.found.going_on is not None:
             self._fault("begins a session before the one before it was ended")
         bond = Bond(bytes.fromhex(line.digest), bytes.fromhex(line.session), identities, line.format)
-        now = Told(line.session, self._at, line.time, line.job, line.identities, bond, line.format)
+        now = SessionRecord(line.session, self._at, line.time, line.job, line.identities, bond, line.format)
         self.found.sessions[line.session] = self.found.going_on = now
         self._others, self._peer = frozenset(line.identities) - {begin.party}, None
         self._exchanges = Exchanges(begin.party, now, is_label=begin.role == "label")
         self._streams, self._numbers = defaultdict(lambda: Stream(_RECENT)), defaultdict(int)
 
-    def _message(self, now: Told, line: Crossed) -> None:
+    def _message(self, now: SessionRecord, line: Crossed) -> None:
         way = line.direction, line.peer
         if line.peer not in self._others or (self._peer not in (None, line.peer)):
             self._fault("names a party with which this one exchanges no messages")
@@ -245,13 +245,13 @@ class _Examination:
             self._exchanges.message(line)
         self._each(now, line)
 
-    def _resent(self, now: Told, line: Resent) -> None:
+    def _resent(self, now: SessionRecord, line: Resent) -> None:
         if not line.first <= line.last <= self._numbers["sent", line.peer]:
             self._fault(f"says that messages to {line.peer} left once more which this ledger does not have")
         self._exchanges.resent()
         self._each(now, line)
 
-    def _head(self, me: str, now: Told, line: Head) -> None:
+    def _head(self, me: str, now: SessionRecord, line: Head) -> None:
         peer = line.receiver if line.signer == me else line.signer
         if {line.signer, line.receiver} != {me, peer} or not {me, peer} <= now.bond.identities.keys() or me == peer:
             self._fault("is a head between other parties")
@@ -283,7 +283,7 @@ class _Examination:
             return None
         return None if stands is not None and stands.hex() == expected else what
 
-    def _ended(self, me: str, now: Told, line: End) -> None:
+    def _ended(self, me: str, now: SessionRecord, line: End) -> None:
         if line.identity is not None and line.word != CUT:
             self._fault(
                 f"ends the session with {line.word} under another identity of {me} than that of the session: only a session "

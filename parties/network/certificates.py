@@ -32,9 +32,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from parties.identity import PrivateIdentity, PublicIdentity
+from parties.network.identity import PrivateIdentity, PublicIdentity
 
-PROTOCOL = "vsplit/4"
+PROTOCOL = "vsplit/5"
 # Clocks of the two machines play no part in who is trusted, so the certificates are valid always.
 _FROM = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 _UNTIL = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)

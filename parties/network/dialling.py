@@ -11,15 +11,15 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from parties.identity import PrivateIdentity, PublicIdentity
-from parties.network.bell import Bell
-from parties.network.caller import caller_mark
+from parties.network.caller_mark import caller_mark
 from parties.network.certificates import PROTOCOL, client_context, shown_identity
-from parties.network.door import HANDSHAKE_SECONDS, tune
 from parties.network.frames import HEAD, FrameError, FrameWriter, Opening, Type, read_opening
+from parties.network.identity import PrivateIdentity, PublicIdentity
 from parties.network.link import Link
+from parties.network.listener import HANDSHAKE_SECONDS, tune
 from parties.network.route import DIRECT, Route
 from parties.network.transport import StartedAgain, stopped
+from parties.network.wakeup import Wakeup
 from vsplit.protocol import MismatchError, ProtocolError, RemoteError, VsplitError
 
 CONNECT_SECONDS = 5.0
@@ -157,7 +157,7 @@ class Redialler:
     def __init__(self, target: Target) -> None:
         self.tried = ""
         self._target = target
-        self._bell = Bell()
+        self._bell = Wakeup()
         self._failed = 0  # attempts since the last connection that was good for something
         self._moved = 0  # what the link had moved when it was last made
         self._thread: threading.Thread | None = None
@@ -184,7 +184,7 @@ class Redialler:
             self._thread = None
             stream, opening = self._found
             self._found = None
-            self._bell.hush()
+            self._bell.clear()
             self._take(link, stream, opening, now)
 
     def close(self) -> None:
@@ -226,7 +226,7 @@ class Redialler:
                         found[0].close()
                         return
                     self._found = found
-                    self._bell.ring()
+                    self._bell.set()
                 return
 
 

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from parties.network import wire
+from parties.network import codec
 from vsplit.protocol import Bytes
 
 HEAD = struct.Struct("<HBxI16sQQQ")
@@ -146,7 +146,7 @@ class FrameReader:
     def expect(self, limit: int) -> None:
         """A message of at most `limit` bytes is awaited: its memory, 1 MiB at most, is got while there is time for it."""
         if self._spare is None and not self._total:
-            self._spare = wire.buffer(min(limit, _AT_FIRST))
+            self._spare = codec.buffer(min(limit, _AT_FIRST))
 
     def room(self) -> memoryview:
         """Where the next bytes of the link belong."""
@@ -217,7 +217,7 @@ class FrameReader:
     def _first_room(self, size: int) -> Bytes:
         spare, self._spare = self._spare, None
         # Arrays are views of this memory, so it may not be much more than they need.
-        return spare[:size] if spare is not None and size <= len(spare) <= 2 * size else wire.buffer(size)
+        return spare[:size] if spare is not None and size <= len(spare) <= 2 * size else codec.buffer(size)
 
     def _message_room(self) -> memoryview:
         if self._message is None:
@@ -225,7 +225,7 @@ class FrameReader:
                 self._scratch = memoryview(bytearray(_SCRATCH))
             return self._scratch[: self._left]
         if self._got == len(self._message):
-            larger = wire.buffer(min(self._total, 2 * len(self._message)))
+            larger = codec.buffer(min(self._total, 2 * len(self._message)))
             larger[: self._got] = self._message
             self._message = larger
         return self._message.data[self._got : self._got + self._left]

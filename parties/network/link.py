@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parties.network.frames import Arrived, Control, FrameError, FrameReader, FrameWriter, Type
-from parties.network.outbox import Outbox
-from parties.network.transport import MOST_MESSAGE, QUEUE, Observers, stopped, too_long
+from parties.network.send_queue import SendQueue
+from parties.network.transport import MOST_MESSAGE, QUEUE, LinkObservers, stopped, too_long
 from vsplit.protocol import Bytes, ProtocolError, VsplitError
 
 # What a message that waits costs beside its bytes: without it, a flood of empty messages would fill the memory.
@@ -50,7 +50,7 @@ class Link:
     """
 
     def __init__(
-        self, peer: str, stream: ssl.SSLSocket, session: bytes, now: float, observers: Observers | None = None
+        self, peer: str, stream: ssl.SSLSocket, session: bytes, now: float, observers: LinkObservers | None = None
     ) -> None:
         self.peer = peer
         self.session = session
@@ -69,10 +69,10 @@ class Link:
         self.heard = now  # when the last sign of life came
         self.connected = now  # when the connection was made
         self.retries = 0  # how often it was made again
-        self._observers = observers or Observers()
+        self._observers = observers or LinkObservers()
         self._reader = FrameReader(session, MOST_MESSAGE)
         self._writer = FrameWriter(session)
-        self._outbox = Outbox()
+        self._outbox = SendQueue()
         self._inbox_bytes = 0
         self._controls = 0
         self._unsaid = 0  # bytes that came and that no frame of this side has acknowledged

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from parties.network import wire
+from parties.network import codec
 from parties.network.transport import QUEUE, Transport, checked_length, stop_sentence
 from vsplit.protocol import Bytes, Deadlock, PeerLost, ProtocolError, StoppedError, VsplitError
 
@@ -56,7 +56,7 @@ class _Endpoint:
         self._name = name
 
     def send(self, to: str, parts: Sequence[memoryview]) -> None:
-        data = wire.buffer(wire.size_of(list(parts)))
+        data = codec.buffer(codec.size_of(list(parts)))
         at = 0
         for part in parts:
             data[at : at + len(part)] = part

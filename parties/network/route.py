@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from typing import cast
 
-from parties.network.connecting import open_connection
+from parties.network.tcp_connect import open_connection
 from vsplit.protocol import ConfigError
 
 PROXY_SECONDS = 20.0

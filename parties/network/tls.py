@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from parties.network.link import Link
-from parties.network.transport import Absence, Observer, Observers, checked_length, given_up
+from parties.network.transport import Absence, LinkObserver, LinkObservers, checked_length, given_up
 from vsplit.protocol import Bytes, PeerLost, ProtocolError, VsplitError
 
 _STEP = 0.25  # seconds between two looks at the clock
@@ -49,12 +49,12 @@ class Gate(Protocol):
 
 
 class TlsTransport:
-    """The transport of one party; `dial` and `Listener.gather` (both in `parties.network.sockets`) make it.
+    """The transport of one party; `dial` and `Listener.gather` (both in `parties.network.peer_connections`) make it.
 
     `links` are by the other party's name. `wait` is how many seconds a peer may be away; `observers` are those of the links.
     """
 
-    def __init__(self, links: Mapping[str, Link], wait: float, gate: Gate, observers: Observers) -> None:
+    def __init__(self, links: Mapping[str, Link], wait: float, gate: Gate, observers: LinkObservers) -> None:
         self._links = dict(links)
         self._wait = wait
         self._gate = gate
@@ -78,7 +78,7 @@ class TlsTransport:
         """How often the link to each peer was made again."""
         return {name: link.retries for name, link in self._links.items()}
 
-    def add_observer(self, observer: Observer) -> None:
+    def add_observer(self, observer: LinkObserver) -> None:
         """From now on, tell `observer` too what happens to the links."""
         with self._lock:
             self._observers.all.append(observer)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from parties.config.fields import PARTY_NAME
+from parties.network.identity import PARTY_NAME
 from vsplit.protocol import Bytes, PeerAbsent, PeerLost, ProtocolError, StoppedError, VsplitError
 
 # What one link keeps of messages that its role has not asked for yet, in bytes, and what it keeps of messages that
@@ -56,7 +56,7 @@ class Absence:
     left: float
 
 
-class Observer(Protocol):
+class LinkObserver(Protocol):
     """Who is told what happens to the links. Calls come from the party's thread or from the one that keeps the links,
     one at a time, and return at once. A VsplitError that one raises ends the session."""
 
@@ -74,10 +74,10 @@ class Observer(Protocol):
         go again: `size` bytes with their frames."""
 
 
-class Observers:
+class LinkObservers:
     """Hands on to any number of observers, and keeps the first error of one in `failure`."""
 
-    def __init__(self, *observers: Observer) -> None:
+    def __init__(self, *observers: LinkObserver) -> None:
         self.all = list(observers)
         self.failure: VsplitError | None = None
 
@@ -93,7 +93,7 @@ class Observers:
     def resent(self, peer: str, first: int, last: int, size: int) -> None:
         self._tell(lambda observer: observer.resent(peer, first, last, size))
 
-    def _tell(self, tell: Callable[[Observer], None]) -> None:
+    def _tell(self, tell: Callable[[LinkObserver], None]) -> None:
         for observer in self.all:
             try:
                 tell(observer)

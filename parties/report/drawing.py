@@ -12,7 +12,7 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from parties.text import visible
+from parties.local.text import visible
 
 INK, PALE, JOINT, ALONE = "#27313b", "#c9d1d9", "#0b62a8", "#c8501e"
 SHADES = ("#0b62a8", "#6ea6d3", "#b9d3ea")  # training, validation and test

@@ -13,6 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from parties.local.text import visible
 from parties.report.content import Judgement, ReportContent
 from parties.report.figures import loss_figure, record_figure, result_figures, traffic_figure
 from parties.report.words import (
@@ -26,7 +27,6 @@ from parties.report.words import (
     score_text,
     time_text,
 )
-from parties.text import visible
 from vsplit import measured
 from vsplit.evaluation.metrics import HIGHER_IS_BETTER, MAIN_METRIC, Estimates, in_order
 

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from parties.network.sockets import free_port
+from parties.network.peer_connections import free_port
 from tests.docs.blocks import CHANGE, blocks, changed
 
 pytestmark = pytest.mark.timeout(400)

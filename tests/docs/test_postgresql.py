@@ -16,7 +16,7 @@ import pytest
 
 from parties.command.init import config_texts
 from parties.config.party import load_party
-from parties.network.sockets import free_port
+from parties.network.peer_connections import free_port
 from tests.docs.blocks import blocks, changed
 
 PROGRAMS = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)

@@ -14,8 +14,8 @@ import yaml
 
 from parties.command.launch import find_parties
 from parties.config.party import load_party
-from parties.identity import PrivateIdentity
-from parties.life import live
+from parties.network.identity import PrivateIdentity
+from parties.run.party_run import run_party
 from tests.ports import own_port
 
 PARTIES = {"bank": "customer_id", "billing_company": "account_id", "payments_company": "holder_id"}
@@ -73,14 +73,14 @@ def small(project: Path, tmp_path: Path, tables: dict[str, pd.DataFrame]) -> Sma
 def test_the_parties_train_with_every_aggregation(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aggregate: str
 ) -> None:
-    monkeypatch.setattr("parties.leave.render_report", lambda content: f"<html>{content.job}</html>")
+    monkeypatch.setattr("parties.run.results.render_report", lambda content: f"<html>{content.job}</html>")
     keys = small(aggregate)
     assert [party.name for party in find_parties(tmp_path)] == list(PARTIES)
     errors: list[BaseException] = []
 
     def one(name: str) -> None:
         try:
-            live(load_party(tmp_path / f"{name}.yaml"), keys[name], lambda _event: None)
+            run_party(load_party(tmp_path / f"{name}.yaml"), keys[name], lambda _event: None)
         except BaseException as error:
             errors.append(error)
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from parties import learning
-from parties.driver import Traffic, drive
-from parties.identity import PrivateIdentity
+from parties.network.driver import Traffic, drive
+from parties.network.identity import PrivateIdentity
 from parties.network.memory import MemoryNetwork
-from parties.network.sockets import Address, Listener, dial
+from parties.network.peer_connections import Address, PartyListener, dial
 from parties.network.transport import Transport
-from parties.pool import Pool
+from parties.network.worker_pool import Pool
+from parties.run import training
+from tests.parties.world import no_report, signals_as_before, three, world  # noqa: F401  fixtures of all tests below
 from vsplit.protocol import Role, VsplitError
 
 WAIT = 10.0
@@ -87,7 +88,9 @@ class Networks:
             return network.endpoint
         keys = {name: PrivateIdentity.generate() for name in names}
         label, *features = names
-        listener = Listener(keys[label], Address("127.0.0.1", 0), {name: keys[name].public for name in features}, WAIT)
+        listener = PartyListener(
+            keys[label], Address("127.0.0.1", 0), {name: keys[name].public for name in features}, WAIT
+        )
         address = Address("127.0.0.1", listener.port)
 
         def open_transport(name: str) -> Transport:
@@ -108,7 +111,7 @@ def networks(request: pytest.FixtureRequest) -> Networks:
 def one_builds_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parties are processes, each with a random state of torch's of its own; as threads they must take turns."""
     turn = threading.Lock()
-    seed, build = learning.runtime.seed, learning.build_optimizer
+    seed, build = training.runtime.seed, training.build_optimizer
 
     def seed_in_turn(number: int) -> None:
         turn.acquire()
@@ -120,5 +123,5 @@ def one_builds_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             turn.release()
 
-    monkeypatch.setattr(learning.runtime, "seed", seed_in_turn)
-    monkeypatch.setattr(learning, "build_optimizer", build_and_pass)
+    monkeypatch.setattr(training.runtime, "seed", seed_in_turn)
+    monkeypatch.setattr(training, "build_optimizer", build_and_pass)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from parties.driver import drive
+from parties.network.driver import drive
 from parties.network.memory import MemoryNetwork
-from parties.pool import Pool
+from parties.network.worker_pool import Pool
 from psi import Limits, align_feature, align_label, check_agreed, check_match
 from psi.curve import encode_to_curve
 from psi.exchange import PIECE

@@ -5,9 +5,9 @@ import threading
 import numpy as np
 import pytest
 
-from parties.driver import drive
+from parties.network.driver import drive
 from parties.network.memory import MemoryNetwork
-from parties.pool import Pool
+from parties.network.worker_pool import Pool
 from psi import Limits, align_feature, align_label
 from psi.curve import _LOW_ORDER
 from psi.keys import KeyList

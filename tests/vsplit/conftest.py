@@ -15,9 +15,9 @@ import pytest
 import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from parties.driver import drive
+from parties.network.driver import drive
 from parties.network.memory import MemoryNetwork
-from parties.pool import Pool
+from parties.network.worker_pool import Pool
 from vsplit.aggregation import receiver_for, sender_for
 from vsplit.aggregation.interface import SecureSum
 from vsplit.aggregation.secure_sum import Member

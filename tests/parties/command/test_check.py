@@ -14,10 +14,10 @@ from parties.command.cli import app
 from parties.command.disclosure import leaves_in_overlap, what_leaves
 from parties.command.overlap import live_overlap
 from parties.config.missing_bounds import REQUIRED
-from parties.home import read_home
+from parties.data.party_data import read_party_data
 from parties.ledger.heads import LedgerHead, LedgerLastLine
-from parties.life import live
-from parties.partners import count_meeting
+from parties.run.party_run import run_party
+from parties.run.quotas import count_run
 from psi import KeyShapes
 from psi.messages import (
     Agreement,
@@ -61,7 +61,7 @@ def test_what_leaves_is_what_was_promised(three, by: str) -> None:
     for name in three.names:
         run = json.loads((three.run(name) / "run.json").read_text())
         sent = {(one["kind"], one["party"]): one for one in run["traffic"] if one["direction"] == "sent"}
-        leaving = what_leaves(read_home(three.party(name)))
+        leaving = what_leaves(read_party_data(three.party(name)))
         promised = {(one.kind, one.to): one for one in leaving if not one.only_if}
         signing = {LedgerHead.__name__} | ({LedgerLastLine.__name__} if name != "clinic" else set())
         assert {one.kind for one in leaving if one.only_if} == {KeyShapes.__name__} | signing
@@ -173,7 +173,7 @@ def test_bounds_in_force_are_shown_and_a_used_up_one_ends_with_4(world, look) ->
         assert (bound in words_of(result)) == (look is check)
     world.files["lab"]["accept"] |= {"max_runs": 1}
     party = world.write().party("lab")
-    count_meeting(party, "overlap", datetime.now(UTC))
+    count_run(party, "overlap", datetime.now(UTC))
     before = party.partners.read_bytes()
     result = look(world, "lab")
     assert result.exit_code == 4
@@ -318,7 +318,7 @@ def test_an_impossible_kind_of_kernels_is_found_before_anybody_is_met(world, mon
     seen = []
     for command in (
         lambda: live_overlap(world.folder / "lab.yaml", seen.append),
-        lambda: live(world.party("lab"), world.keys["lab"], seen.append),
+        lambda: run_party(world.party("lab"), world.keys["lab"], seen.append),
     ):
         with pytest.raises(ConfigError, match=f"{engine.VARIABLE} on this machine is 'nonsense'"):
             command()

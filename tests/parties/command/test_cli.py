@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from parties.command import cli
 from parties.command.screen import Screen
-from parties.events import Failed, Finished, JsonLines, Step, read_event
-from parties.identity import PrivateIdentity, PublicIdentity
+from parties.monitoring.events import Failed, Finished, JsonLines, Step, read_event
+from parties.network.identity import PrivateIdentity, PublicIdentity
 from vsplit.protocol import (
     ConfigError,
     DataError,

@@ -23,10 +23,10 @@ from parties.command.groups import GROUP_OF, KINDS_OF, TITLES
 from parties.command.groups import words_of as words_of_group
 from parties.config.party import load_party
 from parties.config.party_file import Accept
-from parties.home import read_home
-from parties.leave import KINDS
-from parties.ledger.agreeing import job_digest
-from parties.partners import count_meeting
+from parties.data.party_data import read_party_data
+from parties.ledger.exchange import job_digest
+from parties.run.quotas import count_run
+from parties.run.results import KINDS
 from vsplit import __version__, measured
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
@@ -99,7 +99,7 @@ def test_what_the_terminal_lists_is_in_the_groups_and_nothing_else(three: Any, a
         three.files["clinic"]["data"]["date"] = "visit"
     three.write()
     for name in three.names:
-        home = read_home(three.party(name))
+        home = read_party_data(three.party(name))
         document = document_of_run(home, NOW)
         listed = what_leaves(home)
         grouped = [row for group in document.groups for row in group.kinds]
@@ -120,10 +120,10 @@ def test_what_the_terminal_lists_is_in_the_groups_and_nothing_else(three: Any, a
 def test_many_rows_of_one_person_and_their_bound_are_told(three: Any) -> None:
     three.job["align"]["repeated"] = "many_to_one"
     three.write()
-    page = Page(render_disclosure(document_of_run(read_home(three.party("lab")), NOW)))
+    page = Page(render_disclosure(document_of_run(read_party_data(three.party("lab")), NOW)))
     assert page.says("clinic tells how many rows it has of each shared person.")
     assert page.says("10,000,000")
-    assert Page(render_disclosure(document_of_run(read_home(three.party("clinic")), NOW))).says("RowCounts")
+    assert Page(render_disclosure(document_of_run(read_party_data(three.party("clinic")), NOW))).says("RowCounts")
 
 
 # --- the page -----------------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_many_rows_of_one_person_and_their_bound_are_told(three: Any) -> None:
 def test_the_page_is_dated_and_says_by_what_it_was_made_and_what_is_in_force(world: Any) -> None:
     world.files["lab"]["accept"] = {"max_embedding": 8, "tasks": ["binary"], "aggregations": ["concat", "sum"]}
     party = world.write().party("lab")
-    count_meeting(party, "overlap", datetime.now(UTC))
+    count_run(party, "overlap", datetime.now(UTC))
     result = look(world, "lab", "--html", str(world.folder / "lab.html"))
     assert result.exit_code == 0, result.output
     assert f"Page for the data-protection officer: {world.folder / 'lab.html'}" in result.output
@@ -161,20 +161,20 @@ def test_nothing_that_a_partner_or_a_file_says_breaks_out_of_the_page(world: Any
     world.tables["lab"] = world.tables["lab"].rename(columns={"tsh": EVIL + "2"})
     for name in world.names:
         world.files[name]["data"]["key"] = ["person"]
-    home = read_home(world.write().party("lab"))
+    home = read_party_data(world.write().party("lab"))
     html = render_disclosure(document_of_run(home, NOW))
     assert "<script" not in html
     page = Page(html)
     assert page.says(EVIL)
     assert page.says(EVIL + "2")
     world.job["align"] = {"key": [TURNED]}
-    html = render_disclosure(document_of_run(read_home(world.write().party("lab")), NOW))
+    html = render_disclosure(document_of_run(read_party_data(world.write().party("lab")), NOW))
     assert "\u202e" not in html
     assert Page(html).says("id<U+202E>gnp")
 
 
 def test_the_same_document_gives_the_same_page(world: Any) -> None:
-    home = read_home(world.write().party("clinic"))
+    home = read_party_data(world.write().party("clinic"))
     page = render_disclosure(document_of_run(home, NOW))
     assert page == render_disclosure(document_of_run(home, NOW))
     assert Page(page).says("Made on 2026-03-02 09:14:00 UTC by vsplit")
@@ -182,11 +182,11 @@ def test_the_same_document_gives_the_same_page(world: Any) -> None:
 
 def test_a_seed_beside_a_real_key_is_warned_of(world: Any) -> None:
     world.files["lab"]["seed"] = 3
-    page = Page(render_disclosure(document_of_run(read_home(world.write().party("lab")), NOW)))
+    page = Page(render_disclosure(document_of_run(read_party_data(world.write().party("lab")), NOW)))
     assert page.says("has a seed, by which this party's initial weights can be guessed")
     for member in world.job["parties"].values():
         member["identity"] = "auto"
-    page = Page(render_disclosure(document_of_run(read_home(world.write().party("lab")), NOW)))
+    page = Page(render_disclosure(document_of_run(read_party_data(world.write().party("lab")), NOW)))
     assert not page.says("has a seed")
 
 
@@ -194,7 +194,7 @@ def test_a_bound_that_is_not_set_is_said_to_be_none(world: Any) -> None:
     for member in world.job["parties"].values():
         member["identity"] = "auto"
     world.files["lab"].pop("accept", None)
-    page = Page(render_disclosure(document_of_run(read_home(world.write().party("lab")), NOW)))
+    page = Page(render_disclosure(document_of_run(read_party_data(world.write().party("lab")), NOW)))
     assert page.says("accept.aggregations no bound Ways in which embeddings reach the label party in no file")
     assert page.says("clinic label party auto not counted")
     assert page.says("with a key a run is refused. What this job asks: accept: {tasks: [binary]")
@@ -264,7 +264,7 @@ def test_what_the_label_party_learns_of_two_lists_is_told_where_there_are_three_
 
 
 def test_a_page_says_when_each_bound_refuses_and_what_the_connection_needs(world: Any) -> None:
-    page = Page(render_disclosure(document_of_run(read_home(world.write().party("lab")), NOW)))
+    page = Page(render_disclosure(document_of_run(read_party_data(world.write().party("lab")), NOW)))
     assert page.says("too few records in common, before anybody learns which they are")
     assert page.says("one word of a fixed list that says of what kind the reason is")
     assert page.says("lab, the feature party, with clinic.")
@@ -288,7 +288,7 @@ def test_json_is_one_line_that_says_what_the_page_says(world: Any, name: str) ->
     assert datetime.fromisoformat(told["made"]).tzinfo is not None
     assert [group["name"] for group in told["groups"]] == list(TITLES)
     assert {bound["key"] for bound in told["bounds"]} == {f"accept.{key}" for key in Accept.model_fields}
-    listed = what_leaves(read_home(party))
+    listed = what_leaves(read_party_data(party))
     assert sum(len(group["kinds"]) for group in told["groups"]) == len(listed)
     assert sum(group["bytes"] for group in told["groups"]) == sum(row.bytes for row in listed if not row.only_if)
     assert told["cut"] == {"width": 4, "number_bits": 32, "epochs": 3, "columns": 2, "bits": 128}
@@ -373,7 +373,7 @@ def test_an_embedding_that_is_not_narrower_than_the_columns_is_warned_of(world: 
     )
     assert f"Look at this: {warning}" in words
     assert f"{32 * width:,} bits in all" in words
-    assert warning in document_of_run(read_home(world.party("lab")), NOW).warnings
+    assert warning in document_of_run(read_party_data(world.party("lab")), NOW).warnings
 
 
 def test_the_numbers_of_a_secure_sum_have_its_bits(three: Any) -> None:

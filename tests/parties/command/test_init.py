@@ -18,7 +18,7 @@ from parties.command.init import FILL_IN, config_texts
 from parties.config.job import Job, load_job
 from parties.config.party import check_bounds, load_party
 from parties.config.party_file import PartyFile
-from parties.identity import PrivateIdentity
+from parties.network.identity import PrivateIdentity
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from parties.command import children as crew
 from parties.command import cli
+from parties.command import processes as crew
 from parties.command.launch import find_parties
-from parties.events import Failed, Finished, Step
-from parties.identity import PrivateIdentity
+from parties.monitoring.events import Failed, Finished, Step
+from parties.network.identity import PrivateIdentity
 from vsplit.protocol import ConfigError
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")

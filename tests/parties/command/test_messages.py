@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from parties import command_line
 from parties.command import check, cli, launch, overlap
-from parties.command_line import again, remember, seen_from_here, typed
 from parties.config import party as config
-from parties.events import READING, STARTING, Step
+from parties.local import command_line
+from parties.local.command_line import quoted_command, relative_path, remember, same_command
+from parties.monitoring.events import READING, STARTING, Step
 from psi import check_match
 from vsplit.protocol import DataError
 
@@ -38,18 +38,18 @@ def commands_in(said: str) -> list[list[str]]:
 
 def test_a_command_is_spelt_as_a_shell_takes_it(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert typed("run", tmp_path / "ours/a b.yaml", "--restart") == "`vsplit run 'ours/a b.yaml' --restart`"
-    assert seen_from_here(Path("/elsewhere/lab.yaml")) == "/elsewhere/lab.yaml"
+    assert quoted_command("run", tmp_path / "ours/a b.yaml", "--restart") == "`vsplit run 'ours/a b.yaml' --restart`"
+    assert relative_path(Path("/elsewhere/lab.yaml")) == "/elsewhere/lab.yaml"
 
 
 def test_the_command_again_is_that_of_the_launch_where_one_has_started_it(monkeypatch) -> None:
     remember(["run", "lab.yaml", "--events", "--restart", "--debug"])
-    assert again("--restart") == "`vsplit run lab.yaml --restart`"
+    assert same_command("--restart") == "`vsplit run lab.yaml --restart`"
     monkeypatch.setenv(command_line.LAUNCH_VARIABLE, "launch 'my folder'")
-    assert again() == "`vsplit launch 'my folder'`"
+    assert same_command() == "`vsplit launch 'my folder'`"
     monkeypatch.delenv(command_line.LAUNCH_VARIABLE)
     remember([])
-    assert again() == "`vsplit run PARTY.yaml`"
+    assert same_command() == "`vsplit run PARTY.yaml`"
 
 
 @pytest.mark.parametrize("command", ["run", "check", "overlap"])
@@ -125,7 +125,7 @@ def test_causes_stand_on_a_line_each() -> None:
 def test_a_party_reads_no_data_before_torch_is_there(world, monkeypatch) -> None:
     """The stage is told when its work begins."""
     shown: list[str] = []
-    monkeypatch.setattr("parties.life.live", lambda *_arguments, **_more: shown.append("loaded"))
+    monkeypatch.setattr("parties.run.party_run.run_party", lambda *_arguments, **_more: shown.append("loaded"))
     world.write()
     cli._live(world.folder / "lab.yaml", lambda event: shown.append(getattr(event, "stage", "")), restart=False)
     assert shown[:2] == [STARTING, "loaded"]
@@ -151,7 +151,7 @@ for name in ("fork", "geteuid", "getuid", "getgid", "fchmod", "O_DIRECTORY", "O_
 for name in ("fcntl", "resource", "pwd", "grp", "termios", "tty"):
     sys.modules[name] = None
 sys.platform = "win32"
-import parties.command.launch, parties.command.check, parties.command.ledger, parties.command.overlap, parties.life
+import parties.command.launch, parties.command.check, parties.command.ledger, parties.command.overlap, parties.run.party_run
 from parties.__main__ import main
 for line in sys.argv[1:]:
     sys.argv = ["vsplit", *line.split("|")]

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from parties.command.screen import Screen
-from parties.events import Failed, JsonLines, Step, read_event
+from parties.monitoring.events import Failed, JsonLines, Step, read_event
 
 ENCODINGS = {
     "ascii": {"PYTHONIOENCODING": "ascii:strict"},

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from parties.events import Step
+from parties.monitoring.events import Step
 from vsplit.protocol import PeerLost, StoppedError, TransportError
 
 pytestmark = pytest.mark.usefixtures("no_report")

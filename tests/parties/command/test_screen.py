@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from parties.command.pace import Pace
+from parties.command.progress_rate import Pace
 from parties.command.screen import Screen, print_failure
-from parties.events import FAILURE, NOTE, Failed, Finished, Step, away_step, telling_step, waiting_step
+from parties.monitoring.events import FAILURE, NOTE, Failed, Finished, Step, away_step, telling_step, waiting_step
 
 MASKING = "hashing and masking own keys"
 

@@ -13,8 +13,8 @@ from parties.config.digests import (
     DIGEST_BYTES,
     PURPOSES,
     first_difference,
+    handshake_digests,
     key_digests,
-    meeting_digests,
     purpose_in,
 )
 from parties.config.job import Job
@@ -109,7 +109,7 @@ def test_no_difference_is_only_said_of_equal_digests(mine: dict[str, bytes], the
 
 def test_what_parties_compare_hangs_on_what_they_meet_for() -> None:
     job = Job.model_validate(VALUES)
-    run, overlap = (meeting_digests(job, purpose) for purpose in PURPOSES)
+    run, overlap = (handshake_digests(job, purpose) for purpose in PURPOSES)
     assert list(run)[1:] == list(key_digests(job, job.align.contract))
     assert {key.split(".")[0] for key in overlap} == {COMMAND, "job", "address", "parties", "align"}
     assert all(run[key] == overlap[key] for key in overlap if key != COMMAND)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from parties.config.fields import split_address
 from parties.config.job import Job, load_job
-from parties.identity import PrivateIdentity, PublicIdentity
+from parties.network.identity import PrivateIdentity, PublicIdentity
 from vsplit.protocol import ConfigError
 
 LINES = [PublicIdentity(bytes([number]) * 32).line for number in range(3)]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from parties.config.party import Party, check_bounds, load_party, longest_list, name_in
-from parties.identity import PrivateIdentity, PublicIdentity
+from parties.network.identity import PrivateIdentity, PublicIdentity
 from vsplit.protocol import ConfigError, RefusedError
 
 CANARY = "CANARY-7311"

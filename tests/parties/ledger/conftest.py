@@ -11,8 +11,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import pytest
 
-from parties.driver import drive
-from parties.identity import PrivateIdentity
+from parties.checkpoints.resuming import all_keep_feature, all_keep_label
 from parties.ledger.heads import (
     Exchanged,
     agree_as_feature,
@@ -22,9 +21,10 @@ from parties.ledger.heads import (
 )
 from parties.ledger.ledger import Ledger
 from parties.ledger.opening import About
+from parties.network.driver import drive
+from parties.network.identity import PrivateIdentity
 from parties.network.memory import MemoryNetwork
-from parties.pool import Pool
-from parties.unfinished.resuming import all_keep_feature, all_keep_label
+from parties.network.worker_pool import Pool
 from vsplit.protocol import Array, Bytes, Message, Role, Send, receive
 
 JOB = bytes(range(32))

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from parties.identity import PrivateIdentity, PublicIdentity
-from parties.ledger.examined import pin_of, standing_of
+from parties.ledger.examination import pin_of, standing_of
 from parties.ledger.heads import Bond
 from parties.ledger.record import NO_HASH, AnyLine, Crossed, End, Head, NewSession, Stream, chained, decode, encode
+from parties.network.identity import PrivateIdentity, PublicIdentity
 
 Lines = list[AnyLine]
 

@@ -19,11 +19,11 @@ from typer.testing import CliRunner, Result
 
 from parties.command.cli import app
 from parties.command.ledger import BROKEN
-from parties.identity import PrivateIdentity
 from parties.ledger.compare import compare
 from parties.ledger.record import NO_HASH, chained, decode, encode
 from parties.ledger.show import Sums
 from parties.ledger.verify import examine, survey
+from parties.network.identity import PrivateIdentity
 
 
 @pytest.fixture(autouse=True)
@@ -309,7 +309,7 @@ def test_many_sessions_are_shown_up_to_an_end_as_well(pairs: Any, monkeypatch: p
     own = pairs.open("lab")
     for number in range(1, 122):
         own.begin_session(number.to_bytes(16, "big"))
-        own.sent("clinic", "Greeting", [memoryview(b"x")])
+        own.sent("clinic", "Handshake", [memoryview(b"x")])
         own.end_session("link")
     own.close()
     path = pairs.path("lab")

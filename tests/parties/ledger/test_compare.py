@@ -35,9 +35,9 @@ def written(pairs: Any, name: str, *crossing: tuple[str, int], end: str | None, 
     for direction, content in crossing:
         data = np.full(content, 7, np.uint8)
         if direction == "sent":
-            ledger.sent(peer, "Holding", [data.data])
+            ledger.sent(peer, "LocalStateOffer", [data.data])
         else:
-            ledger.received(peer, "Holding", data)
+            ledger.received(peer, "LocalStateOffer", data)
     if end:
         ledger.end_session(end)
     ledger.close()
@@ -72,7 +72,7 @@ def test_there_is_nothing_to_compare(make_pairs: Any, tmp_path: Path) -> None:
         (
             [5, 6, 7],
             [5, 9, 7],
-            r"Message 2 from lab to clinic .* a Holding of 6 bytes left and one of 9 bytes came \(line 4 ",
+            r"Message 2 from lab to clinic .* a LocalStateOffer of 6 bytes left and one of 9 bytes came \(line 4 ",
         ),
         (
             [5, 6],
@@ -103,13 +103,13 @@ def test_other_contents_of_the_same_length(pairs: Any) -> None:
         ledger.set_key(peer, key)
         content = np.zeros(50, np.uint8)
         if name == "lab":
-            ledger.sent(peer, "Holding", [content.data])
+            ledger.sent(peer, "LocalStateOffer", [content.data])
         else:
-            ledger.received(peer, "Beginning", content)
+            ledger.received(peer, "StartDecision", content)
         ledger.end_session("finished")
         ledger.close()
     [fault] = compared(pairs).faults
-    assert "Holding left and Beginning came" in fault
+    assert "LocalStateOffer left and StartDecision came" in fault
 
 
 def test_what_was_under_way_when_a_session_was_cut_off_is_no_fault(pairs: Any) -> None:

@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from parties.identity import PrivateIdentity
 from parties.ledger.heads import (
     Bond,
     LedgerHead,
@@ -20,7 +19,8 @@ from parties.ledger.heads import (
 from parties.ledger.ledger import Ledger
 from parties.ledger.record import PairKey, Pin, Standing
 from parties.ledger.verify import examine
-from parties.network import wire
+from parties.network import codec
+from parties.network.identity import PrivateIdentity
 from vsplit.protocol import ProtocolError, Receive, Send
 
 JOB, SESSION = b"j" * 32, b"s" * 16
@@ -208,7 +208,7 @@ def test_no_guess_at_a_message_can_be_tested_with_the_ledgers_of_both(
         held.add(text)
         if len(text) % 2 == 0 and set(text) <= set(b"0123456789abcdef"):
             held.add(bytes.fromhex(text.decode()))
-    guesses = [wire.encode(pairs.Verdictlet(yes=yes)) for yes in (True, False)]
+    guesses = [codec.encode(pairs.Verdictlet(yes=yes)) for yes in (True, False)]
 
     def told_by(keys: set[bytes]) -> set[str]:
         tried = {

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parties.driver import UNREADABLE
-from parties.identity import PrivateIdentity
 from parties.ledger.compare import compare
 from parties.ledger.ledger import Ledger
 from parties.ledger.verify import examine
+from parties.network.driver import UNREADABLE
+from parties.network.identity import PrivateIdentity
 from vsplit.protocol import ConfigError
 
 SESSION = bytes(range(16))
@@ -62,7 +62,7 @@ def test_a_message_without_a_key_does_not_go_on_record_but_for_the_two_open_kind
     with pytest.raises(ValueError, match="no session"):
         _ = ledger.signer
     ledger.begin_session(SESSION)
-    ledger.sent("clinic", "Greeting", [CONTENT.data])
+    ledger.sent("clinic", "Handshake", [CONTENT.data])
     with pytest.raises(ValueError, match="before there is a key"):
         ledger.sent("clinic", "Embedding", [CONTENT.data])
     ledger.close()
@@ -274,7 +274,7 @@ DYING = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from parties.identity import PrivateIdentity
+from parties.network.identity import PrivateIdentity
 from parties.ledger.ledger import Ledger
 from parties.ledger.opening import About
 

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parties.identity import PrivateIdentity
-from parties.ledger.examined import Examined
+from parties.ledger.examination import Examined
+from parties.ledger.peer_signatures import vouched
 from parties.ledger.record import AnyLine, Begin, Crossed, End, Head, NewSession, Resent, Torn, encode
 from parties.ledger.verify import examine, survey
-from parties.ledger.vouching import vouched
+from parties.network.identity import PrivateIdentity
 from tests.parties.ledger.dishonest import Lines, Owner
 
 YEAR = timedelta(days=365)
@@ -194,12 +194,12 @@ FOUND: dict[str, Callable[[Owner, Lines], Lines]] = {
     "cut back to the second head, and finished": _cut_back(1, "finished"),
     "cut behind the last head, and finished": _cut_back(2, "finished"),
     "all kept left out": lambda _o, lines: without(
-        lines, lambda one: isinstance(one, Crossed) and one.kind in ("Kept", "KeptByAll")
+        lines, lambda one: isinstance(one, Crossed) and one.kind in ("StateKept", "StateKeptByAll")
     ),
     "another message put in behind the last head": lambda _o, lines: [
         one
         for line in lines
-        for one in ([line, line] if getattr(line, "kind", "") in ("Kept", "KeptByAll") else [line])
+        for one in ([line, line] if getattr(line, "kind", "") in ("StateKept", "StateKeptByAll") else [line])
     ],
     "the last heads left out": lambda _o, lines: without(lines, lambda one: isinstance(one, Head) and one.final),
     "the last exchange left out": lambda owner, lines: without(

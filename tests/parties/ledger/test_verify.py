@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parties.identity import PrivateIdentity
 from parties.ledger import verify
-from parties.ledger.examined import Hashes, pin_of, standing_of
+from parties.ledger.examination import Hashes, pin_of, standing_of
 from parties.ledger.record import End, Head, NewSession, Stream, chained, decode, encode
 from parties.ledger.verify import examine, survey
+from parties.network.identity import PrivateIdentity
 from vsplit.protocol import ConfigError
 
 Lines = list[bytes]

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from parties.identity import PrivateIdentity
 from parties.network.certificates import client_context, server_context
 from parties.network.frames import HEAD, MAGIC, FrameWriter, Type
-from parties.network.sockets import Address, Listener, dial
+from parties.network.identity import PrivateIdentity
+from parties.network.peer_connections import Address, PartyListener, dial
 from parties.network.tls import TlsTransport
 from parties.network.transport import Absence
 
@@ -133,14 +133,14 @@ class Star:
         """Run in a thread of its own."""
         return self._threads.submit(function, *arguments)
 
-    def listen(self, *features: str, wait: float = 10.0, port: int = 0, host: str = "127.0.0.1") -> Listener:
+    def listen(self, *features: str, wait: float = 10.0, port: int = 0, host: str = "127.0.0.1") -> PartyListener:
         """The clinic's port, which awaits these feature parties."""
         identities = {name: self.keys[name].public for name in features or ("lab",)}
-        listener = Listener(self.keys["clinic"], Address(host, port), identities, wait, self.seen["clinic"])
+        listener = PartyListener(self.keys["clinic"], Address(host, port), identities, wait, self.seen["clinic"])
         self._stack.callback(listener.close)
         return listener
 
-    def gather(self, listener: Listener) -> Future[TlsTransport]:
+    def gather(self, listener: PartyListener) -> Future[TlsTransport]:
         """The clinic's transport, once all have come."""
 
         def gather() -> TlsTransport:

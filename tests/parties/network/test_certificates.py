@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from parties.identity import PrivateIdentity
 from parties.network import certificates
 from parties.network.certificates import client_context, server_context
+from parties.network.identity import PrivateIdentity
 
 MAKES_CONTEXTS = """
 import sys
-from parties.identity import PrivateIdentity
+from parties.network.identity import PrivateIdentity
 from parties.network.certificates import client_context, server_context
 me, peer = PrivateIdentity.generate(), PrivateIdentity.generate().public
 server_context(me, [peer])
@@ -29,7 +29,7 @@ while True:
 
 WRITES_DOWN_WHAT_IT_OPENS = """
 import os, sys
-from parties.identity import PrivateIdentity
+from parties.network.identity import PrivateIdentity
 from parties.network.certificates import client_context, server_context
 me, peer = PrivateIdentity.generate(), PrivateIdentity.generate().public
 server_context(me, [peer])

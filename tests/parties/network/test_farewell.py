@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from parties.identity import PrivateIdentity
-from parties.network.sockets import Address, Listener, dial
+from parties.network.identity import PrivateIdentity
+from parties.network.peer_connections import Address, PartyListener, dial
 from vsplit.protocol import PeerLost
 
 
@@ -16,7 +16,7 @@ def nobody_waits(_names: Any, _left: float) -> None:
 
 def test_the_farewell_ends_after_the_wait_although_the_peer_beats_on() -> None:
     clinic, lab = PrivateIdentity.generate(), PrivateIdentity.generate()
-    listener = Listener(clinic, Address("127.0.0.1", 0), {"lab": lab.public}, 1.0)
+    listener = PartyListener(clinic, Address("127.0.0.1", 0), {"lab": lab.public}, 1.0)
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(listener.gather(nobody_waits)))
     thread.start()

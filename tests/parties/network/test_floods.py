@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from benchmarks.faults_parts.strangers import client_hello
-from parties.network import door as door_module
-from parties.network.door import MOST_STRANGERS
+from parties.network import listener as listener_module
 from parties.network.frames import Type
+from parties.network.listener import MOST_STRANGERS
 
 SAFETY = 60.0
 
@@ -106,7 +106,7 @@ def test_a_party_comes_back_through_a_crowd(star: Any, crowd: Any, proxies: Any)
 def test_connections_are_taken_as_they_come_and_handshakes_begun_at_a_bounded_rate(
     star: Any, crowd: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door_module, "_RATE", 10.0)
+    monkeypatch.setattr(listener_module, "_RATE", 10.0)
     clinic, _lab = pair(star)
     door = clinic._gate._door
     time.sleep(0.3)
@@ -124,7 +124,7 @@ def test_connections_are_taken_as_they_come_and_handshakes_begun_at_a_bounded_ra
 def test_a_first_frame_byte_by_byte_ends_with_the_time_for_it(
     star: Any, crowd: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door_module, "HANDSHAKE_SECONDS", 1.0)
+    monkeypatch.setattr(listener_module, "HANDSHAKE_SECONDS", 1.0)
     clinic, lab = pair(star)
     slow = star.puppet("lab", port_of(clinic))
     slow.writer.session = clinic.session

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parties.network import frames, wire
+from parties.network import codec, frames
 from parties.network.frames import (
     CHUNK,
     HEAD,
@@ -135,7 +135,7 @@ def test_memory_that_was_got_for_a_large_message_is_not_held_by_a_small_one() ->
 def test_what_is_awaited_twice_is_got_once_and_two_messages_share_no_memory() -> None:
     writer, machine = FrameWriter(SESSION), reader()
     found, got = [], []
-    with mock.patch.object(wire, "buffer", wraps=wire.buffer) as buffer:
+    with mock.patch.object(codec, "buffer", wraps=codec.buffer) as buffer:
         machine.expect(5000)
         machine.expect(5000)
         for _ in range(2):

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from parties.identity import PrivateIdentity
-from parties.network.caller import caller_mark
+from parties.network.caller_mark import caller_mark
 from parties.network.certificates import PROTOCOL, client_context
-from parties.network.door import MOST_STRANGERS, Door
-from parties.network.listening import open_port
+from parties.network.identity import PrivateIdentity
+from parties.network.listener import MOST_STRANGERS, Listener
+from parties.network.tcp_listen import open_port
 
 STRANGERS = Path(__file__).parents[3] / "benchmarks" / "faults_parts" / "strangers.py"
 SAFETY = 30.0
@@ -81,7 +81,7 @@ def test_an_honest_party_gets_in_and_back(star: Any, flood: Any, kind: str, sour
 def test_a_caller_is_not_ended_before_it_was_looked_at() -> None:
     """It and more strangers than there is room for, each from another address, wait when the port is looked at."""
     clinic, lab = PrivateIdentity.generate(), PrivateIdentity.generate()
-    door = Door(clinic, {"lab": lab.public}, open_port("127.0.0.1", 0))
+    door = Listener(clinic, {"lab": lab.public}, open_port("127.0.0.1", 0))
     address = door._port.getsockname()
     context = client_context(lab, clinic.public)
     context.set_alpn_protocols([PROTOCOL, caller_mark(lab.public, clinic.public)])

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.faults_parts.strangers import client_hello as fresh_hello
-from parties.identity import PrivateIdentity
-from parties.network.caller import CallerMarks, caller_mark
+from parties.network.caller_mark import CallerMarks, caller_mark
+from parties.network.identity import PrivateIdentity
 from parties.network.pending import CALLS, Pace, Pending, PendingConnections, client_hello, source_of
 
 
@@ -187,7 +187,7 @@ def test_two_marks_of_a_party_have_nothing_in_common_and_hold_no_identity() -> N
 
 
 def test_marks_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parties.network.caller._REMEMBERED", 3)
+    monkeypatch.setattr("parties.network.caller_mark._REMEMBERED", 3)
     label, lab = (PrivateIdentity.generate().public for _ in range(2))
     marks = CallerMarks(label, {"lab": lab})
     for _ in range(10):

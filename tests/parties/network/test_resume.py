@@ -15,7 +15,7 @@ from parties.network import frames
 from parties.network import link as link_module
 from parties.network.frames import HEAD, FrameWriter, Type, read_opening
 from parties.network.link import Link
-from parties.network.transport import Observers
+from parties.network.transport import LinkObservers
 from vsplit.protocol import ConfigError, ProtocolError
 
 SESSION = b"0123456789abcdef"
@@ -89,7 +89,7 @@ class Pair:
         self.ends = (End(), End())
         self.seen = seen or (Counter(), Counter())
         self.links = tuple(
-            Link(name, end, SESSION, 0.0, Observers(seen))  # type: ignore[arg-type]
+            Link(name, end, SESSION, 0.0, LinkObservers(seen))  # type: ignore[arg-type]
             for name, end, seen in zip(("dialler", "taker"), self.ends, self.seen, strict=True)
         )
         self.sent: tuple[list[bytes], list[bytes]] = ([], [])

@@ -14,11 +14,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 
-from parties.identity import PrivateIdentity
-from parties.network import dialling, door, sockets
+from parties.network import dialling, peer_connections
+from parties.network import listener as listener_module
 from parties.network.certificates import client_context, server_context, shown_identity
-from parties.network.door import MOST_STRANGERS
 from parties.network.frames import Type
+from parties.network.identity import PrivateIdentity
+from parties.network.listener import MOST_STRANGERS
 from vsplit.protocol import ConfigError, MismatchError, PeerAbsent, ProtocolError, StoppedError
 
 SAFETY = 20.0
@@ -161,7 +162,7 @@ def test_half_open_handshakes_block_nobody_and_too_many_end_the_oldest(star: Any
 
 
 def test_a_handshake_that_takes_too_long_is_ended(star: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "HANDSHAKE_SECONDS", 0.0)
+    monkeypatch.setattr(listener_module, "HANDSHAKE_SECONDS", 0.0)
     listener = star.listen("lab")
     star.gather(listener)
     assert star.connect(listener.port).recv(1) == b""
@@ -269,7 +270,7 @@ def test_a_port_that_the_user_may_not_open_and_a_host_of_another_machine(star: A
 
 
 def test_nobody_listens_at_the_address(star: Any) -> None:
-    port = sockets.free_port("127.0.0.1")
+    port = peer_connections.free_port("127.0.0.1")
     with pytest.raises(PeerAbsent, match=f"clinic did not answer at 127.0.0.1:{port} within 1 s") as caught:
         star.dial("lab", port, wait=1.0)
     assert caught.value.peer == "clinic"
@@ -377,7 +378,7 @@ def test_the_port_may_have_an_address_of_ipv6(star: Any) -> None:
     lab = star.dial("lab", listener.port, host="::1")
     lab.send("clinic", ONE)
     assert gathering.result(SAFETY).receive("lab", 100).tobytes() == b"one"
-    assert str(sockets.Address("::1", 9440)) == "[::1]:9440"
+    assert str(peer_connections.Address("::1", 9440)) == "[::1]:9440"
 
 
 def test_a_peer_that_acknowledges_and_takes_nothing_is_not_given_up_by_the_system(star: Any) -> None:

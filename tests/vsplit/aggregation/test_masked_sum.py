@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from parties.network import wire
+from parties.network import codec
 from vsplit.aggregation.attempt import AttemptNonce, AttemptNonces
 from vsplit.aggregation.masked_sum import MaskedEmbedding
 from vsplit.protocol import DataError, Message, ProtocolError
@@ -25,9 +25,9 @@ def masked_in(sent: list[tuple[str, str, bytes]]) -> list[tuple[str, MaskedEmbed
     found = []
     for sender, _, data in sent:
         if b"MaskedEmbedding" in data[:40]:
-            room = wire.buffer(len(data))
+            room = codec.buffer(len(data))
             room[:] = np.frombuffer(data, np.uint8)
-            found.append((sender, wire.decode(room, MaskedEmbedding)))
+            found.append((sender, codec.decode(room, MaskedEmbedding)))
     return found
 
 

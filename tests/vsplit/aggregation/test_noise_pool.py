@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parties.driver import drive
+from parties.network.driver import drive
 from parties.network.memory import MemoryNetwork
-from parties.pool import Pool
+from parties.network.worker_pool import Pool
 from vsplit.aggregation.noise_pool import PIECE, NoisePool, pieces_of
 from vsplit.paillier import noise
 from vsplit.paillier.cipher import decrypt

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from parties.network import wire
+from parties.network import codec
 from vsplit.aggregation import paillier_sum
 from vsplit.aggregation.interface import Batch
 from vsplit.aggregation.paillier_sum import EncryptedSum, PaillierKey, PaillierReceiver, PaillierSender, layout_of
@@ -38,9 +38,9 @@ def _keys_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def decoded(data: bytes, kind: type[Any]) -> Any:
-    room = wire.buffer(len(data))
+    room = codec.buffer(len(data))
     room[:] = np.frombuffer(data, np.uint8)
-    return wire.decode(room, kind)
+    return codec.decode(room, kind)
 
 
 # --- the result -------------------------------------------------------------------------------------------------------

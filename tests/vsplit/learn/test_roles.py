@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from parties.network import wire
+from parties.network import codec
 from vsplit.aggregation.plain import Embedding
 from vsplit.learn.batches import Split, epoch_batches, split_by_date, split_by_seed
 from vsplit.learn.feature import FeatureState, feature_role, receive_split
@@ -350,14 +350,14 @@ def test_a_verdict_on_another_epoch_is_refused(stage: Any) -> None:
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
 def test_no_message_is_ever_built_or_decoded_with_values_that_are_not_finite(poison: float) -> None:
     values = np.zeros((2, 2), np.float32)
-    good = b"".join(wire.encode(Embedding(step=0, values=values)))
+    good = b"".join(codec.encode(Embedding(step=0, values=values)))
     values[1, 1] = poison
     with pytest.raises(ValueError, match="finite"):
         Embedding(step=0, values=values)
-    data = wire.buffer(len(good))
+    data = codec.buffer(len(good))
     data[:] = np.frombuffer(good[:-16] + values.tobytes(), np.uint8)
-    with pytest.raises(wire.WireError, match="finite"):
-        wire.decode(data, Embedding)
+    with pytest.raises(codec.WireError, match="finite"):
+        codec.decode(data, Embedding)
 
 
 def test_training_that_diverges_says_so(stage: Any) -> None:

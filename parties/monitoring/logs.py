@@ -1,0 +1,216 @@
+"""What a party's life tells those who look after it, as records of the standard `logging`.
+
+Here, and nowhere else, events become log records. Loggers are `vsplit.run`, `vsplit.links` and `vsplit.checkpoints`. A
+record holds names of parties, stages, sizes, times and sentences that were written for a screen; never a key, a value or
+a label, and no traceback, since the message of a foreign exception may quote a value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from parties.config.party import Party
+from parties.config.party_file import Log
+from parties.monitoring.events import AWAY, BACK, NOTE, WAITING, Event, Failed, Finished, Step
+from parties.monitoring.log_output import ErrorOutput, JsonLines, PrivateFile, TextLines
+from vsplit import __version__
+from vsplit.protocol import ConfigError, VsplitError
+
+Fields = Mapping[str, str | int | float]
+
+_ROOT = logging.getLogger("vsplit")
+# Without this, Python would print warnings on the screen of somebody who asked for no log.
+_ROOT.addHandler(logging.NullHandler())
+
+MOST_A_MINUTE = 30
+"""So many records are written about the link to one party in a minute; how many were left out is told with the next."""
+
+_MINUTE = 60.0
+_INTERRUPTED = 130
+_UNFORESEEN = 1
+
+
+class Logbook:
+    """Writes the log of one party's life. Links may call it from a thread of their own."""
+
+    def __init__(self, party: Party, clock: Callable[[], float] = time.monotonic) -> None:
+        self._party = party
+        self._stage = ""
+        self._seen: set[str] = set()
+        self._done = 0
+        # A link that is lost and made again in a loop, by chance or on purpose, must not fill the disk.
+        self._links: defaultdict[str, _Rate] = defaultdict(lambda: _Rate(clock))
+
+    def begin(self) -> None:
+        """A life begins."""
+        job, party = self._party.job, self._party
+        fields: Fields = {"job": job.job, "role": party.role, "version": __version__, "parties": len(job.parties)}
+        sentence = f"{party.name} begins, {party.role} party of the job {job.job}; vsplit {__version__}"
+        self._tell("run", logging.INFO, "begin", sentence, fields)
+
+    def show(self, event: Event) -> None:
+        """An event of the screen: a new stage and the end of each epoch at level info, steps in between at debug."""
+        if isinstance(event, Step):
+            self._step(event)
+        elif isinstance(event, Finished):
+            # Its lines are results, which belong to the run folder.
+            where = {"run_folder": str(self._party.output)} if event.report else {}
+            self._tell("run", logging.INFO, "finished", "all went well", where)
+        else:
+            self.failed(event)
+
+    def failed(self, end: Failed) -> None:
+        """The life ended with an error."""
+        level = logging.WARNING if end.exit_code == _INTERRUPTED else logging.ERROR
+        self._tell("run", level, "failed", end.sentence.replace("\n", " "), {"exit_code": end.exit_code})
+
+    def training(self, step: int, rows: int) -> None:
+        """A training of `rows` training rows begins, or is taken up, after `step` steps."""
+        how = f"goes on after step {step:,}" if step else "begins"
+        sentence = f"training {how}, with {rows:,} rows to train on"
+        self._tell("run", logging.INFO, "training", sentence, {"step": step, "rows": rows})
+
+    def kept(self, step: int, seconds: float) -> None:
+        """A checkpoint was written."""
+        sentence = f"the state after step {step:,} is kept, written in {seconds:.3f} s"
+        self._tell("checkpoints", logging.INFO, "checkpoint", sentence, {"step": step, "seconds": round(seconds, 6)})
+
+    def lost(self, peer: str, why: str) -> None:
+        """A link broke, and is made again."""
+        sentence = f"the link to {peer} is lost ({why}) and is being made again"
+        self._link(peer, logging.WARNING, "link_lost", sentence, {"why": why})
+
+    def back(self, peer: str) -> None:
+        """A link that was lost is there again."""
+        self._link(peer, logging.INFO, "link_back", f"the link to {peer} is there again", {})
+
+    def resent(self, peer: str, messages: int, size: int) -> None:
+        """Messages of `size` bytes together went again over a link that was made again."""
+        sentence = f"{messages:,} messages ({size:,} bytes) were sent to {peer} again"
+        self._link(peer, logging.INFO, "resent", sentence, {"messages": messages, "bytes": size})
+
+    def _link(self, peer: str, level: int, event: str, sentence: str, fields: Fields) -> None:
+        left_out = self._links[peer].admit()
+        if left_out is None:
+            return
+        fields = {"peer": peer} | dict(fields)
+        if left_out:
+            fields |= {"left_out": left_out}
+            sentence += f"; {left_out:,} records of this link were left out before this one"
+        self._tell("links", level, event, sentence, fields)
+
+    def _step(self, step: Step) -> None:
+        if step.stage == NOTE:
+            self._tell("run", logging.INFO, "note", step.text, {})
+            return
+        # Stages of lists take turns, and each is told once; to be waiting again is news.
+        begins = step.stage not in self._seen or (step.stage != self._stage and step.stage in (WAITING, AWAY, BACK))
+        if begins and step.stage in (AWAY, BACK):
+            begins = self._links[""].admit() is not None  # the links' own records tell how many are left out
+        epoch_ended = step.stage == "training" and step.done > self._done
+        self._seen.add(step.stage)
+        self._stage, self._done = step.stage, step.done
+        figures = f" {step.done:,} of {step.total:,}" if step.total else ""
+        sentence = step.stage + figures + (f": {step.text}" if step.text else "")
+        fields: dict[str, str | int | float] = {"stage": step.stage}
+        if step.total:
+            fields |= {"done": step.done, "total": step.total}
+        if step.text and step.stage != WAITING:
+            fields["text"] = step.text
+        self._tell("run", logging.INFO if begins or epoch_ended else logging.DEBUG, "stage", sentence, fields)
+
+    def _tell(self, logger: str, level: int, event: str, sentence: str, fields: Fields) -> None:
+        extra = {"vsplit_event": event, "vsplit_party": self._party.name, "vsplit_fields": fields}
+        # The sentence is an argument, so that a percent sign in it is none to `logging`.
+        logging.getLogger(f"vsplit.{logger}").log(level, "%s", sentence, extra=extra)
+
+
+class _Rate:
+    """Lets so many records through in a minute, and counts the others."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began = -math.inf
+        self._let_through = self._left_out = 0
+
+    def admit(self) -> int | None:
+        """How many were left out before this one, which goes through; None: it is left out too."""
+        now = self._clock()
+        if now - self._began >= _MINUTE:
+            self._began, self._let_through = now, 0
+        if self._let_through == MOST_A_MINUTE:
+            self._left_out += 1
+            return None
+        self._let_through += 1
+        found, self._left_out = self._left_out, 0
+        return found
+
+
+def end_of(error: BaseException) -> Failed:
+    """How a life that ended with `error` is told in the log."""
+    if isinstance(error, VsplitError):
+        return Failed(str(error), error.exit_code)
+    if isinstance(error, KeyboardInterrupt):
+        return Failed("interrupted here", _INTERRUPTED)
+    return Failed(f"an error that vsplit did not foresee ({type(error).__name__})", _UNFORESEEN)
+
+
+@contextlib.contextmanager
+def logging_for(party: Party) -> Iterator[None]:
+    """Write the log that the party file asks for, if it does. Raises ConfigError where its file cannot be written."""
+    wanted = party.settings.log
+    if wanted is None:
+        yield
+        return
+    handler = _handler(party, wanted)
+    _ROOT.addHandler(handler)
+    _let_through()
+    try:
+        yield
+    finally:
+        _ROOT.removeHandler(handler)
+        _let_through()
+        handler.close()
+
+
+def check_log(party: Party) -> None:
+    """Raise ConfigError where the log's file cannot be written; leaves nothing behind that was not there."""
+    if party.log_file is not None and party.settings.log is not None:
+        there = party.log_file.exists()
+        _handler(party, party.settings.log).close()
+        if not there:
+            party.log_file.unlink(missing_ok=True)
+
+
+def _let_through() -> None:
+    """Make no record that nobody wants."""
+    _ROOT.setLevel(min((handler.level for handler in _ROOT.handlers if handler.level), default=logging.NOTSET))
+
+
+def _handler(party: Party, wanted: Log) -> logging.Handler:
+    handler: logging.Handler = ErrorOutput() if party.log_file is None else _file_handler(party, party.log_file)
+    handler.setLevel(wanted.level.upper())
+    handler.setFormatter(JsonLines() if wanted.format == "json" else TextLines())
+    # Parties that share a process share the loggers, and each has a log of its own.
+    handler.addFilter(lambda record: getattr(record, "vsplit_party", party.name) == party.name)
+    return handler
+
+
+def _file_handler(party: Party, file: Path) -> logging.Handler:
+    if file.is_relative_to(party.output):
+        raise ConfigError(
+            f"In {party.file}, the key log.file names {file}, which is in the run folder (output); a run moves that folder "
+            "aside, so name a file elsewhere."
+        )
+    try:
+        return PrivateFile(file)
+    except OSError as error:
+        raise ConfigError(
+            f"In {party.file}, the key log.file names {file}, which cannot be written ({error.strerror})."
+        ) from None

@@ -1,0 +1,222 @@
+"""Figures of a party's life for Prometheus: how far training is, what crosses, and what the party waits for.
+
+The endpoint stands at the address that the party file names and nowhere else, in a thread of its own, from the beginning
+of a life to its end. Labels of a series are names of parties, kinds of message and stages; never anything of a record.
+Figures are read when they are asked for, so that training does nothing for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from parties.config.party import Party
+from parties.monitoring.events import NOTE, Event, Step
+from parties.network.driver import Cause, Traffic
+from parties.network.metrics_server import serving_http
+from vsplit import __version__
+from vsplit.protocol import ConfigError
+
+if TYPE_CHECKING:  # Neither torch nor a library that few ask for is loaded for this.
+    from prometheus_client.metrics_core import Metric
+
+    from vsplit.learn.feature import FeatureState
+    from vsplit.learn.label import LabelState
+
+_INSTALL = "pip install prometheus-client"
+
+
+class Metrics:
+    """The figures of one party's life. Links may call it from a thread of their own, and so does the endpoint."""
+
+    def __init__(self, party: Party, traffic: Traffic, clock: Callable[[], float] = time.monotonic) -> None:
+        self._party = party
+        self._traffic = traffic
+        self._clock = clock
+        self._stage = ""
+        self._waited: defaultdict[tuple[Cause, str], float] = defaultdict(float)
+        # The label party has a link to each feature party, and these have no others.
+        linked = party.job.feature_parties if party.role == "label" else [party.job.label_party]
+        self._links = dict.fromkeys(linked, 0.0)
+        self._retries: Counter[str] = Counter()
+        self._resent: Counter[str] = Counter()
+        self._resent_bytes: Counter[str] = Counter()
+        self._checkpoints = 0
+        self._kept_step = 0
+        self._training: _Training | None = None
+
+    def show(self, event: Event) -> None:
+        """An event of the screen."""
+        if isinstance(event, Step) and event.stage != NOTE:
+            self._stage = event.stage
+
+    def waited(self, cause: Cause, peer: str, seconds: float) -> None:
+        """A role waited; see `parties.network.driver.Waited`."""
+        self._waited[cause, peer] += seconds
+
+    def training(self, state: FeatureState | LabelState, rows: int, batch_size: int) -> None:
+        """A training of `rows` training rows begins, or is taken up, where `state` stands."""
+        self._training = _Training(state, rows, batch_size, self._clock)
+
+    def kept(self, step: int) -> None:
+        """A checkpoint was written."""
+        self._checkpoints += 1
+        self._kept_step = step
+
+    def met(self) -> None:
+        """All links stand."""
+        self._links = dict.fromkeys(self._links, 1.0)
+
+    def parted(self) -> None:
+        """No link is needed any more, so that there is nothing to say of one."""
+        self._links = {}
+
+    def lost(self, peer: str) -> None:
+        """A link broke, and is made again."""
+        self._links[peer] = 0.0
+        self._retries[peer] += 1
+
+    def back(self, peer: str) -> None:
+        """A link that was lost is there again."""
+        self._links[peer] = 1.0
+
+    def resent(self, peer: str, messages: int, size: int) -> None:
+        """Messages of `size` bytes together went again."""
+        self._resent[peer] += messages
+        self._resent_bytes[peer] += size
+
+    def collect(self) -> Iterator[Metric]:
+        """All figures as they are now, as Prometheus' client wants them."""
+        party = self._party
+        about = {"party": party.name, "role": party.role, "job": party.job.job, "version": __version__}
+        yield _gauge("vsplit_info", "Who this is; always 1", about, [(tuple(about.values()), 1.0)])
+        yield _gauge("vsplit_stage", "The stage of this party's life", ["stage"], [((self._stage,), 1.0)])
+        if self._training is not None:
+            yield from self._training.collect()
+        yield from self._traffic_now()
+        yield _counter(
+            "vsplit_waiting_seconds",
+            "Time waited, by cause (receive: for a message of the peer; send: for room in the queue to it; pool: for this "
+            "party's own work)",
+            ["cause", "peer"],
+            list(self._waited.items()),
+        )
+        yield _gauge("vsplit_link_up", "Whether the link to the peer stands", ["peer"], _by_peer(self._links))
+        yield _counter("vsplit_link_retries", "Times a link was lost and retried", ["peer"], _by_peer(self._retries))
+        yield _counter("vsplit_resent_messages", "Messages that went again", ["peer"], _by_peer(self._resent))
+        yield _counter("vsplit_resent_bytes", "Bytes of them", ["peer"], _by_peer(self._resent_bytes))
+        yield _counter("vsplit_checkpoints", "Checkpoints written", [], [((), self._checkpoints)])
+        yield _gauge("vsplit_checkpoint_step", "The step of the last checkpoint", [], [((), self._kept_step)])
+
+    def describe(self) -> list[Metric]:
+        """Nothing: the names are known only once there are figures."""
+        return []
+
+    def _traffic_now(self) -> Iterator[Metric]:
+        # One call that holds the interpreter: the party adds kinds of message meanwhile.
+        counts = list(self._traffic.counts.items())
+        labels = ["direction", "peer", "kind"]
+        yield _counter("vsplit_messages", "Messages that crossed", labels, [(key, one.messages) for key, one in counts])
+        yield _counter("vsplit_bytes", "Bytes that crossed", labels, [(key, one.bytes) for key, one in counts])
+
+
+class _Training:
+    """What the state of a training says of how far it is."""
+
+    def __init__(
+        self, state: FeatureState | LabelState, rows: int, batch_size: int, clock: Callable[[], float]
+    ) -> None:
+        self._state = state
+        self._rows = rows
+        self._batch_size = batch_size
+        self._clock = clock
+        self._began = clock()
+        self._before = self._samples()
+
+    def collect(self) -> Iterator[Metric]:
+        """Steps, samples and, at the label party, the losses of the last epoch."""
+        state, samples = self._state, self._samples() - self._before
+        seconds = self._clock() - self._began
+        for name, help_, value in (
+            ("step", "Optimiser steps done, those before a stop too", state.step),
+            ("epoch", "Epochs done, those before a stop too", state.progress.epoch),
+            ("samples_per_second", "Samples a second since this training began here", samples / max(seconds, 1e-9)),
+        ):
+            yield _gauge(f"vsplit_training_{name}", help_, [], [((), value)])
+        yield _counter(
+            "vsplit_training_samples", "Samples trained on since this training began here", [], [((), samples)]
+        )
+        history = getattr(state, "history", None)
+        if history:
+            last = history[-1]
+            losses = [(("training",), last.train_loss), (("validation",), last.validation_loss)]
+            yield _gauge("vsplit_loss", "Mean loss over the last whole epoch", ["part"], losses)
+
+    def _samples(self) -> int:
+        progress = self._state.progress
+        return progress.epoch * self._rows + min(progress.batch * self._batch_size, self._rows)
+
+
+@contextlib.contextmanager
+def serving(party: Party, metrics: Metrics) -> Iterator[int]:
+    """The endpoint, at the party file's `metrics`; yields its port. Raises ConfigError where it cannot be had."""
+    address = party.metrics_address
+    if address is None:
+        raise ValueError("the party file asks for no metrics")
+    check_metrics(party)
+    from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
+
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    ProcessCollector(registry=registry)
+    with contextlib.ExitStack() as open_:
+        try:
+            port = open_.enter_context(serving_http(address, make_wsgi_app(registry), "vsplit-metrics"))
+        except OSError as error:
+            raise ConfigError(
+                f"In {party.file}, the key metrics names {party.settings.metrics}, where no port can be opened "
+                f"({error.strerror}): name another port of this machine, or end the program that has "
+                "this one, which may be this party, started already."
+            ) from None
+        yield port
+
+
+def check_metrics(party: Party) -> None:
+    """Raise ConfigError where the party file asks for metrics and the library for them is not installed."""
+    if party.metrics_address is None:
+        return
+    try:
+        import prometheus_client  # noqa: F401
+    except ImportError:
+        raise ConfigError(
+            f"In {party.file}, the key metrics asks for an endpoint, which needs the package prometheus_client: install it "
+            f"with {_INSTALL}, or leave the key out."
+        ) from None
+
+
+Series = Sequence[tuple[Sequence[str], float]]
+
+
+def _gauge(name: str, help_: str, labels: Sequence[str] | dict[str, str], series: Series) -> Metric:
+    from prometheus_client.metrics_core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(name, help_, labels=list(labels))
+    for key, value in series:
+        family.add_metric(list(key), value)
+    return family
+
+
+def _counter(name: str, help_: str, labels: Sequence[str], series: Series) -> Metric:
+    from prometheus_client.metrics_core import CounterMetricFamily
+
+    family = CounterMetricFamily(name, help_, labels=list(labels))
+    for key, value in series:
+        family.add_metric(list(key), value)
+    return family
+
+
+def _by_peer(figures: dict[str, float] | Counter[str]) -> Series:
+    return [((peer,), value) for peer, value in list(figures.items())]

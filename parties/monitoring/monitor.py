@@ -1,0 +1,96 @@
+"""Who looks on while a party lives: its screen, its log, and the endpoint with its figures."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from parties.config.party import Party
+from parties.monitoring.events import Event, Show
+from parties.monitoring.logs import Logbook, end_of, logging_for
+from parties.monitoring.metrics import Metrics, serving
+from parties.network.driver import Cause, Traffic
+
+if TYPE_CHECKING:  # An overlap needs no torch.
+    from vsplit.learn.feature import FeatureState
+    from vsplit.learn.label import LabelState
+
+
+class Monitor:
+    """Hands on what happens in a life to all that look on. `traffic` counts what crosses in it.
+
+    It is the observer of the links too, which call it from a thread of their own.
+    """
+
+    def __init__(self, party: Party, show: Show) -> None:
+        self.traffic = Traffic()
+        self.logbook = Logbook(party)
+        self.metrics = Metrics(party, self.traffic)
+        self._show = show
+
+    def show(self, event: Event) -> None:
+        """An event for the people at home."""
+        self.logbook.show(event)
+        self.metrics.show(event)
+        self._show(event)
+
+    def waited(self, cause: Cause, peer: str, seconds: float) -> None:
+        """A role waited; see `parties.network.driver.Waited`."""
+        self.metrics.waited(cause, peer, seconds)
+
+    def training(self, state: FeatureState | LabelState, rows: int, batch_size: int) -> None:
+        """A training of `rows` training rows begins, or is taken up, where `state` stands."""
+        self.logbook.training(state.step, rows)
+        self.metrics.training(state, rows, batch_size)
+
+    @contextlib.contextmanager
+    def keeping(self, step: int) -> Iterator[None]:
+        """Inside, the checkpoint of this step is written."""
+        began = time.perf_counter()
+        yield
+        self.logbook.kept(step, time.perf_counter() - began)
+        self.metrics.kept(step)
+
+    def met(self) -> None:
+        """All parties are here."""
+        self.metrics.met()
+
+    def parted(self) -> None:
+        """All have taken leave, as no message will cross any more."""
+        self.metrics.parted()
+
+    def lost(self, peer: str, why: str) -> None:
+        """A link broke, and is made again."""
+        self.logbook.lost(peer, why)
+        self.metrics.lost(peer)
+
+    def back(self, peer: str) -> None:
+        """A link that was lost is there again."""
+        self.logbook.back(peer)
+        self.metrics.back(peer)
+
+    def resent(self, peer: str, messages: int, size: int) -> None:
+        """Messages of `size` bytes together went again over a link that was made again."""
+        self.logbook.resent(peer, messages, size)
+        self.metrics.resent(peer, messages, size)
+
+
+@contextlib.contextmanager
+def monitoring(party: Party, show: Show) -> Iterator[Monitor]:
+    """Open the log and the endpoint that the party file asks for, until the life has ended, well or not.
+
+    Raises ConfigError where one of them cannot be opened.
+    """
+    watch = Monitor(party, show)
+    with contextlib.ExitStack() as open_:
+        open_.enter_context(logging_for(party))
+        watch.logbook.begin()
+        try:
+            if party.metrics_address is not None:
+                open_.enter_context(serving(party, watch.metrics))
+            yield watch
+        except BaseException as error:
+            watch.logbook.failed(end_of(error))
+            raise

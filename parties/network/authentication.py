@@ -1,0 +1,43 @@
+"""What a connection to the port proves and says before anybody hears of it."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Mapping
+from dataclasses import replace
+
+from parties.network.certificates import PROTOCOL, shown_identity
+from parties.network.frames import HEAD, FrameError, FrameWriter, Opening, Type, read_opening
+from parties.network.identity import PublicIdentity
+
+
+def authenticated_name(stream: ssl.SSLSocket, parties: Mapping[str, PublicIdentity]) -> str:
+    """The party whose key the other end of a finished handshake holds; raises ConnectionError for anybody else."""
+    shown = shown_identity(stream.getpeercert(binary_form=True))
+    name = next((name for name, identity in parties.items() if identity == shown), None)
+    if name is None:
+        raise ConnectionError("an identity that the job does not list")
+    if stream.selected_alpn_protocol() != PROTOCOL:
+        with contextlib.suppress(OSError):
+            stream.send(FrameWriter().control(Type.STOP, 0, b"mismatch"))
+        raise ConnectionError("a program of another version")
+    return name
+
+
+def first_frame(stream: ssl.SSLSocket, head: bytearray) -> Opening:
+    """The first frame, whose head so far is in `head`; raises SSLWantReadError while more of it is to come."""
+    while len(head) < HEAD.size:
+        more = stream.recv(HEAD.size - len(head))
+        if not more:
+            raise ConnectionError("gone before its first frame")
+        head += more
+    opening, length = read_opening(bytes(head[: HEAD.size]))
+    if opening.type is Type.WELCOME:
+        raise FrameError("a first frame that is the label party's")
+    while len(head) < HEAD.size + length:  # the word of a STOP
+        more = stream.recv(HEAD.size + length - len(head))
+        if not more:
+            raise ConnectionError("gone within its first frame")
+        head += more
+    return replace(opening, word=bytes(head[HEAD.size :]))

@@ -1,0 +1,1 @@
+"""One party's run in the order of its steps: context, connection, handshake, alignment, training, evaluation, results."""

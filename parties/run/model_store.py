@@ -1,0 +1,132 @@
+"""A party's part of the model on disk: weights as safetensors, and beside them all that is needed to use them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from parties.data.party_data import PartyData
+from parties.data.prepare import Preparation
+from parties.local.plain_file import read_plain
+from parties.run.own_module import builder_at
+from parties.run.run_folder import RunFolder
+from parties.run.training import PreparedTraining
+from vsplit.learn.label import LabelState
+from vsplit.learn.models import InputShape, build_bottom, build_top, load_weights, tabular, weights
+from vsplit.learn.plan import Plan
+from vsplit.protocol import ConfigError
+
+FORMAT = 1
+DESCRIPTION, BOTTOM, TOP = "model.json", "bottom.safetensors", "top.safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelPart:
+    """A party's part, ready to use: `description` is model.json, `bottom` a torch module (None without features)."""
+
+    description: dict[str, Any]
+    preparation: Preparation | None
+    bottom: Any
+    top: Any
+
+
+def save_part(folder: RunFolder, party_data: PartyData, trained: PreparedTraining) -> None:
+    """Write model.json, bottom.safetensors and, at the label party, top.safetensors."""
+    plan, inputs, state = trained.plan, trained.inputs, trained.state
+    settings = party_data.party.settings
+    description: dict[str, Any] = {
+        "format": FORMAT,
+        "job": party_data.party.job.job,
+        "party": party_data.party.name,
+        "role": party_data.party.role,
+        "embedding": plan.width,
+        "bottom": None,
+        "top": None,
+    }
+    if inputs is not None and state.bottom is not None:
+        description["bottom"] = {
+            "module": settings.bottom.module,
+            "hidden": list(settings.bottom.hidden or ()),
+            "numeric": inputs.shape.numeric,
+            "vocabularies": list(inputs.shape.vocabularies),
+            "image": list(inputs.shape.image) if inputs.shape.image else None,
+            "preparation": inputs.preparation.to_json(),
+        }
+        folder.write(BOTTOM, weights(state.bottom))
+    if isinstance(state, LabelState) and trained.target is not None:
+        description["top"] = {
+            "task": plan.task,
+            "contributors": list(plan.contributors),
+            "aggregate": plan.aggregate,
+            "hidden": list(plan.top_hidden),
+            "outputs": trained.target.outputs,
+            "classes": list(trained_classes(party_data, trained)),
+            "centre": trained.target.centre,
+            "scale": trained.target.scale,
+        }
+        folder.write(TOP, weights(state.top))
+    folder.write_json(DESCRIPTION, description)
+
+
+def trained_classes(party_data: PartyData, trained: PreparedTraining) -> tuple[str, ...]:
+    """The classes that the model has an output for, in the order of their codes; none in a regression.
+
+    In a multiclass task the last ones of the whole table may be absent among the shared records, and so have none.
+    """
+    if party_data.labels is None or trained.target is None:
+        return ()
+    return party_data.labels.classes[: trained.target.classes]
+
+
+def load_part(path: Path, code: Path | None = None) -> ModelPart:
+    """Read a party's part from its run folder `path`. Raises ConfigError where it is of another format or incomplete.
+
+    A bottom model of the user's own is looked for in the folder `code`, then among the installed packages.
+    """
+    try:
+        description = json.loads(read_plain(path / DESCRIPTION))
+        if description.get("format") != FORMAT:
+            raise ConfigError(f"{path / DESCRIPTION} has a format that this version of vsplit does not know.")
+        preparation, bottom = _load_bottom(path, description, code)
+        top = _load_top(path, description)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{error.filename} is missing: {path} holds no whole model part.") from None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ConfigError(
+            f"The model part in {path} cannot be read: one of its files is damaged or of another run; copy the whole run "
+            "folder again, or train again."
+        ) from error
+    return ModelPart(description, preparation, bottom, top)
+
+
+def _load_bottom(path: Path, description: dict[str, Any], code: Path | None) -> tuple[Preparation | None, Any]:
+    spec = description["bottom"]
+    if spec is None:
+        return None, None
+    builder = builder_at(spec["module"], code) if spec["module"] else tabular(spec["hidden"])
+    image = tuple(spec["image"]) if spec["image"] else None
+    bottom = build_bottom(
+        builder, InputShape(spec["numeric"], tuple(spec["vocabularies"]), image), description["embedding"]
+    )
+    load_weights(bottom, read_plain(path / BOTTOM))
+    return Preparation.from_json(spec["preparation"]), bottom.eval()
+
+
+def _load_top(path: Path, description: dict[str, Any]) -> Any:
+    spec = description["top"]
+    if spec is None:
+        return None
+    plan = Plan(
+        task=spec["task"],
+        contributors=tuple(spec["contributors"]),
+        aggregate=spec["aggregate"],
+        width=description["embedding"],
+        top_hidden=tuple(spec["hidden"]),
+    )
+    top = build_top(plan, spec["outputs"])
+    load_weights(top, read_plain(path / TOP))
+    return top.eval()

@@ -1,0 +1,167 @@
+"""How often this party has met each other party of late, and the bound on it (SPEC.md, section 7).
+
+Each run and each overlap with a list that differs in one record can say whether another party holds that record. So they
+are counted for each other party, by its public identity, in a small file of this party's own. The count stands before
+this party's list leaves, so that a run which is broken off counts as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from parties.config.digests import Purpose
+from parties.config.fields import AUTO
+from parties.config.party import Party
+from parties.local.atomic import write_whole
+from parties.local.plain_file import read_plain
+from parties.network.identity import PublicIdentity
+from vsplit.protocol import ConfigError, RefusedError
+
+if sys.platform != "win32":
+    import fcntl
+
+DAYS = 30
+"""Runs are counted over so many days, at any time the last ones."""
+
+
+class CountedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One run or overlap: when it began, of which job."""
+
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    job: str
+    command: Purpose
+
+
+class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file: the runs with each other party, by its identity line."""
+
+    version: Literal[1]
+    partners: dict[str, list[CountedRun]]
+
+
+def count_run(party: Party, purpose: Purpose, now: datetime) -> None:
+    """Count one more run with every other party of the job, and write it down.
+
+    Raises RefusedError, and writes nothing, where one of them has been met `accept.max_runs` times in the last 30 days;
+    ConfigError where the file cannot be read, understood or written. Where this party has no key that lasts, nothing can
+    be counted.
+    """
+    if party.partners is None:
+        return
+    with _locked(party.partners):
+        met = _read(party.partners)
+        for name in _others(party):
+            _check(party, name, _recent(met.get(_line(party, name), []), now), now)
+        for name in _others(party):
+            met.setdefault(_line(party, name), []).append(CountedRun(now, party.job.job, purpose))
+        kept = {line: recent for line, every in met.items() if (recent := _recent(every, now))}
+        _write(party.partners, _Content(1, kept))
+
+
+def check_quotas(party: Party, now: datetime) -> None:
+    """Raise what `count_run` would raise for what the file holds, and count nothing."""
+    met = {} if party.partners is None else _read(party.partners)
+    for name in _others(party):
+        if _line(party, name) != AUTO:
+            _check(party, name, _recent(met.get(_line(party, name), []), now), now)
+
+
+def recent_runs(party: Party, now: datetime) -> Mapping[str, int | None]:
+    """How many runs and overlaps there were with each other party in the last 30 days; None: they are not counted.
+
+    They are not where a key is made afresh by each launch. Raises ConfigError where the file cannot be understood.
+    """
+    met = {} if party.partners is None else _read(party.partners)
+    counted = {name: party.partners is not None and _line(party, name) != AUTO for name in _others(party)}
+    return {name: len(_recent(met.get(_line(party, name), []), now)) if counted[name] else None for name in counted}
+
+
+def _others(party: Party) -> list[str]:
+    return [name for name in party.job.parties if name != party.name]
+
+
+def _line(party: Party, name: str) -> str:
+    return party.job.parties[name].identity
+
+
+def _recent(every: list[CountedRun], now: datetime) -> list[CountedRun]:
+    """Those of the last 30 days. A time in the future, as of a clock that was wrong, counts: it is no reason to forget."""
+    return sorted((one for one in every if one.at > now - timedelta(days=DAYS)), key=lambda one: one.at)
+
+
+def _check(party: Party, name: str, recent: list[CountedRun], now: datetime) -> None:
+    most = party.settings.accept.max_runs
+    if len(recent) < most:
+        return
+    # A minute is told, and the bound is open from its begin.
+    again = max(recent[-most].at + timedelta(days=DAYS), now) + timedelta(minutes=1, microseconds=-1)
+    raise RefusedError(
+        f"There were {len(recent):,} runs and overlaps with {name} since {_day(recent[0].at)}, and {party.file} allows "
+        f"{most:,} with one party in any {DAYS} days (accept.max_runs): many runs of lists that differ in a few records tell "
+        f"who these are. Wait until {_day(again)}, or let a person who may decide it raise accept.max_runs."
+    )
+
+
+def _day(time: datetime) -> str:
+    """The minute of `time`, in Coordinated Universal Time."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+_MOST = 1 << 26  # bytes of the file
+
+
+def _read(path: Path) -> dict[str, list[CountedRun]]:
+    try:
+        content = msgspec.json.decode(read_plain(path, _MOST), type=_Content)
+        for line in content.partners:
+            PublicIdentity.parse(line)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(
+            f"The file {path}, in which this party counts its runs with each other party, cannot be read: {error.strerror}."
+        ) from None
+    except (msgspec.MsgspecError, ConfigError):
+        raise ConfigError(
+            f"The file {path}, in which this party counts its runs with each other party, is damaged. Put back a copy of it; "
+            "only if it is right that counting begins anew, move the file away."
+        ) from None
+    return content.partners
+
+
+def _write(path: Path, content: _Content) -> None:
+    """Whole or not at all, on the disk before anything leaves, and readable by this user alone."""
+    try:
+        write_whole(path, [msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"])
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Two runs at once count one after the other, where the system has such locks."""
+    try:
+        descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"The file {path}, in which this party counts its runs with each other party, cannot be written "
+        f"({error.strerror}): name another place in the key partners of the party file."
+    )
