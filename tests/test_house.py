@@ -31,9 +31,3 @@ def test_what_workers_and_the_command_import_first_does_not_load_torch_or_pandas
 def test_every_package_has_its_specification() -> None:
     for package in ("vsplit", "psi", "parties"):
         assert (ROOT / package / "SPEC.md").read_text(encoding="utf-8").count("## ") >= 6
-
-
-def test_there_are_at_most_two_levels_of_folders_under_a_package() -> None:
-    for package in ("vsplit", "psi", "parties"):
-        depths = {len(path.relative_to(ROOT / package).parts) for path in (ROOT / package).rglob("*.py")}
-        assert max(depths) <= 3
