@@ -32,7 +32,7 @@ def align_feature(
 ) -> Role[Alignment]:
     """Align this party's `keys` (canonical, none twice) with those of all other parties.
 
-    `feature_parties` are all of them, `me` among them, in the job's order; `seals` is what `vsplit.sealing.meet` returned,
+    `feature_parties` are all of them, `me` among them, in the job's order; `seals` is what `vsplit.sealing.exchange_keys` returned,
     and empty where there is one feature party alone.
 
     Learns: the sizes of all lists, and which of its own records all parties hold.

@@ -2,7 +2,7 @@
 
 SPEC.md, section "Sealed hops", has the protocol and its argument. First every two feature parties agree on keys that live
 for one session: fresh X25519 keys, signed by the parties' Ed25519 identities together with all that the session is about.
-Then each message is a ChaCha20-Poly1305 box, bound to its place in the session. `meet` and `introduce` are the two sides
+Then each message is a ChaCha20-Poly1305 box, bound to its place in the session. `exchange_keys` and `relay_key_exchange` are the two sides
 of the agreement, as roles; `Seal` is one party's end of the way to one other; `pass_on` is the relay. What two parties need
 a common secret for besides, `Seal.export` gives.
 """
@@ -167,7 +167,7 @@ class Seal:
         return f"<Seal with {self.peer} by way of {self.relay}>"
 
 
-def meet(relay: str, mine: Credentials, random_bytes: Callable[[int], bytes]) -> Role[dict[str, Seal]]:
+def exchange_keys(relay: str, mine: Credentials, random_bytes: Callable[[int], bytes]) -> Role[dict[str, Seal]]:
     """A feature party's side: agree on keys with every other feature party, by way of the label party `relay`.
 
     Returns the seals by party. Learns: nothing. Reveals: to the relay, public keys and signatures over them.
@@ -194,7 +194,7 @@ def meet(relay: str, mine: Credentials, random_bytes: Callable[[int], bytes]) ->
     return seals
 
 
-def introduce(feature_parties: Sequence[str]) -> Role[None]:
+def relay_key_exchange(feature_parties: Sequence[str]) -> Role[None]:
     """The label party's side: hand each feature party's public keys and proofs to the others.
 
     Learns: nothing. Reveals: nothing of its own. Raises ProtocolError for another number of keys than there are parties.

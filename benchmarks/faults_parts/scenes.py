@@ -61,7 +61,7 @@ from vsplit.paillier.cipher import decrypt
 from vsplit.paillier.keys import PrivateKey, generate
 from vsplit.paillier.noise import noise_table
 from vsplit.protocol import Bytes, Checkpoint, Collect, Message, Note, Receive, Role, Send, Work
-from vsplit.sealing import Credentials, Seal, introduce, meet
+from vsplit.sealing import Credentials, Seal, exchange_keys, relay_key_exchange
 
 LABEL = "clinic"
 ROWS, WIDTH = 40, 3
@@ -224,11 +224,11 @@ def _entropy(seed: str) -> Callable[[int], bytes]:
 def _meet(name: str) -> Role[dict[str, Seal]]:
     signers = {one: Ed25519PrivateKey.from_private_bytes(random.Random(one).randbytes(32)) for one in _LABS}
     identities = {one: signer.public_key().public_bytes_raw() for one, signer in signers.items()}
-    return meet(LABEL, Credentials(name, signers[name].sign, identities, b"job", b"session"), _entropy(name))
+    return exchange_keys(LABEL, Credentials(name, signers[name].sign, identities, b"job", b"session"), _entropy(name))
 
 
 def _meeting() -> dict[str, Begin]:
-    return {LABEL: partial(introduce, _LABS), **{name: partial(_meet, name) for name in _LABS}}
+    return {LABEL: partial(relay_key_exchange, _LABS), **{name: partial(_meet, name) for name in _LABS}}
 
 
 @cache

@@ -29,7 +29,7 @@ from psi import Alignment, Limits, align_feature, align_label, read_keys
 from psi.curve import Scalar, encode_to_curve, multiply
 from psi.keys import KeyList
 from vsplit.protocol import Role
-from vsplit.sealing import Credentials, Seal, introduce, meet
+from vsplit.sealing import Credentials, Seal, exchange_keys, relay_key_exchange
 
 _WAIT = 600.0
 _JOB = bytes(32)  # where a digest of the job would stand
@@ -72,7 +72,7 @@ class Party:
         entropy, limits = os.urandom, Limits()
         if self._order.party == 0:
             if len(features) > 1:
-                run(introduce(features))
+                run(relay_key_exchange(features))
             return align_label(label, features, keys, order_secret=entropy(32), random_bytes=entropy, limits=limits)
         me = self._names[self._order.party]
         seals = self._seals(run) if len(features) > 1 else {}
@@ -83,7 +83,7 @@ class Party:
         keys = {name: identity.public.key for name, identity in known}
         number = self._order.party
         mine = Credentials(self._names[number], self._identities[number].sign, keys, _JOB, self._transport.session)
-        seals: dict[str, Seal] = run(meet(self._names[0], mine, os.urandom))
+        seals: dict[str, Seal] = run(exchange_keys(self._names[0], mine, os.urandom))
         return seals
 
 

@@ -23,7 +23,7 @@ from parties.run.failure_notice import FirstContact
 from parties.run.handshake import handshake_as_feature, handshake_as_label
 from parties.run.quotas import count_run
 from vsplit.protocol import PeerAbsent, Role
-from vsplit.sealing import Credentials, Seal, introduce, meet
+from vsplit.sealing import Credentials, Seal, exchange_keys, relay_key_exchange
 
 Run = Callable[[Role[Any]], Any]
 
@@ -147,12 +147,12 @@ def agree_on_seals(
     if len(job.feature_parties) == 1:
         return {}
     if party.role == "label":
-        run(introduce(job.feature_parties))
+        run(relay_key_exchange(job.feature_parties))
         return {}
     identities = {name: job.identity_of(name).key for name in job.feature_parties}
     digest = _one_digest(handshake_digests(job, purpose))
     mine = Credentials(party.name, identity.sign, identities, digest, session)
-    seals: dict[str, Seal] = run(meet(job.label_party, mine, os.urandom))
+    seals: dict[str, Seal] = run(exchange_keys(job.label_party, mine, os.urandom))
     return seals
 
 

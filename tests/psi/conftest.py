@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psi import Limits, align_feature, align_label, overlap_feature, overlap_label
 from psi.keys import KeyList
 from vsplit.protocol import Collect, Deadlock, Message, Note, ProtocolError, Receive, Role, Send, Work, array_fields
-from vsplit.sealing import TAG, Credentials, Place, Seal, Sealed, introduce, meet
+from vsplit.sealing import TAG, Credentials, Place, Seal, Sealed, exchange_keys, relay_key_exchange
 
 Tamper = Callable[[str, str, Message], list[Message]]
 Inside = Callable[[str, str, Place, np.ndarray], np.ndarray]
@@ -163,7 +163,7 @@ def align(
     def label() -> Role[Any]:
         bounds = {"random_bytes": seeded((seed, LABEL)), "limits": limits}
         if len(names) > 1:
-            yield from introduce(names)
+            yield from relay_key_exchange(names)
         if only_overlap:
             return (yield from overlap_label(LABEL, names, KeyList.of(label_keys), **bounds))
         return (yield from align_label(LABEL, names, KeyList.of(label_keys), order_secret=secret, **bounds))
@@ -173,7 +173,7 @@ def align(
         seals: dict[str, Any] = {}
         if len(names) > 1:
             mine = Credentials(name, signers[name].sign, publics, b"job", b"session")
-            seals = yield from meet(LABEL, mine, seeded((seed, name, "fresh keys")))
+            seals = yield from exchange_keys(LABEL, mine, seeded((seed, name, "fresh keys")))
             seals = {to: Watched(name, seal, session, inside, sealed) for to, seal in seals.items()}
         role = overlap_feature if only_overlap else align_feature
         return (yield from role(name, LABEL, names, KeyList.of(keys), seals=seals, **bounds))

@@ -29,7 +29,7 @@ from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabu
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import build_optimizer, make_target
 from vsplit.protocol import Checkpoint, Note, Role, Send
-from vsplit.sealing import Credentials, Seal, introduce, meet
+from vsplit.sealing import Credentials, Seal, exchange_keys, relay_key_exchange
 
 Sent = list[tuple[str, str, bytes]]
 
@@ -195,15 +195,15 @@ class Federation:
             for name, tensor in module.state_dict().items()
         }
 
-    def introduce(self) -> Role[None]:
+    def relay_key_exchange(self) -> Role[None]:
         """The bank's part in the agreement on seals."""
-        return introduce(self.parties)
+        return relay_key_exchange(self.parties)
 
-    def meet(self, name: str) -> Role[dict[str, Seal]]:
+    def exchange_keys(self, name: str) -> Role[dict[str, Seal]]:
         """A feature party's part in it."""
         identities = {each: signer.public_key().public_bytes_raw() for each, signer in self._signers.items()}
         mine = Credentials(name, self._signers[name].sign, identities, b"job", b"session")
-        return meet(LABEL_PARTY, mine, entropy(name))
+        return exchange_keys(LABEL_PARTY, mine, entropy(name))
 
     def _label(self) -> Role[Any]:
         yield from self.introduce()

@@ -23,9 +23,9 @@ from vsplit.sealing import (
     Seal,
     Sealed,
     _statement,
-    introduce,
-    meet,
+    exchange_keys,
     pass_on,
+    relay_key_exchange,
 )
 
 RELAY = "clinic"
@@ -52,9 +52,9 @@ def agree(
     change: Change = unchanged, names: list[str] = NAMES, mine: dict[str, Credentials] | None = None
 ) -> dict[str, dict[str, Seal]]:
     """All parties agree on keys by way of the relay; `change` is what happens on the way."""
-    roles: dict[str, Any] = {RELAY: introduce(names)}
+    roles: dict[str, Any] = {RELAY: relay_key_exchange(names)}
     for name in names:
-        roles[name] = meet(RELAY, (mine or {}).get(name, credentials(name)), random.Random(name).randbytes)
+        roles[name] = exchange_keys(RELAY, (mine or {}).get(name, credentials(name)), random.Random(name).randbytes)
     queues: dict[tuple[str, str], deque[Message]] = defaultdict(deque)
     results: dict[str, Any] = {}
     waiting = {name: next(role) for name, role in roles.items()}
@@ -173,7 +173,7 @@ def test_parties_that_were_told_different_things_do_not_agree(other: dict[str, A
 def test_a_fresh_key_of_low_order_is_refused() -> None:
     """Even where the other party has signed it: then that party is to blame."""
     mine = credentials("b", identities={name: PUBLIC[name] for name in ("a", "b")})
-    role = meet(RELAY, mine, random.Random("b").randbytes)
+    role = exchange_keys(RELAY, mine, random.Random("b").randbytes)
     told = next(role)
     assert isinstance(told, Send)
     assert isinstance(told.message, FreshKeys)
