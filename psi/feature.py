@@ -32,8 +32,8 @@ def align_feature(
 ) -> Role[Alignment]:
     """Align this party's `keys` (canonical, none twice) with those of all other parties.
 
-    `feature_parties` are all of them, `me` among them, in the job's order; `seals` is what `vsplit.sealing.exchange_keys` returned,
-    and empty where there is one feature party alone.
+    `feature_parties` are all of them, `me` among them, in the job's order; `seals` is what
+    `vsplit.sealing.exchange_keys` returned, empty where there is only one feature party.
 
     Learns: the sizes of all lists, and which of its own records all parties hold.
     Reveals: to the label party how many records this party shares with any others, and which of the label party's records

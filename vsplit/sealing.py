@@ -2,9 +2,9 @@
 
 SPEC.md, section "Sealed hops", has the protocol and its argument. First every two feature parties agree on keys that live
 for one session: fresh X25519 keys, signed by the parties' Ed25519 identities together with all that the session is about.
-Then each message is a ChaCha20-Poly1305 box, bound to its place in the session. `exchange_keys` and `relay_key_exchange` are the two sides
-of the agreement, as roles; `Seal` is one party's end of the way to one other; `pass_on` is the relay. What two parties need
-a common secret for besides, `Seal.export` gives.
+Then each message is a ChaCha20-Poly1305 box, bound to its place in the session. `exchange_keys` and `relay_key_exchange`
+are the two sides of the agreement, as roles. `Seal` is one party's end of the channel to one other party, `pass_on` is the
+relay, and `Seal.export` derives further secrets that the two parties share.
 """
 
 from __future__ import annotations
