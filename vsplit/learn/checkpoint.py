@@ -1,4 +1,4 @@
-"""A party's part in a training as bytes, and back: SPEC.md, section "Going on after a stop".
+"""A party's part in a training as bytes, and back: SPEC.md, section 11.
 
 The bytes are a file in the safetensors format: every tensor and every number that is not whole stands in it as a tensor,
 so that none is rounded, and the whole numbers stand in its metadata as JSON. Nothing in it can be code.
