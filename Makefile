@@ -31,9 +31,10 @@ docs: .venv/ready
 # The README's pictures: one from its source, one of the report of `make demo`. They need Graphviz and Chromium.
 figures: .venv/ready
 	dot -Tsvg docs/images/how-it-works.dot -o docs/images/how-it-works.svg
-	chromium --headless --no-sandbox --hide-scrollbars --window-size=920,1310 \
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=920,868 \
 		--screenshot=docs/images/report.png vsplit-demo/runs/thyroid/clinic/report.html
-	$(BIN)/python -c 'import PIL.Image as i; f = "docs/images/report.png"; i.open(f).convert("RGB").quantize(64).save(f, optimize=True)'
+	$(BIN)/python -c 'from PIL import Image as i, ImageOps as o; f = "docs/images/report.png"; \
+		o.expand(i.open(f).convert("RGB"), 1, "silver").quantize(64).save(f, optimize=True)'
 
 # All but torch is checked against hashes, what torch needs too, so that pip looks for nothing but torch in the second step. The
 # project is built by what is installed by then: the third step downloads nothing.
