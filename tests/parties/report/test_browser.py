@@ -100,7 +100,7 @@ def disclosure() -> Document:
     groups = [Group(name, title, told, rows if name == "gradients" else []) for name, title in TITLES.items()]
     return Document(
         made=datetime(2026, 3, 2, 9, 14, tzinfo=UTC),
-        version="0.1.0",
+        version="0.2.0",
         purpose="run",
         job="thyroid",
         task="binary",

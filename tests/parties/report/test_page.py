@@ -119,7 +119,7 @@ def content(task: Task = "binary", *, test: Judgement | None = None, name: str =
         role="label",
         started="2026-03-02T09:14:03+01:00",
         ended="2026-03-02T09:15:21+01:00",
-        versions={"vsplit": "0.1.0", "Python": "3.11.2"},
+        versions={"vsplit": "0.2.0", "Python": "3.11.2"},
         parties=[
             Party(name=name, role="label", list_size=6600),
             Party(name="lab", role="feature", list_size=7012, overlap=5213),
@@ -283,7 +283,7 @@ def test_every_part_of_the_label_party_s_report_is_there(pages: dict[str, str]) 
         f"to {measured.INVERTED} of the error of a guess",
         "no differential privacy",
         "semi-honest",
-        "vsplit 0.1.0, Python 3.11.2.",
+        "vsplit 0.2.0, Python 3.11.2.",
     ):
         assert page.says(words), words
     labels = " ".join(page.labels)
