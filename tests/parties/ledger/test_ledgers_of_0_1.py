@@ -1,7 +1,7 @@
 """Ledgers of real runs by version 0.1, of both formats, can still be shown and verified.
 
-`ledgers_of_0_1/` holds those of two launches of configs/thyroid with 2 epochs and a batch size of 4096, by the last commit of each
-format. Their kinds of message have the names of that time.
+`ledgers_of_0_1/` holds those of two launches of configs/thyroid with 2 epochs and a batch size of 4096, by the last commit of
+each format. Their kinds of message have the names of that time.
 """
 
 from __future__ import annotations
