@@ -1,7 +1,8 @@
-"""The reference pages that are made from the code are those that the code makes today, and leave nothing out."""
+"""The generated reference pages are up to date, and leave nothing out."""
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import pytest
@@ -14,6 +15,10 @@ from docs.generator.pages import PAGES, REFERENCE, page
 from parties.command.cli import app
 from parties.config.digests import key_digests
 from parties.config.job import Job
+from parties.ledger.record import CUT, FINISHED
+from parties.network.transport import StartedAgain, stop_word
+from parties.run.results import KINDS
+from vsplit import protocol
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -71,12 +76,28 @@ def test_every_public_name_is_on_the_page() -> None:
         assert re.findall(r"^### `(\w+)`$", section, re.MULTILINE) == sorted(package.__all__)
 
 
-def test_what_operating_md_says_of_events_and_series_is_on_the_page() -> None:
+def test_the_series_that_pages_name_are_on_the_page() -> None:
     text = page("monitoring.md")
-    guide = (REFERENCE.parent / "operating.md").read_text(encoding="utf-8")
-    for name in set(re.findall(r"`(vsplit_\w+)`", guide)):
-        assert f"`{name}`" in text, name
-    events = re.findall(r"^\| (?:`vsplit\.\w+` )?\| `(\w+)`", guide, re.MULTILINE)
-    assert len(events) > 6
-    for event in events:
-        assert f"| `{event}` |" in text, event
+    series = set(re.findall(r"^\| `(vsplit_\w+)` \|", text, re.MULTILINE))
+    guide = (REFERENCE.parent / "how-to/operate.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bvsplit_\w+", guide + text))
+    assert len(series) > 12
+    assert named == series
+
+
+def test_every_event_is_on_the_page() -> None:
+    events = re.findall(r"^\| `vsplit\.\w+` \| `(\w+)` \|", page("monitoring.md"), re.MULTILINE)
+    assert len(events) == len(set(events)) > 6
+
+
+def test_every_message_that_can_cross_is_on_the_page() -> None:
+    listed = re.findall(r"^\| `(\w+)` \|", page("messages.md"), re.MULTILINE)
+    assert len(listed) == len(KINDS)
+    assert set(listed) == {kind.__name__ for kind in KINDS}
+
+
+def test_the_codes_with_which_a_session_ends_are_on_the_page() -> None:
+    text = (REFERENCE / "run-folder.md").read_text(encoding="utf-8").partition("\n## `ledger.jsonl`\n")[2]
+    errors = [one for one in vars(protocol).values() if inspect.isclass(one) and issubclass(one, protocol.VsplitError)]
+    codes = {one.word for one in [*errors, StartedAgain]} | {stop_word(KeyboardInterrupt())}
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == codes | {FINISHED, CUT}
