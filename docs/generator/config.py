@@ -1,4 +1,4 @@
-"""The page of config keys: what each may be is read from the models, and what it means from the files of `vsplit init`."""
+"""The page of config keys: types and bounds come from the models, meanings from the comments in the files of `vsplit init`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from parties.config.job import Job
 from parties.config.party_file import PartyFile
 
 ANY_NAME = "NAME"
-"""Stands in a dotted key for what each job calls as it likes: a party."""
+"""The part of a dotted key that each job chooses: the name of a party."""
 
 NOT_IN_INIT = {
-    "seed": "draws the initial weights of this party's bottom model, for tests and examples alone: whoever knows the seed "
-    "knows the weights, and can find out from embeddings which record is which; leave it out in production"
+    "seed": "determines the initial weights of this party's bottom model, for tests and examples only: with the seed, the "
+    "label party can compute the weights, and from embeddings the columns of most records; omit it in production"
 }
-"""The keys that `vsplit init` leaves out of its files on purpose, with what they mean."""
+"""The keys that `vsplit init` omits from its files on purpose, with their meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of a config file: its dotted name, what it must be, its default, and the line that `vsplit init` writes."""
+    """One key of a config file: dotted name, type and bounds in words, default, meaning, the line that `vsplit init` writes."""
 
     name: str
     words: str
@@ -38,7 +38,7 @@ class Key:
 
 
 def config_keys(model: type[BaseModel], texts: list[str]) -> list[Key]:
-    """All keys of `model`, in its order; what they mean stands in the comments of `texts`, which `vsplit init` writes."""
+    """All keys of `model`, in its order. Their meanings are the comments in `texts`, which `vsplit init` writes."""
     comments: dict[str, tuple[str, str]] = {}
     for text in texts:
         comments |= {name: found for name, found in comments_in(text).items() if name not in comments}
@@ -90,7 +90,7 @@ _LINE = re.compile(r"^(?P<indent> *)(?:# )?(?P<more> *)(?P<key>\w+):(?P<value>.*
 
 
 def comments_in(text: str) -> dict[str, tuple[str, str]]:
-    """What each line of a file of `vsplit init` says of its key, and the line as it is used; by dotted name."""
+    """The comment on each key in a file of `vsplit init`, and the line without it; by dotted name."""
     found: dict[str, tuple[str, str]] = {}
     path: list[str] = []
     for line in text.splitlines():
@@ -109,17 +109,22 @@ def comments_in(text: str) -> dict[str, tuple[str, str]]:
     return found
 
 
+INTRODUCTION = """# Configuration
+
+Every party has two YAML files. The job file (`job.yaml`) is what the parties agree on; it has the same content at every party.
+The party file is private to its party. `vsplit init` writes both with a comment for each key, and `vsplit check` reports what
+is wrong with them.
+
+A key is written here with dots: `train.lr` is the key `lr` in the group `train`. A path is relative to the file that contains
+it. A key that is not on this page is refused.
+"""
+
+
 def configuration_page() -> str:
     """Every key of both config files."""
     texts = config_texts(["clinic", "lab"], label="clinic", task="binary", job="thyroid")
     job, *parties = texts.values()
-    text = (
-        "# Configuration\n\nTwo YAML files say everything. `job.yaml` is what the parties agree on, the same file at every "
-        "party. The party file stays with its party. `vsplit init` writes both with a comment beside each key; "
-        "`vsplit check` says in a sentence what is wrong with them.\n\n"
-        "A key is written here with dots: `train.lr` is the key `lr` in the group `train`. Paths are relative to the file in "
-        "which they stand. A key that is not on this page is refused.\n"
-    )
+    text = INTRODUCTION
     files: list[tuple[str, type[BaseModel], list[str]]] = [
         ("The job file", Job, [job]),
         ("The party file", PartyFile, parties),
