@@ -6,7 +6,7 @@ import json
 import re
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,10 +20,13 @@ ANY_NAME = "NAME"
 """The part of a dotted key that each job chooses: the name of a party."""
 
 NOT_IN_INIT = {
-    "seed": "determines the initial weights of this party's bottom model, for tests and examples only: with the seed, the "
-    "label party can compute the weights, and from embeddings the columns of most records; omit it in production"
+    "seed": (
+        "determines the initial weights of this party's bottom model, for tests and examples only: with the seed, the label "
+        "party can compute the weights, and from embeddings the columns of most records; omit it in production",
+        "seed: 1",
+    )
 }
-"""The keys that `vsplit init` omits from its files on purpose, with their meaning."""
+"""The keys that `vsplit init` omits from its files on purpose, with their meaning and an example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,23 @@ def config_keys(model: type[BaseModel], texts: list[str]) -> list[Key]:
             raise KeyError(
                 f"{name} has no line in the files of `vsplit init`; add one, with a comment on what it means"
             )
-        meaning, example = comments.get(name) or (NOT_IN_INIT[name], "")
+        meaning, example = comments.get(name) or NOT_IN_INIT[name]
         nullable = (
             not field.is_required() and field.default is not None and type(None) in typing.get_args(field.annotation)
         )
         words = allowed(follow(model, name.split("."))[1]) + (", or null" if nullable else "")
         keys.append(Key(name, words, _default(field), meaning, example))
-    return keys
+    return [key if key.example else replace(key, example=_group_example(key.name, keys)) for key in keys]
+
+
+def _group_example(name: str, keys: list[Key]) -> str:
+    """A group on one line, with its required keys, or with its first one."""
+    free = any(key.name.startswith(f"{name}.{ANY_NAME}.") for key in keys)
+    above = f"{name}.{ANY_NAME}." if free else f"{name}."
+    below = [key for key in keys if key.name.startswith(above) and "." not in key.name.removeprefix(above)]
+    chosen = [key for key in below if key.default == "required"] or below[:1]
+    inside = ", ".join(key.example or _group_example(key.name, keys) for key in chosen)
+    return f"{name.rpartition('.')[2]}: " + (f"{{{ANY_NAME}: {{{inside}}}}}" if free else f"{{{inside}}}")
 
 
 def _fields(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -137,6 +150,5 @@ def configuration_page() -> str:
 
 def _key_section(key: Key) -> str:
     lines = [f"\n### `{key.name}`\n", f"\n{key.meaning[:1].upper()}{key.meaning[1:]}.\n" if key.meaning else ""]
-    lines += [f"\n- Value: {key.words}\n", f"- Default: {key.default}\n"]
-    lines += [f"- Example: `{key.example}`\n"] if key.example else []
+    lines += [f"\n- Value: {key.words}\n", f"- Default: {key.default}\n", f"- Example: `{key.example}`\n"]
     return "".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from docs.generator.api import public_packages
@@ -34,9 +35,12 @@ def test_every_key_of_the_job_is_on_the_page(thyroid_job: Job) -> None:
 
 
 def test_every_key_has_a_meaning_and_bounds_in_words() -> None:
-    sections = re.findall(r"### `(.*?)`\n\n(.*?)\n\n- Value: (.+)\n- Default: (.+)\n", page("configuration.md"))
+    form = r"### `(.*?)`\n\n(.*?)\n\n- Value: (.+)\n- Default: (.+)\n- Example: `(.+)`\n"
+    sections = re.findall(form, page("configuration.md"))
     assert len(sections) == page("configuration.md").count("\n### ") > 70
-    by_name = {name: (meaning, value, default) for name, meaning, value, default in sections}
+    by_name = {name: (meaning, value, default) for name, meaning, value, default, _ in sections}
+    for name, *_, example in sections:
+        assert yaml.safe_load(example).keys() == {name.rpartition(".")[2]}
     assert by_name["train.lr"][1:] == ("a number above 0 and at most 100", "required")
     assert by_name["train.checkpoint.steps"][1:] == ("a whole number from 1 to 1000000000, or null", "`1000`")
     assert by_name["accept.min_list"][1:] == ("a whole number from 1 to 1000000000", "`100`")
