@@ -13,7 +13,7 @@ ROOTS = ("vsplit", "psi", "parties")
 
 
 def public_packages() -> list[ModuleType]:
-    """Every package that says in `__all__` what of it is public, by name."""
+    """Every package that has an `__all__`, by name."""
     found = []
     for root in ROOTS:
         top = import_module(root)
@@ -26,8 +26,8 @@ def public_packages() -> list[ModuleType]:
 def api_page() -> str:
     """All public names with their signatures and the first paragraph of their documentation."""
     text = (
-        "# Python API\n\nWhat the packages offer to Python programs: the names in each `__all__`. Other names may change "
-        "without notice. The full documentation of each name stands in the code; `help(NAME)` prints it.\n"
+        "# Python API\n\nThe public names of the packages are those in their `__all__`. Other names may change without "
+        "notice. `help(NAME)` prints the full documentation of a name.\n"
     )
     for package in public_packages():
         text += f"\n## `{package.__name__}`\n\n{_first_paragraph(package)}\n"
@@ -54,7 +54,7 @@ class _Plain(str):
 
 
 def _signature(name: str, value: Any) -> str:
-    """One line, or a line for each parameter where it would be long."""
+    """One line, or one line for each parameter if it would be long."""
     kind = "class" if inspect.isclass(value) else "def"
     found = inspect.signature(value)
     parameters = [one.replace(annotation=_plain(one.annotation)) for one in found.parameters.values()]
