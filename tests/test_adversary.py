@@ -26,7 +26,7 @@ from parties.network import codec
 from parties.network.certificates import client_context
 from parties.network.frames import FrameWriter, Type
 from parties.network.identity import PrivateIdentity
-from parties.run import session
+from parties.run import party_run
 from parties.run.handshake import Handshake
 from tests.parties.network.proxy import Proxy
 from tests.parties.world import World
@@ -57,13 +57,13 @@ class Siege:
         self.world.files["clinic"]["listen"] = f"127.0.0.1:{self.port}"
         self.world.job["address"] = f"127.0.0.1:{self.proxy.port}"
         self.transports: dict[str, Any] = {}
-        connect = session.connect
+        connect = party_run.connect
 
         def connected(party: Any, *rest: Any) -> Any:
             self.transports[party.name] = connect(party, *rest)
             return self.transports[party.name]
 
-        monkeypatch.setattr(session, "connect", connected)
+        monkeypatch.setattr(party_run, "connect", connected)
 
     def run(self, knock: Callable[[Siege], None]) -> None:
         """Live a run, knock when the lab has trained an epoch, and see that everybody ends well."""
@@ -183,7 +183,7 @@ Change = Callable[[bytes], bytes]
 
 def lie(monkeypatch: pytest.MonkeyPatch, liar: str, kind: type[Message], change: Callable[[Any, bytes], bytes]) -> None:
     """Let this party change the second message of this kind that it sends; `change` gets the transport and the message."""
-    connect, seen = session.connect, []
+    connect, seen = party_run.connect, []
 
     def connected(party: Any, *rest: Any) -> Any:
         transport = connect(party, *rest)
@@ -201,7 +201,7 @@ def lie(monkeypatch: pytest.MonkeyPatch, liar: str, kind: type[Message], change:
             transport.send = changing
         return transport
 
-    monkeypatch.setattr(session, "connect", connected)
+    monkeypatch.setattr(party_run, "connect", connected)
 
 
 def kind_of(data: bytes) -> str:

@@ -20,18 +20,12 @@ from parties.checkpoints.folder import LocalState
 from parties.checkpoints.resuming import (
     agree_on_start_feature,
     agree_on_start_label,
-    all_keep_feature,
-    all_keep_label,
+    confirm_stored_feature,
+    confirm_stored_label,
 )
-from parties.ledger.heads import (
-    Bond,
-    Signer,
-    agree_as_feature,
-    agree_as_label,
-    exchange_heads_feature,
-    exchange_heads_label,
-)
+from parties.ledger.heads import agree_as_feature, agree_as_label, exchange_heads_feature, exchange_heads_label
 from parties.ledger.record import Standing
+from parties.ledger.signing import Bond, Signer
 from parties.network import codec
 from parties.run.handshake import handshake_as_feature, handshake_as_label
 from psi import (
@@ -180,8 +174,8 @@ def scenes() -> list[Scene]:
         Scene(
             "kept by all",
             {
-                LABEL: partial(all_keep_label, _LABS, "alignment"),
-                **{name: partial(all_keep_feature, LABEL, "alignment") for name in _LABS},
+                LABEL: partial(confirm_stored_label, _LABS, "alignment"),
+                **{name: partial(confirm_stored_feature, LABEL, "alignment") for name in _LABS},
             },
         ),
         Scene("seals", _meeting()),

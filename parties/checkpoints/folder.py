@@ -55,7 +55,7 @@ class LocalState:
 
     `agreed`: all parties have, or had, the alignment. `steps`: those at which this party can begin; 0, the beginning of the
     training, is among them as long as no more than its first state would be lost by that. `final`: this party's outcome is
-    there; `over`: everybody's is. `finished` names the run whose results stand in the run folder (empty: none do).
+    there; `finished_by_all`: everybody's is. `finished` names the run whose results stand in the run folder (empty: none do).
     `restart`: it was told at home to begin afresh, and so to hold nothing.
     """
 
@@ -63,7 +63,7 @@ class LocalState:
     agreed: bool = False
     steps: tuple[int, ...] = ()
     final: bool = False
-    over: bool = False
+    finished_by_all: bool = False
     finished: bytes = b""
     restart: bool = False
 
@@ -116,7 +116,7 @@ class CheckpointFolder:
         agreed = self._has(_ALIGNMENT)
         alignment = self._read(_ALIGNMENT if agreed else _ALIGNMENT + _OFFERED)
         if self._is_over(finished):
-            return LocalState(bytes.fromhex(finished), agreed, (), final=True, over=True)
+            return LocalState(bytes.fromhex(finished), agreed, (), final=True, finished_by_all=True)
         if alignment is None and agreed:
             raise ConfigError(
                 f"The alignment of the unfinished run in {self.folder} is damaged, so that nothing can go on with it: put back "

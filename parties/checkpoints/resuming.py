@@ -19,7 +19,7 @@ RUN = 16
 _LIMIT = 4096
 _AFRESH = -1
 _MOST = 1 << 60
-What = Literal["alignment", "final"]
+Stage = Literal["alignment", "final"]
 End = Literal["", "over", "lacking", "apart", "outcome"]
 """Why nobody begins (empty: all begin).
 
@@ -87,7 +87,7 @@ class StateKept(Message, frozen=True, kw_only=True, eq=False):
 
     reveals: ClassVar[str] = "nothing else than that it has come so far"
 
-    what: What
+    what: Stage
 
 
 class StateKeptByAll(Message, frozen=True, kw_only=True, eq=False):
@@ -95,20 +95,20 @@ class StateKeptByAll(Message, frozen=True, kw_only=True, eq=False):
 
     reveals: ClassVar[str] = "nothing else than that all parties have come so far"
 
-    what: What
+    what: Stage
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """From where all parties begin: the name of the run, and the step; `step` None: with a new alignment.
 
-    `over`: nobody begins, since every party has the outcome of this run, or has finished it.
+    `finished_by_all`: nobody begins, since every party has the outcome of this run, or has finished it.
     """
 
     run: bytes
     step: int | None
     final: bool = False
-    over: bool = False
+    finished_by_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def agree_on_start_feature(me: str, label_party: str, parties: Sequence[str], mi
                 label_party,
                 f"{label_party} says that a run is over, although this party holds another one that all had begun; ask there.",
             )
-        return Start(told.run, None, over=True)
+        return Start(told.run, None, finished_by_all=True)
     if told.step == _AFRESH:
         if mine.agreed or told.final or told.run in (mine.run, mine.finished):
             raise ProtocolError(
@@ -186,23 +186,23 @@ def agree_on_start_feature(me: str, label_party: str, parties: Sequence[str], mi
     return Start(told.run, told.step, told.final)
 
 
-def all_keep_label(feature_parties: Sequence[str], what: What) -> Role[None]:
+def confirm_stored_label(feature_parties: Sequence[str], stage: Stage) -> Role[None]:
     """The label party has its own on its disk: wait until all others have, and tell them so."""
     for party in feature_parties:
         told = yield from receive(party, StateKept, _LIMIT)
-        _check_what(party, told.what, what)
+        _check_stage(party, told.what, stage)
     for party in feature_parties:
-        yield Send(party, StateKeptByAll(what=what))
+        yield Send(party, StateKeptByAll(what=stage))
 
 
-def all_keep_feature(label_party: str, what: What) -> Role[None]:
+def confirm_stored_feature(label_party: str, stage: Stage) -> Role[None]:
     """A feature party has its own on its disk: say so, and wait until all others have."""
-    yield Send(label_party, StateKept(what=what))
+    yield Send(label_party, StateKept(what=stage))
     told = yield from receive(label_party, StateKeptByAll, _LIMIT)
-    _check_what(label_party, told.what, what)
+    _check_stage(label_party, told.what, stage)
 
 
-def _check_what(party: str, told: What, due: What) -> None:
+def _check_stage(party: str, told: Stage, due: Stage) -> None:
     if told != due:
         raise ProtocolError(
             party, f"{party} has kept its {told} where its {due} was due; its program is another version."
@@ -231,7 +231,7 @@ def _decide(holdings: Mapping[str, LocalState], fresh: bytes) -> Start | _NoStar
 def _end_of(run: bytes, holdings: Mapping[str, LocalState], finished: str) -> Start | _NoStart:
     """A party has `finished` the run and holds nothing of it any more. So all had the outcome by then."""
     without = [party for party, held in holdings.items() if held.finished != run and not held.final]
-    return _NoStart("outcome", (without[0], finished)) if without else Start(run, None, over=True)
+    return _NoStart("outcome", (without[0], finished)) if without else Start(run, None, finished_by_all=True)
 
 
 def _common(run: bytes, holdings: Mapping[str, LocalState]) -> Start | _NoStart:
@@ -249,7 +249,9 @@ def _answer(found: Start | _NoStart, fresh: bytes) -> StartDecision:
     if isinstance(found, _NoStart):
         return StartDecision(run=fresh, step=_AFRESH, final=False, end=found.end, about=list(found.about))
     step = _AFRESH if found.step is None else found.step
-    return StartDecision(run=found.run, step=step, final=found.final, end="over" if found.over else "", about=[])
+    return StartDecision(
+        run=found.run, step=step, final=found.final, end="over" if found.finished_by_all else "", about=[]
+    )
 
 
 def _mismatch(me: str, mine: LocalState, found: _NoStart) -> MismatchError:

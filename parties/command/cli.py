@@ -330,7 +330,8 @@ def _live(file: Path, show: Callable[[Event], None], restart: bool) -> int:
     from parties.command.identity import load_identity
     from parties.command.launch import launched
     from parties.config.party import load_party
-    from parties.run.failure_notice import contact_in, notifying_others
+    from parties.run.contact import contact_in
+    from parties.run.failure_notice import notifying_others
 
     file = _party_file(file)
     with notifying_others(lambda: contact_in(file), show):

@@ -76,7 +76,7 @@ def _ledger_file(path: Path) -> tuple[Path, bool]:
 
 
 def _reveals() -> dict[str, str]:
-    from parties.run.results import KINDS
+    from parties.run.message_kinds import KINDS
 
     told = {kind.__name__: kind.reveals for kind in KINDS}
     return told | {UNREADABLE: "bytes that are no message of the kind that was awaited; they end the session"}

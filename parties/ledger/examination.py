@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from parties.ledger.heads import Bond
 from parties.ledger.record import DIGEST, NO_HASH, Begin, Crossed, Direction, Head, Pin, Resent, Standing
+from parties.ledger.signing import Bond
 
 Way = tuple[Direction, str]
 """A direction, and the party at the other end."""

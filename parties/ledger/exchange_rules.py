@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 
 from parties.checkpoints.resuming import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
 from parties.ledger.examination import SessionRecord, Way, pin_of, standing_of
-from parties.ledger.heads import OPEN_KINDS, LedgerHead, LedgerLastLine, as_messages
 from parties.ledger.kinds import current_name
+from parties.ledger.messages import OPEN_KINDS, LedgerHead, LedgerLastLine, as_messages
 from parties.ledger.record import Crossed, Direction, Head, Stream
 from parties.network import codec
 from parties.network.driver import UNREADABLE

@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Self
 
 from parties.ledger.file import ChainFile
-from parties.ledger.heads import OPEN_KINDS, Bond, Exchanged, LedgerHead, Signer
+from parties.ledger.heads import Exchanged
+from parties.ledger.messages import OPEN_KINDS, LedgerHead
 from parties.ledger.opening import About, Now, end_line, open_file, utc
 from parties.ledger.record import (
     FORMAT,
@@ -29,6 +30,7 @@ from parties.ledger.record import (
     Standing,
     Stream,
 )
+from parties.ledger.signing import Bond, Signer
 from parties.network.driver import UNREADABLE
 from parties.network.identity import PublicIdentity
 from parties.network.transport import Absence

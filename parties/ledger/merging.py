@@ -34,11 +34,15 @@ class RunLedger(Ledger):
     """The ledger of a run, begun before it is known which run that will be."""
 
     @property
-    def tells_of_sessions(self) -> bool:
+    def has_sessions(self) -> bool:
         """Whether any session stands in it."""
         return bool(self._sessions)
 
-    def put_behind(self, finished: Path) -> bool:
+    def has_sessions_besides(self, session: str) -> bool:
+        """Whether the ledger has another session than the one of this name."""
+        return bool(self._sessions - {session})
+
+    def continue_from(self, finished: Path) -> bool:
         """Let what is on record here follow on all that `finished` tells; whether it does so now.
 
         This is for a run that this party has finished, and that goes on with the others all the same. `finished` is closed,
@@ -46,14 +50,14 @@ class RunLedger(Ledger):
         Raises ConfigError, and then it is as it was.
         """
         try:
-            return self._put_behind(finished)
+            return self._continue_from(finished)
         except OSError as error:
             raise StorageError(
                 f"The ledger {self.path} cannot be written ({error.strerror}): free some space, then give the same command "
                 "again."
             ) from None
 
-    def _put_behind(self, finished: Path) -> bool:
+    def _continue_from(self, finished: Path) -> bool:
         with self._lock:
             there = survey(finished).sessions
             if there.keys() <= self._sessions:
@@ -76,7 +80,7 @@ class RunLedger(Ledger):
         return True
 
 
-def join_ledgers(finished: Path, later: Path, about: About) -> bool:
+def merge_ledgers(finished: Path, later: Path, about: About) -> bool:
     """See that all sessions in the ledger `later` stand in the one in `finished`; whether they do.
 
     Both are closed, and this party's. A ledger in which a head was signed stays by itself, unless it has all lines of
@@ -86,7 +90,7 @@ def join_ledgers(finished: Path, later: Path, about: About) -> bool:
     """
     lock = ChainFile(finished)
     try:
-        if goes_on_from(finished, later):
+        if continues(finished, later):
             if survey(later).faults:
                 return False
             write_whole(finished, pieces(later))
@@ -102,7 +106,7 @@ def join_ledgers(finished: Path, later: Path, about: About) -> bool:
     return True
 
 
-def goes_on_from(finished: Path, later: Path) -> bool:
+def continues(finished: Path, later: Path) -> bool:
     """Whether the ledger `later` has all that `finished` has, byte for byte, before its own. Raises OSError."""
     if later.stat().st_size < finished.stat().st_size:
         return False
@@ -110,7 +114,7 @@ def goes_on_from(finished: Path, later: Path) -> bool:
         return all(other.read(len(piece)) == piece for piece in pieces(finished))
 
 
-def began_no_run(ledger: Path) -> bool:
+def has_no_run(ledger: Path) -> bool:
     """Whether all sessions in this ledger ended before anything else crossed than what parties say when they meet."""
     kinds: set[str] = set()
     survey(ledger, each=lambda _told, line: kinds.add(current_name(line.kind)) if isinstance(line, Crossed) else None)

@@ -10,8 +10,8 @@ from typing import Literal
 
 from parties.ledger.examination import Examined
 from parties.ledger.file import ChainFile
-from parties.ledger.heads import Bond, Sign
 from parties.ledger.record import CUT, Begin, End, Torn
+from parties.ledger.signing import Bond, Sign
 from parties.ledger.verify import survey
 from parties.network.identity import PublicIdentity
 from vsplit import __version__

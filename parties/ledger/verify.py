@@ -11,7 +11,6 @@ from pathlib import Path
 
 from parties.ledger.examination import Examined, Hashes, SessionRecord, Way, pin_of
 from parties.ledger.exchange_rules import Exchanges, fault_of_head
-from parties.ledger.heads import Bond, is_signed
 from parties.ledger.record import (
     CUT,
     FINISHED,
@@ -29,6 +28,7 @@ from parties.ledger.record import (
     decode,
     encode,
 )
+from parties.ledger.signing import Bond, is_signed
 from parties.local.plain_file import open_plain
 from parties.network.identity import PublicIdentity
 from vsplit.protocol import ConfigError

@@ -15,8 +15,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from parties.config.party import Party
-from parties.config.party_file import Log
+from parties.config.log_target import LogTarget
+from parties.config.party_names import PartyNames
 from parties.monitoring.events import AWAY, BACK, NOTE, WAITING, Event, Failed, Finished, Step
 from parties.monitoring.log_output import ErrorOutput, JsonLines, PrivateFile, TextLines
 from vsplit import __version__
@@ -39,8 +39,12 @@ _UNFORESEEN = 1
 class Logbook:
     """Writes the log of one party's life. Links may call it from a thread of their own."""
 
-    def __init__(self, party: Party, clock: Callable[[], float] = time.monotonic) -> None:
-        self._party = party
+    def __init__(
+        self, names: PartyNames, job: str, run_folder: Path, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._names = names
+        self._job = job
+        self._run_folder = run_folder
         self._stage = ""
         self._seen: set[str] = set()
         self._done = 0
@@ -48,10 +52,10 @@ class Logbook:
         self._links: defaultdict[str, _Rate] = defaultdict(lambda: _Rate(clock))
 
     def begin(self) -> None:
-        """A life begins."""
-        job, party = self._party.job, self._party
-        fields: Fields = {"job": job.job, "role": party.role, "version": __version__, "parties": len(job.parties)}
-        sentence = f"{party.name} begins, {party.role} party of the job {job.job}; vsplit {__version__}"
+        """A run or an overlap begins."""
+        names, job = self._names, self._job
+        fields: Fields = {"job": job, "role": names.role, "version": __version__, "parties": len(names.all)}
+        sentence = f"{names.me} begins, {names.role} party of the job {job}; vsplit {__version__}"
         self._tell("run", logging.INFO, "begin", sentence, fields)
 
     def show(self, event: Event) -> None:
@@ -60,7 +64,7 @@ class Logbook:
             self._step(event)
         elif isinstance(event, Finished):
             # Its lines are results, which belong to the run folder.
-            where = {"run_folder": str(self._party.output)} if event.report else {}
+            where = {"run_folder": str(self._run_folder)} if event.report else {}
             self._tell("run", logging.INFO, "finished", "all went well", where)
         else:
             self.failed(event)
@@ -76,7 +80,7 @@ class Logbook:
         sentence = f"training {how}, with {rows:,} rows to train on"
         self._tell("run", logging.INFO, "training", sentence, {"step": step, "rows": rows})
 
-    def kept(self, step: int, seconds: float) -> None:
+    def stored(self, step: int, seconds: float) -> None:
         """A checkpoint was written."""
         sentence = f"the state after step {step:,} is kept, written in {seconds:.3f} s"
         self._tell("checkpoints", logging.INFO, "checkpoint", sentence, {"step": step, "seconds": round(seconds, 6)})
@@ -126,7 +130,7 @@ class Logbook:
         self._tell("run", logging.INFO if begins or epoch_ended else logging.DEBUG, "stage", sentence, fields)
 
     def _tell(self, logger: str, level: int, event: str, sentence: str, fields: Fields) -> None:
-        extra = {"vsplit_event": event, "vsplit_party": self._party.name, "vsplit_fields": fields}
+        extra = {"vsplit_event": event, "vsplit_party": self._names.me, "vsplit_fields": fields}
         # The sentence is an argument, so that a percent sign in it is none to `logging`.
         logging.getLogger(f"vsplit.{logger}").log(level, "%s", sentence, extra=extra)
 
@@ -152,7 +156,7 @@ class _Rate:
         return found
 
 
-def end_of(error: BaseException) -> Failed:
+def failure_of(error: BaseException) -> Failed:
     """How a life that ended with `error` is told in the log."""
     if isinstance(error, VsplitError):
         return Failed(str(error), error.exit_code)
@@ -162,13 +166,12 @@ def end_of(error: BaseException) -> Failed:
 
 
 @contextlib.contextmanager
-def logging_for(party: Party) -> Iterator[None]:
-    """Write the log that the party file asks for, if it does. Raises ConfigError where its file cannot be written."""
-    wanted = party.settings.log
-    if wanted is None:
+def logging_to(target: LogTarget | None) -> Iterator[None]:
+    """Write the log to `target`, if there is one. Raises ConfigError where its file cannot be written."""
+    if target is None:
         yield
         return
-    handler = _handler(party, wanted)
+    handler = _handler(target)
     _ROOT.addHandler(handler)
     _let_through()
     try:
@@ -179,38 +182,38 @@ def logging_for(party: Party) -> Iterator[None]:
         handler.close()
 
 
-def check_log(party: Party) -> None:
-    """Raise ConfigError where the log's file cannot be written; leaves nothing behind that was not there."""
-    if party.log_file is not None and party.settings.log is not None:
-        there = party.log_file.exists()
-        _handler(party, party.settings.log).close()
-        if not there:
-            party.log_file.unlink(missing_ok=True)
+def check_log(target: LogTarget | None) -> None:
+    """Raise ConfigError where the log's file cannot be written. A file that did not exist is removed again."""
+    if target is not None and target.file is not None:
+        existed = target.file.exists()
+        _handler(target).close()
+        if not existed:
+            target.file.unlink(missing_ok=True)
 
 
 def _let_through() -> None:
-    """Make no record that nobody wants."""
+    """Make no record that no handler takes."""
     _ROOT.setLevel(min((handler.level for handler in _ROOT.handlers if handler.level), default=logging.NOTSET))
 
 
-def _handler(party: Party, wanted: Log) -> logging.Handler:
-    handler: logging.Handler = ErrorOutput() if party.log_file is None else _file_handler(party, party.log_file)
-    handler.setLevel(wanted.level.upper())
-    handler.setFormatter(JsonLines() if wanted.format == "json" else TextLines())
+def _handler(target: LogTarget) -> logging.Handler:
+    handler: logging.Handler = ErrorOutput() if target.file is None else _file_handler(target, target.file)
+    handler.setLevel(target.settings.level.upper())
+    handler.setFormatter(JsonLines() if target.settings.format == "json" else TextLines())
     # Parties that share a process share the loggers, and each has a log of its own.
-    handler.addFilter(lambda record: getattr(record, "vsplit_party", party.name) == party.name)
+    handler.addFilter(lambda record: getattr(record, "vsplit_party", target.party) == target.party)
     return handler
 
 
-def _file_handler(party: Party, file: Path) -> logging.Handler:
-    if file.is_relative_to(party.output):
+def _file_handler(target: LogTarget, file: Path) -> logging.Handler:
+    if file.is_relative_to(target.run_folder):
         raise ConfigError(
-            f"In {party.file}, the key log.file names {file}, which is in the run folder (output); a run moves that folder "
-            "aside, so name a file elsewhere."
+            f"In {target.party_file}, the key log.file names {file}, which is in the run folder (output); a run moves that "
+            "folder aside, so name a file elsewhere."
         )
     try:
         return PrivateFile(file)
     except OSError as error:
         raise ConfigError(
-            f"In {party.file}, the key log.file names {file}, which cannot be written ({error.strerror})."
+            f"In {target.party_file}, the key log.file names {file}, which cannot be written ({error.strerror})."
         ) from None

@@ -11,9 +11,11 @@ import contextlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parties.config.party import Party
+from parties.config.fields import split_address
+from parties.config.party_names import PartyNames
 from parties.monitoring.events import NOTE, Event, Step
 from parties.network.driver import Cause, Traffic
 from parties.network.metrics_server import serving_http
@@ -32,20 +34,21 @@ _INSTALL = "pip install prometheus-client"
 class Metrics:
     """The figures of one party's life. Links may call it from a thread of their own, and so does the endpoint."""
 
-    def __init__(self, party: Party, traffic: Traffic, clock: Callable[[], float] = time.monotonic) -> None:
-        self._party = party
+    def __init__(
+        self, names: PartyNames, job: str, traffic: Traffic, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._names = names
+        self._job = job
         self._traffic = traffic
         self._clock = clock
         self._stage = ""
         self._waited: defaultdict[tuple[Cause, str], float] = defaultdict(float)
-        # The label party has a link to each feature party, and these have no others.
-        linked = party.job.feature_parties if party.role == "label" else [party.job.label_party]
-        self._links = dict.fromkeys(linked, 0.0)
+        self._links = dict.fromkeys(names.peers, 0.0)
         self._retries: Counter[str] = Counter()
         self._resent: Counter[str] = Counter()
         self._resent_bytes: Counter[str] = Counter()
         self._checkpoints = 0
-        self._kept_step = 0
+        self._stored_step = 0
         self._training: _Training | None = None
 
     def show(self, event: Event) -> None:
@@ -61,17 +64,17 @@ class Metrics:
         """A training of `rows` training rows begins, or is taken up, where `state` stands."""
         self._training = _Training(state, rows, batch_size, self._clock)
 
-    def kept(self, step: int) -> None:
+    def stored(self, step: int) -> None:
         """A checkpoint was written."""
         self._checkpoints += 1
-        self._kept_step = step
+        self._stored_step = step
 
-    def met(self) -> None:
-        """All links stand."""
+    def connected(self) -> None:
+        """All links are up."""
         self._links = dict.fromkeys(self._links, 1.0)
 
-    def parted(self) -> None:
-        """No link is needed any more, so that there is nothing to say of one."""
+    def disconnected(self) -> None:
+        """No link is needed any more, so that there is nothing to report of one."""
         self._links = {}
 
     def lost(self, peer: str) -> None:
@@ -90,8 +93,8 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """All figures as they are now, as Prometheus' client wants them."""
-        party = self._party
-        about = {"party": party.name, "role": party.role, "job": party.job.job, "version": __version__}
+        names = self._names
+        about = {"party": names.me, "role": names.role, "job": self._job, "version": __version__}
         yield _gauge("vsplit_info", "Who this is; always 1", about, [(tuple(about.values()), 1.0)])
         yield _gauge("vsplit_stage", "The stage of this party's life", ["stage"], [((self._stage,), 1.0)])
         if self._training is not None:
@@ -109,7 +112,7 @@ class Metrics:
         yield _counter("vsplit_resent_messages", "Messages that went again", ["peer"], _by_peer(self._resent))
         yield _counter("vsplit_resent_bytes", "Bytes of them", ["peer"], _by_peer(self._resent_bytes))
         yield _counter("vsplit_checkpoints", "Checkpoints written", [], [((), self._checkpoints)])
-        yield _gauge("vsplit_checkpoint_step", "The step of the last checkpoint", [], [((), self._kept_step)])
+        yield _gauge("vsplit_checkpoint_step", "The step of the last checkpoint", [], [((), self._stored_step)])
 
     def describe(self) -> list[Metric]:
         """Nothing: the names are known only once there are figures."""
@@ -161,12 +164,9 @@ class _Training:
 
 
 @contextlib.contextmanager
-def serving(party: Party, metrics: Metrics) -> Iterator[int]:
-    """The endpoint, at the party file's `metrics`; yields its port. Raises ConfigError where it cannot be had."""
-    address = party.metrics_address
-    if address is None:
-        raise ValueError("the party file asks for no metrics")
-    check_metrics(party)
+def serving(address: str, party_file: Path, metrics: Metrics) -> Iterator[int]:
+    """The endpoint at `address`, the key `metrics` of the party file; yields its port. Raises ConfigError where it fails."""
+    check_metrics(address, party_file)
     from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 
     registry = CollectorRegistry()
@@ -174,25 +174,25 @@ def serving(party: Party, metrics: Metrics) -> Iterator[int]:
     ProcessCollector(registry=registry)
     with contextlib.ExitStack() as open_:
         try:
-            port = open_.enter_context(serving_http(address, make_wsgi_app(registry), "vsplit-metrics"))
+            port = open_.enter_context(serving_http(split_address(address), make_wsgi_app(registry), "vsplit-metrics"))
         except OSError as error:
             raise ConfigError(
-                f"In {party.file}, the key metrics names {party.settings.metrics}, where no port can be opened "
+                f"In {party_file}, the key metrics names {address}, where no port can be opened "
                 f"({error.strerror}): name another port of this machine, or end the program that has "
                 "this one, which may be this party, started already."
             ) from None
         yield port
 
 
-def check_metrics(party: Party) -> None:
+def check_metrics(address: str | None, party_file: Path) -> None:
     """Raise ConfigError where the party file asks for metrics and the library for them is not installed."""
-    if party.metrics_address is None:
+    if address is None:
         return
     try:
         import prometheus_client  # noqa: F401
     except ImportError:
         raise ConfigError(
-            f"In {party.file}, the key metrics asks for an endpoint, which needs the package prometheus_client: install it "
+            f"In {party_file}, the key metrics asks for an endpoint, which needs the package prometheus_client: install it "
             f"with {_INSTALL}, or leave the key out."
         ) from None
 

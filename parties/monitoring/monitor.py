@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from parties.config.log_target import LogTarget
 from parties.config.party import Party
+from parties.config.party_names import PartyNames
 from parties.monitoring.events import Event, Show
-from parties.monitoring.logs import Logbook, end_of, logging_for
+from parties.monitoring.logs import Logbook, failure_of, logging_to
 from parties.monitoring.metrics import Metrics, serving
 from parties.network.driver import Cause, Traffic
 
@@ -24,10 +27,10 @@ class Monitor:
     It is the observer of the links too, which call it from a thread of their own.
     """
 
-    def __init__(self, party: Party, show: Show) -> None:
+    def __init__(self, names: PartyNames, job: str, run_folder: Path, show: Show) -> None:
         self.traffic = Traffic()
-        self.logbook = Logbook(party)
-        self.metrics = Metrics(party, self.traffic)
+        self.logbook = Logbook(names, job, run_folder)
+        self.metrics = Metrics(names, job, self.traffic)
         self._show = show
 
     def show(self, event: Event) -> None:
@@ -46,20 +49,20 @@ class Monitor:
         self.metrics.training(state, rows, batch_size)
 
     @contextlib.contextmanager
-    def keeping(self, step: int) -> Iterator[None]:
+    def storing(self, step: int) -> Iterator[None]:
         """Inside, the checkpoint of this step is written."""
         began = time.perf_counter()
         yield
-        self.logbook.kept(step, time.perf_counter() - began)
-        self.metrics.kept(step)
+        self.logbook.stored(step, time.perf_counter() - began)
+        self.metrics.stored(step)
 
-    def met(self) -> None:
-        """All parties are here."""
-        self.metrics.met()
+    def connected(self) -> None:
+        """All parties are connected."""
+        self.metrics.connected()
 
-    def parted(self) -> None:
-        """All have taken leave, as no message will cross any more."""
-        self.metrics.parted()
+    def disconnected(self) -> None:
+        """The session is closed, so that no message will cross any more."""
+        self.metrics.disconnected()
 
     def lost(self, peer: str, why: str) -> None:
         """A link broke, and is made again."""
@@ -83,14 +86,14 @@ def monitoring(party: Party, show: Show) -> Iterator[Monitor]:
 
     Raises ConfigError where one of them cannot be opened.
     """
-    watch = Monitor(party, show)
+    monitor = Monitor(PartyNames.of(party.job, party.name), party.job.job, party.output, show)
     with contextlib.ExitStack() as open_:
-        open_.enter_context(logging_for(party))
-        watch.logbook.begin()
+        open_.enter_context(logging_to(LogTarget.of(party)))
+        monitor.logbook.begin()
         try:
-            if party.metrics_address is not None:
-                open_.enter_context(serving(party, watch.metrics))
-            yield watch
+            if party.settings.metrics is not None:
+                open_.enter_context(serving(party.settings.metrics, party.file, monitor.metrics))
+            yield monitor
         except BaseException as error:
-            watch.logbook.failed(end_of(error))
+            monitor.logbook.failed(failure_of(error))
             raise

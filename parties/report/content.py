@@ -114,7 +114,7 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class SplitScores:
     """What `vsplit.evaluation.metrics` found on one split; curves are drawn of the test split only."""
 
     comparison: Comparison
@@ -142,8 +142,8 @@ class ReportContent:
     training: Training
     traffic: Sequence[Crossing]
     versions: Mapping[str, str] = field(default_factory=dict)
-    test: Judgement | None = None
-    validation: Judgement | None = None
+    test: SplitScores | None = None
+    validation: SplitScores | None = None
     caveats: Sequence[str] = ()
     key_columns: Sequence[ColumnReport] = ()
     merged_keys: int = 0

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from parties.local.text import visible
-from parties.report.content import Judgement, ReportContent
+from parties.report.content import ReportContent, SplitScores
 from parties.report.figures import loss_figure, record_figure, result_figures, traffic_figure
 from parties.report.words import (
     METRIC_NAMES,
@@ -110,7 +110,7 @@ def _verdict(content: ReportContent) -> str | None:
     return "The interval of the difference includes zero: these test records do not show that joining helps."
 
 
-def _metric_rows(judged: Judgement) -> Iterator[dict[str, str]]:
+def _metric_rows(judged: SplitScores) -> Iterator[dict[str, str]]:
     """For each metric its name, direction, and the texts of joint, alone and difference with their intervals."""
     comparison = judged.comparison
     parts: dict[str, Estimates] = {"joint": comparison["joint"]}

@@ -55,10 +55,10 @@ class RunFolder:
         """Keep a small file in memory; it is written first of all when the run has come to its end."""
         self._held.append(_Pending(name, _as_bytes(data)))
 
-    def hold_configs(self, party: Party) -> None:
+    def hold_configs(self, job_file: Path, party_file: Path) -> None:
         """Hold copies of the job and the party file as they are now, with what may be a secret masked. Raises ConfigError."""
-        self.hold("job.yaml", masked_copy(read_text(party.job_file)))
-        self.hold("party.yaml", masked_copy(read_text(party.file)))
+        self.hold("job.yaml", masked_copy(read_text(job_file)))
+        self.hold("party.yaml", masked_copy(read_text(party_file)))
 
     @contextlib.contextmanager
     def filling(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from parties.checkpoints.folder import CheckpointFolder
 from parties.ledger.exchange import IN_RUN_FOLDER, LEDGER
-from parties.ledger.merging import RunLedger, began_no_run, goes_on_from, join_ledgers
+from parties.ledger.merging import RunLedger, continues, has_no_run, merge_ledgers
 from parties.ledger.opening import About
 from parties.run.run_folder import RunFolder
 from vsplit.protocol import ConfigError, VsplitError
@@ -42,7 +42,7 @@ def settle(checkpoints: CheckpointFolder, folder: RunFolder, about: About) -> No
     try:
         if not folder.has(ledger, IN_RUN_FOLDER):
             with RunLedger.open(ledger, about) as own:  # which ends a session that was cut off
-                has_sessions = own.tells_of_sessions
+                has_sessions = own.has_sessions
             if has_sessions and not _is_settled(finished, ledger, about):
                 return
         ledger.unlink(missing_ok=True)
@@ -55,15 +55,22 @@ def settle(checkpoints: CheckpointFolder, folder: RunFolder, about: About) -> No
 
 def _is_settled(finished: Path, ledger: Path, about: About) -> bool:
     """Whether `finished` tells all that `ledger` does, of sessions that went on with the finished run or began none."""
-    if not goes_on_from(finished, ledger) and not began_no_run(ledger):
+    if not continues(finished, ledger) and not has_no_run(ledger):
         return False
     try:
-        return join_ledgers(finished, ledger, about)
+        return merge_ledgers(finished, ledger, about)
     except ConfigError:  # a finished run's ledger that is broken must not keep the next run from its beginning
         return False
 
 
-def told_in_run_folder(folder: RunFolder, ledger: Path, about: About) -> bool:
-    """Whether the ledger of the run folder tells all that this one does; sessions after its end are added to it."""
+def recorded_in_run_folder(folder: RunFolder, ledger: Path, about: About) -> bool:
+    """Whether the ledger of the run folder has all that this one has; sessions after the run's end are added to it."""
     finished = folder.path / IN_RUN_FOLDER
-    return folder.has(ledger, IN_RUN_FOLDER) or (finished.exists() and join_ledgers(finished, ledger, about))
+    return folder.has(ledger, IN_RUN_FOLDER) or (finished.exists() and merge_ledgers(finished, ledger, about))
+
+
+def continue_ledger(ledger: RunLedger, folder: RunFolder, run: bytes) -> None:
+    """Where the run that resumes has finished here, let the ledger continue a copy of the one in its run folder."""
+    finished = folder.path / IN_RUN_FOLDER
+    if folder.finished_run() == run.hex() and finished.exists():
+        ledger.continue_from(finished)

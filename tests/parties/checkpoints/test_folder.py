@@ -76,7 +76,7 @@ def test_a_run_is_held_with_its_last_two_steps(kept: CheckpointFolder) -> None:
     kept.offer_final(RUN, 1001, None, b"outcome")
     assert kept.look() == LocalState(RUN, True, (20, 1000), final=True)
     kept.agree_on_final()
-    assert kept.look() == LocalState(RUN, True, (20, 1000), final=True, over=True)
+    assert kept.look() == LocalState(RUN, True, (20, 1000), final=True, finished_by_all=True)
     assert bytes(kept.final().body) == b"outcome"
     assert kept.step(20).head.step == 20
 
@@ -152,8 +152,10 @@ def test_clearing_up_can_be_broken_off_and_is_still_only_clearing_up(kept: Check
     for name in order[: len(order) - 1 - left]:
         (kept.folder / name).unlink()
     found = kept.look(finished=RUN.hex())
-    assert (found.run, found.final, found.over) == (RUN, True, True)
-    assert kept.look(finished=bytes(16).hex()).over == (left > 0)  # of another run, it takes an alignment to go on
+    assert (found.run, found.final, found.finished_by_all) == (RUN, True, True)
+    assert kept.look(finished=bytes(16).hex()).finished_by_all == (
+        left > 0
+    )  # of another run, it takes an alignment to go on
     kept.discard()
     assert kept.look(finished=RUN.hex()) == LocalState()
 

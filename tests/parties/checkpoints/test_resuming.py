@@ -17,8 +17,8 @@ from parties.checkpoints.resuming import (
     StateKept,
     agree_on_start_feature,
     agree_on_start_label,
-    all_keep_feature,
-    all_keep_label,
+    confirm_stored_feature,
+    confirm_stored_label,
 )
 from parties.network.driver import drive
 from parties.network.memory import MemoryNetwork
@@ -100,17 +100,20 @@ def done(run: bytes = ONE) -> LocalState:
         # Where all have their outcome no state is gone back to.
         ([holding(10, 20, final=True), holding(30, 40, final=True), holding(final=True)], Start(ONE, 0, final=True)),
         # Some have finished the run, and nobody needs them any more.
-        ([done(), holding(10, 20, final=True), done()], Start(ONE, None, over=True)),
-        ([holding(10, 20, final=True), done(), done()], Start(ONE, None, over=True)),
-        ([holding(10, final=True), done(), holding(20, final=True)], Start(ONE, None, over=True)),
+        ([done(), holding(10, 20, final=True), done()], Start(ONE, None, finished_by_all=True)),
+        ([holding(10, 20, final=True), done(), done()], Start(ONE, None, finished_by_all=True)),
+        ([holding(10, final=True), done(), holding(20, final=True)], Start(ONE, None, finished_by_all=True)),
         (
             [done(), holding(10, final=True), holding(10, agreed=False, final=True, finished=ONE)],
-            Start(ONE, None, over=True),
+            Start(ONE, None, finished_by_all=True),
         ),
-        ([done(), holding(10, final=True), holding(10, agreed=False, finished=ONE)], Start(ONE, None, over=True)),
+        (
+            [done(), holding(10, final=True), holding(10, agreed=False, finished=ONE)],
+            Start(ONE, None, finished_by_all=True),
+        ),
         (
             [done(), holding(10, final=True), holding(run=OTHER, agreed=False, finished=ONE)],
-            Start(ONE, None, over=True),
+            Start(ONE, None, finished_by_all=True),
         ),
     ],
 )
@@ -202,7 +205,7 @@ def test_whatever_they_hold_all_parties_come_to_the_same(held: list[LocalState])
         assert any(one.run for one in held)
         return
     assert ends[0] == ends[1] == ends[2]
-    if ends[0].over:
+    if ends[0].finished_by_all:
         assert all(one.finished == ends[0].run or (one.run == ends[0].run and one.final) for one in held)
         assert any(one.run == ends[0].run for one in held)
     elif ends[0].step is None:
@@ -315,14 +318,16 @@ def test_a_beginning_has_its_bounds(fields: dict[str, Any], words: str) -> None:
 def test_nobody_goes_on_before_all_have_theirs() -> None:
     ends = play(
         {
-            "clinic": all_keep_label(["lab", "gym"], "alignment"),
-            "lab": all_keep_feature("clinic", "alignment"),
-            "gym": all_keep_feature("clinic", "alignment"),
+            "clinic": confirm_stored_label(["lab", "gym"], "alignment"),
+            "lab": confirm_stored_feature("clinic", "alignment"),
+            "gym": confirm_stored_feature("clinic", "alignment"),
         }
     )
     assert ends == dict.fromkeys(PARTIES)
 
 
 def test_parties_that_have_come_to_different_places_are_told_apart() -> None:
-    ends = play({"clinic": all_keep_label(["lab"], "final"), "lab": all_keep_feature("clinic", "alignment")})
+    ends = play(
+        {"clinic": confirm_stored_label(["lab"], "final"), "lab": confirm_stored_feature("clinic", "alignment")}
+    )
     assert isinstance(ends["clinic"], ProtocolError) and ends["clinic"].peer == "lab"

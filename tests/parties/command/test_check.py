@@ -15,7 +15,7 @@ from parties.command.disclosure import leaves_in_overlap, what_leaves
 from parties.command.overlap import live_overlap
 from parties.config.missing_bounds import REQUIRED
 from parties.data.party_data import read_party_data
-from parties.ledger.heads import LedgerHead, LedgerLastLine
+from parties.ledger.messages import LedgerHead, LedgerLastLine
 from parties.run.party_run import run_party
 from parties.run.quotas import count_run
 from psi import KeyShapes

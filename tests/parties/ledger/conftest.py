@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import pytest
 
-from parties.checkpoints.resuming import all_keep_feature, all_keep_label
+from parties.checkpoints.resuming import confirm_stored_feature, confirm_stored_label
 from parties.ledger.heads import (
     Exchanged,
     agree_as_feature,
@@ -108,9 +108,9 @@ class Pairs:
                         self.exchange(name, ledger, run, final=end and number == rounds - 1)
                 if end and heads and rounds:
                     run(
-                        all_keep_label(self.features, "final")
+                        confirm_stored_label(self.features, "final")
                         if name == "clinic"
-                        else all_keep_feature("clinic", "final")
+                        else confirm_stored_feature("clinic", "final")
                     )
                 transport.finish()
                 if end:

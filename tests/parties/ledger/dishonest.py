@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from parties.ledger.examination import pin_of, standing_of
-from parties.ledger.heads import Bond
 from parties.ledger.record import NO_HASH, AnyLine, Crossed, End, Head, NewSession, Stream, chained, decode, encode
+from parties.ledger.signing import Bond
 from parties.network.identity import PrivateIdentity, PublicIdentity
 
 Lines = list[AnyLine]

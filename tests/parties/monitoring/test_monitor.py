@@ -39,17 +39,17 @@ def test_everything_reaches_all_who_look_on(party: Party, tmp_path: Path) -> Non
         watch.waited("receive", "lab", 2.0)
         watch.traffic.record("sent", "lab", "Embedding", 10)
         watch.training(SimpleNamespace(step=3, progress=SimpleNamespace(epoch=0, batch=3)), 100, 8)  # type: ignore[arg-type]
-        with watch.keeping(4):
+        with watch.storing(4):
             pass
         assert figures(watch)["vsplit_link_up"] == 0
-        watch.met()
+        watch.connected()
         assert figures(watch)["vsplit_link_up"] == 1
         watch.lost("lab", "was closed")
         watch.resent("lab", 2, 99)
         assert figures(watch)["vsplit_link_up"] == 0
         watch.back("lab")
         found = figures(watch)
-        watch.parted()
+        watch.disconnected()
         assert "vsplit_link_up" not in figures(watch)
     assert shown == [Step("masking", 1, 2)]
     assert found["vsplit_waiting_seconds_total"] == 2
@@ -74,7 +74,7 @@ def test_a_checkpoint_that_fails_is_none(party: Party, tmp_path: Path) -> None:
     with (
         pytest.raises(DataError),
         monitoring(party, lambda _event: None) as watch,
-        watch.keeping(4),
+        watch.storing(4),
     ):
         raise DataError("The disk is full.")
     assert figures(watch)["vsplit_checkpoints_total"] == 0

@@ -17,12 +17,12 @@ from parties.report.content import (
     Columns,
     Crossing,
     Epoch,
-    Judgement,
     LedgerEnd,
     Party,
     Records,
     ReportContent,
     SecureSum,
+    SplitScores,
     Training,
 )
 from parties.report.page import render_report
@@ -92,7 +92,7 @@ HEADLINE = Comparison(
 )
 
 
-def judgement(task: Task, *, alone: bool = True, classes: Sequence[str] = ()) -> Judgement:
+def scores_of(task: Task, *, alone: bool = True, classes: Sequence[str] = ()) -> SplitScores:
     rng = np.random.default_rng(0)
     if task == "multiclass":
         truth = rng.integers(0, len(classes), 120)
@@ -104,13 +104,13 @@ def judgement(task: Task, *, alone: bool = True, classes: Sequence[str] = ()) ->
         other = rng.random(120) * (1 if task == "binary" else 1e5)
     second = other if alone else None
     names = list(classes) if task == "multiclass" else None
-    return Judgement(
+    return SplitScores(
         comparison=compare(task, truth, joint, second, seed=0, resamples=50),
         curves=curves(task, truth, joint, second, classes=names),
     )
 
 
-def content(task: Task = "binary", *, test: Judgement | None = None, name: str = "clinic") -> ReportContent:
+def content(task: Task = "binary", *, test: SplitScores | None = None, name: str = "clinic") -> ReportContent:
     """What a label party's report holds; without `test` it has no metrics."""
     return ReportContent(
         job="thyroid",
@@ -178,13 +178,13 @@ def feature_content() -> ReportContent:
 
 
 ALL = {
-    "binary": content(test=judgement("binary")),
-    "multiclass": content("multiclass", test=judgement("multiclass", classes=["a", "<b>$c_1$&", "d"])),
-    "many classes": content("multiclass", test=judgement("multiclass", alone=False, classes=list("ABCDEFGHIJKLMNOP"))),
-    "regression": content("regression", test=judgement("regression")),
+    "binary": content(test=scores_of("binary")),
+    "multiclass": content("multiclass", test=scores_of("multiclass", classes=["a", "<b>$c_1$&", "d"])),
+    "many classes": content("multiclass", test=scores_of("multiclass", alone=False, classes=list("ABCDEFGHIJKLMNOP"))),
+    "regression": content("regression", test=scores_of("regression")),
     "feature": feature_content(),
-    "evil": content(test=judgement("binary"), name=EVIL),
-    "signs": content(test=judgement("binary"), name=SIGNS),
+    "evil": content(test=scores_of("binary"), name=EVIL),
+    "signs": content(test=scores_of("binary"), name=SIGNS),
 }
 
 
@@ -226,7 +226,7 @@ def test_every_plot_and_table_is_named(pages: dict[str, str], name: str) -> None
 
 
 def test_the_headline_says_the_result_in_plain_sentences() -> None:
-    page = Page(render_report(content(test=Judgement(comparison=HEADLINE))))
+    page = Page(render_report(content(test=SplitScores(comparison=HEADLINE))))
     assert page.says("Together: AUC 0.967 (0.955 to 0.977).")
     assert page.says("Clinic alone: 0.612 (0.580 to 0.640).")
     assert page.says("Gain 0.355 (0.310 to 0.400).")
@@ -240,13 +240,13 @@ def test_the_headline_says_the_result_in_plain_sentences() -> None:
 )
 def test_the_verdict_follows_the_interval_of_the_difference(low: float, high: float, words: str) -> None:
     comparison = HEADLINE | {"difference": estimates((low + high) / 2, low=low, high=high)}
-    assert Page(render_report(content(test=Judgement(comparison=comparison)))).says(words)  # type: ignore[arg-type]
+    assert Page(render_report(content(test=SplitScores(comparison=comparison)))).says(words)  # type: ignore[arg-type]
 
 
 def test_where_the_main_metric_is_not_defined_the_next_one_is_named() -> None:
     comparison = compare("binary", [0, 0, 0], [0.1, 0.2, 0.9], [0.1, 0.2, 0.3], seed=0, resamples=20)
     shown = curves("binary", [0, 0, 0], [0.1, 0.2, 0.9], [0.1, 0.2, 0.3])
-    page = Page(render_report(content(test=Judgement(comparison=comparison, curves=shown))))
+    page = Page(render_report(content(test=SplitScores(comparison=comparison, curves=shown))))
     assert page.says("Together: Accuracy 0.667")
     assert page.says("not defined")
 
@@ -328,7 +328,7 @@ def test_no_sign_of_a_name_turns_or_hides_what_is_read(pages: dict[str, str]) ->
 
 
 def test_names_that_the_plot_font_lacks_stay_text() -> None:
-    page = Page(render_report(content(test=judgement("binary"), name="診所")))
+    page = Page(render_report(content(test=scores_of("binary"), name="診所")))
     assert page.says("Rows of 診所")
 
 
@@ -367,7 +367,7 @@ def test_equal_content_gives_the_same_page(pages: dict[str, str]) -> None:
 def test_small_runs_have_a_report() -> None:
     epochs = [Epoch(number=1, seconds=0.1, train_loss=0.5)]
     small = replace(
-        content(test=judgement("binary")),
+        content(test=scores_of("binary")),
         training=Training(epochs=epochs, kept=1, stopped="all epochs of the job were done"),
         traffic=[],
         records=Records(
@@ -382,7 +382,7 @@ def test_small_runs_have_a_report() -> None:
 
 def test_a_report_without_a_result_to_draw() -> None:
     empty = Comparison(rows=1, resamples=1, joint={"r2": None})
-    page = Page(render_report(content("regression", test=Judgement(comparison=empty, curves=Curves()))))
+    page = Page(render_report(content("regression", test=SplitScores(comparison=empty, curves=Curves()))))
     assert page.says("5,213 records were matched")
 
 

@@ -225,11 +225,11 @@ def test_all_fail_and_each_has_its_own_error(three) -> None:
 
 
 def test_an_error_that_was_not_foreseen_is_told_as_such(world, monkeypatch) -> None:
-    def broken(home: Any) -> None:
-        if home.party.name == "lab":
+    def broken(_home: Any, model: Any, _width: int) -> None:
+        if model.file.stem == "lab":
             raise ZeroDivisionError
 
-    monkeypatch.setattr("parties.run.party_run.check_model", broken)
+    monkeypatch.setattr("parties.run.loading.check_model", broken)
     lives = patient(world).write().live()
     assert isinstance(lives.errors["lab"], ZeroDivisionError)
     assert failed_by(lives.errors["lab"]).exit_code == 1

@@ -15,8 +15,7 @@ from parties.ledger.compare import compare
 from parties.ledger.examination import SessionRecord
 from parties.ledger.ledger import Ledger
 from parties.ledger.verify import examine
-from parties.run import party_run as life_module
-from parties.run import run_ledger, session
+from parties.run import party_run, run_ledger, start
 from tests.parties.breaking import Broken, at, small
 from vsplit.protocol import MismatchError, PeerAbsent, ProtocolError, Role, Send, receive
 
@@ -41,20 +40,20 @@ def folders(world: Any) -> set[str]:
 
 def finished_by_all_but(world: Any, late: tuple[str, ...]) -> Any:
     """As after a kill of these parties between the word that they have their outcome, and their hearing that all have."""
-    agree, leave = CheckpointFolder.agree_on_final, life_module._write_results
+    agree, leave = CheckpointFolder.agree_on_final, party_run.write_results
 
     def agree_unless_late(self: CheckpointFolder) -> None:
         if self.folder.parent.name not in late:
             agree(self)
 
-    def leave_unless_late(life: Any, trained: Any) -> Any:
-        if life.party.name in late:
+    def leave_unless_late(names: Any, *rest: Any, **more: Any) -> Any:
+        if names.me in late:
             raise Broken
-        return leave(life, trained)
+        return leave(names, *rest, **more)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CheckpointFolder, "agree_on_final", agree_unless_late)
-        patch.setattr(life_module, "_leave", leave_unless_late)
+        patch.setattr(party_run, "write_results", leave_unless_late)
         lives = small(world).live()
     assert set(lives.errors) == set(late)
     for name in world.names:
@@ -164,19 +163,19 @@ def absent(*_: Any) -> None:
     raise PeerAbsent("clinic", "clinic did not answer.")
 
 
-def fails(party: Any, command: str, run: Any) -> None:
-    """A greeting that is heard and does not fit, as after a change of one party's job file."""
-    greet(party, command, run)
+def fails(*arguments: Any) -> None:
+    """A handshake that is received and does not fit, as after a change of one party's job file."""
+    greet(*arguments)
     raise MismatchError("clinic", "The job of clinic is another one.")
 
 
-greet = session.exchange_handshakes
+greet = party_run.exchange_handshakes
 
 
 def live_with(world: Any, name: str, instead: Any, *names: str) -> Any:
-    """Lives in which something of `parties.run.session` is another one."""
+    """Runs in which something of `parties.run.party_run` or `parties.run.start` is another one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, name, instead)
+        patch.setattr(party_run if hasattr(party_run, name) else start, name, instead)
         return world.live(*names)
 
 
@@ -220,7 +219,7 @@ def test_a_session_that_fails_before_one_ends_alone_is_told_by_both_of_the_run_t
     lives = live_with(finished_by_all_but(world, ("lab",)), "greet", fails)
     assert set(lives.errors) == {"clinic"} and run_of(world, "lab")["run"] == run_of(world, "clinic")["run"]
     assert len(sessions(world, "clinic")) == 2 and stories(world, "") == []
-    live_with(world, "greet", fails)
+    live_with(world, "exchange_handshakes", fails)
     assert len(sessions(world, "clinic")) == 3 and stories(world, "") == []
     world.live().well()
     assert stories(world, "") == [] == stories(world, "-1")
@@ -235,7 +234,7 @@ def test_a_session_that_was_cut_off_by_a_kill_is_settled_by_the_next_life(
     with monkeypatch.context() as patch:  # a kill of the clinic leaves no time for these
         patch.setattr(Ledger, "end_session", lambda self, word: self.path.parts[-3] == "clinic" or end(self, word))
         patch.setattr(run_ledger, "settle", lambda kept, *of: kept.folder.parts[-2] == "clinic" or settle(kept, *of))
-        live_with(world, "greet", fails)
+        live_with(world, "exchange_handshakes", fails)
     assert [len(sessions(world, name)) for name in world.names] == [1, 2]
     world.live().well()
     assert stories(world, "-1") == [] == stories(world, "")
@@ -252,7 +251,7 @@ def test_no_word_of_the_label_party_takes_away_a_run_that_all_had_begun(world: A
     def agree(me: str, feature_parties: Any, mine: Any, fresh: bytes) -> Role[Start]:
         told = yield from receive("lab", LocalStateOffer, 4096)
         yield Send("lab", StartDecision(run=told.finished, step=-1, final=False, end="over", about=[]))
-        return Start(mine.finished, None, over=True)
+        return Start(mine.finished, None, finished_by_all=True)
 
     lives = live_with(world, "agree_on_start_label", agree)
     assert isinstance(lives.errors["lab"], ProtocolError)
@@ -263,7 +262,7 @@ def test_a_ledger_that_cannot_be_added_is_kept_and_nobody_says_that_it_is_not_ne
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished_by_all_but(world, ("lab",))
-    monkeypatch.setattr(run_ledger, "join_ledgers", lambda *_: False)
+    monkeypatch.setattr(run_ledger, "merge_ledgers", lambda *_: False)
     lives = world.live().well()
     assert "stays where it is" in " ".join(lives.ends["clinic"].lines)
     assert "nobody needs it" not in " ".join(lives.ends["clinic"].lines)

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from parties.monitoring.events import Step
-from parties.run import party_run
+from parties.run import loading
 from vsplit.protocol import DataError
 
 BOTH = {
@@ -213,7 +213,7 @@ def test_images_through_a_bottom_model_of_the_users_own(world):
 
 @pytest.mark.usefixtures("no_report", "one_builds_at_a_time")
 def test_the_same_private_seeds_and_order_give_the_same_run_again_and_the_older_one_stays(world, monkeypatch):
-    monkeypatch.setattr(party_run, "order_secret", lambda _party: bytes(32))
+    monkeypatch.setattr(loading, "order_secret", lambda *_: bytes(32))
     world.files["clinic"]["seed"] = 1
     world.files["lab"]["seed"] = 2
     world.write().live().well()

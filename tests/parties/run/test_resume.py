@@ -15,7 +15,7 @@ from parties.checkpoints.checksummed_file import read_checksummed
 from parties.checkpoints.folder import UNFINISHED
 from parties.command.cli import app
 from parties.monitoring.events import FAILURE, TELLING
-from parties.run import session
+from parties.run import storage
 from tests.parties.breaking import EPOCHS, Broken, at, small
 from vsplit.protocol import ConfigError, MismatchError, PeerAbsent
 
@@ -98,7 +98,7 @@ def test_an_alignment_that_not_all_have_starts_over(world: Any, monkeypatch: pyt
         raise Broken
 
     with monkeypatch.context() as patch:
-        patch.setattr(session, "all_keep_label", broken)
+        patch.setattr(storage, "confirm_stored_label", broken)
         small(world).live()
     runs = {name: kept(world, name) for name in world.names}
     assert runs["clinic"] == {"alignment-offered"} and runs["lab"] <= {"alignment-offered"}
@@ -184,14 +184,14 @@ def test_a_party_that_has_its_outcome_ends_alone_where_the_others_do_not_come(
         file["first_wait"] = 1
     world.write()
 
-    def broken(life: Any, _session: Any, what: str) -> None:
-        if what == "final":
+    def broken(names: Any, stage: Any, run: Any) -> None:
+        if stage == "final":
             raise Broken
-        all_keep(life, _session, what)
+        confirm_stored(names, stage, run)
 
-    all_keep = session._confirm_stored
+    confirm_stored = storage.confirm_stored
     with monkeypatch.context() as patch:
-        patch.setattr(session, "_confirm_stored", broken)
+        patch.setattr(storage, "confirm_stored", broken)
         world.live()
     for name in world.names:
         assert "final-offered" in kept(world, name)

@@ -19,7 +19,7 @@ from parties.ledger.exchange import LEDGER
 from parties.ledger.record import Crossed, End, Head, NewSession
 from parties.ledger.verify import examine, survey
 from parties.monitoring.events import Step
-from parties.run import session
+from parties.run import party_run
 from tests.parties.breaking import at, small
 from tests.parties.ledger.dishonest import Owner
 from vsplit.protocol import MismatchError
@@ -99,8 +99,8 @@ def test_messages_that_left_again_over_a_link_made_anew_are_marked_and_the_story
         if isinstance(event, Step) and event.stage == "training" and event.done in (1, 2):
             transports["lab"]._links["clinic"].stream.shutdown(socket.SHUT_RDWR)
 
-    together_connect = session.connect
-    monkeypatch.setattr(session, "connect", connect)
+    together_connect = party_run.connect
+    monkeypatch.setattr(party_run, "connect", connect)
     world.write().live(show={"lab": cut}).well()
     found = {name: examine(ledger_of(world, name)) for name in world.names}
     compared = compare(found["clinic"], found["lab"])
