@@ -41,8 +41,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from parties.checkpoints.checksummed_file import Origin
 from parties.checkpoints.folder import CheckpointFolder
+from parties.checkpoints.origin import Origin
 from parties.checkpoints.schedule import CheckpointSchedule
 from parties.checkpoints.snapshots import RunTimeline, store_step
 from parties.ledger.heads import exchange_heads_feature, exchange_heads_label

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gmpy2 import is_prime
 
 from benchmarks.faults_parts.mutate import received
-from parties.checkpoints.folder import LocalState
+from parties.checkpoints.local_state import LocalState
 from parties.checkpoints.resuming import (
     agree_on_start_feature,
     agree_on_start_label,
@@ -24,7 +24,7 @@ from parties.checkpoints.resuming import (
     confirm_stored_label,
 )
 from parties.ledger.heads import agree_as_feature, agree_as_label, exchange_heads_feature, exchange_heads_label
-from parties.ledger.record import Standing
+from parties.ledger.ledger_state import Standing
 from parties.ledger.signing import Bond, Signer
 from parties.network import codec
 from parties.run.handshake import handshake_as_feature, handshake_as_label

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from parties.checkpoints.checksummed_file import Origin
+from parties.checkpoints.origin import Origin
 from parties.config.digests import key_digests
 from parties.config.job import load_job
 from parties.config.local_model import LocalModel

@@ -108,7 +108,7 @@ def stored_alignment(folder: CheckpointFolder) -> AlignedRun:
 
 def store_step(folder: CheckpointFolder, run: bytes, state: State, timeline: RunTimeline) -> None:
     """Keep the state of this party's training. Raises ConfigError."""
-    folder.keep_step(run, state.step, timeline, to_bytes(state))
+    folder.store_step(run, state.step, timeline, to_bytes(state))
 
 
 def restore_step(folder: CheckpointFolder, step: int, state: State) -> tuple[RunTimeline, list[str]]:
@@ -168,7 +168,7 @@ def _arrays(folder: CheckpointFolder, file: ChecksummedFile) -> Arrays:
 
 def _record(folder: CheckpointFolder, file: ChecksummedFile, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(file.head.told, type=kind)
+        return msgspec.json.decode(file.head.record, type=kind)
     except msgspec.MsgspecError:
         raise _unreadable(folder) from None
 

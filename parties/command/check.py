@@ -108,7 +108,7 @@ def _print_unfinished(party_data: PartyData, folder: RunFolder, console: Console
     if not kept.folder.is_dir():
         return
     finished = folder.finished_run()
-    held = kept.look(finished)  # which needs no lock: each file is whole or absent, also while a run writes
+    held = kept.read_state(finished)  # which needs no lock: each file is whole or absent, also while a run writes
     if not held.run or held.run.hex() == finished:
         return
     if held.final:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from parties.checkpoints.resuming import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
+from parties.checkpoints.start_messages import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
 from parties.config.digests import Purpose, handshake_digests
 from parties.ledger.messages import HASH, SALT, SIGNATURE, LedgerHead, LedgerLastLine, LedgerSalt
 from parties.run.handshake import Handshake

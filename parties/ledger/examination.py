@@ -10,7 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from parties.ledger.record import DIGEST, NO_HASH, Begin, Crossed, Direction, Head, Pin, Resent, Standing
+from parties.ledger.digests import DIGEST
+from parties.ledger.ledger_state import Pin, Standing
+from parties.ledger.record import NO_HASH, Begin, Crossed, Direction, Head, Resent
 from parties.ledger.signing import Bond
 
 Way = tuple[Direction, str]

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 
-from parties.checkpoints.resuming import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
+from parties.checkpoints.start_messages import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
 from parties.ledger.examination import SessionRecord, Way, pin_of, standing_of
 from parties.ledger.kinds import current_name
+from parties.ledger.ledger_state import Stream
 from parties.ledger.messages import OPEN_KINDS, LedgerHead, LedgerLastLine, as_messages
-from parties.ledger.record import Crossed, Direction, Head, Stream
+from parties.ledger.record import Crossed, Direction, Head
 from parties.network import codec
 from parties.network.driver import UNREADABLE
 from vsplit.protocol import Message

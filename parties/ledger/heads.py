@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from parties.ledger.ledger_state import Pin, Standing
 from parties.ledger.messages import SALT, LedgerHead, LedgerLastLine, LedgerSalt, to_array
-from parties.ledger.record import Pin, Standing
 from parties.ledger.signing import Signer
 from vsplit.protocol import ProtocolError, Role, Send, receive
 

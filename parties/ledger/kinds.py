@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parties.checkpoints.resuming import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
+from parties.checkpoints.start_messages import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
 
 _SINCE_0_1 = {
     "Greeting": "Handshake",

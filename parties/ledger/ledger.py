@@ -14,22 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from parties.ledger.digests import OpenKey, PairKey
 from parties.ledger.file import ChainFile
 from parties.ledger.heads import Exchanged
-from parties.ledger.messages import OPEN_KINDS, LedgerHead
+from parties.ledger.ledger_state import Standing, Stream
+from parties.ledger.messages import OPEN_KINDS, head_line
 from parties.ledger.opening import About, Now, end_line, open_file, utc
-from parties.ledger.record import (
-    FORMAT,
-    Crossed,
-    Direction,
-    Head,
-    NewSession,
-    OpenKey,
-    PairKey,
-    Resent,
-    Standing,
-    Stream,
-)
+from parties.ledger.record import FORMAT, Crossed, Direction, NewSession, Position, Resent
 from parties.ledger.signing import Bond, Signer
 from parties.network.driver import UNREADABLE
 from parties.network.identity import PublicIdentity
@@ -110,12 +101,9 @@ class Ledger:
         lines = dict(self._about.identities)
         keys = {name: PublicIdentity.parse(line).key for name, line in lines.items()}
         with self._lock:
-            line, time, before = self._next()
             self._file.append(
                 NewSession(
-                    line=line,
-                    time=time,
-                    before=before,
+                    **self._next(),
                     session=session.hex(),
                     job=self._about.job,
                     digest=self._about.digest.hex(),
@@ -161,18 +149,8 @@ class Ledger:
         with self._lock:
             if self._signer is None:
                 return  # the session has ended here, and its last messages are still being delivered
-            line, time, before = self._next()
             self._file.append(
-                Resent(
-                    line=line,
-                    time=time,
-                    before=before,
-                    peer=peer,
-                    session=self._session,
-                    first=first,
-                    last=last,
-                    bytes=size,
-                )
+                Resent(**self._next(), peer=peer, session=self._session, first=first, last=last, bytes=size)
             )
 
     def standing(self, peer: str) -> Standing:
@@ -193,8 +171,8 @@ class Ledger:
         me = self._about.party
         with self._lock:
             for peer, heads in exchanged.items():
-                self._head(me, peer, heads.own)
-                self._head(peer, me, heads.theirs)
+                for signer, receiver, head in ((me, peer, heads.own), (peer, me, heads.theirs)):
+                    self._file.append(head_line(head, signer, receiver, self._session, self._next()))
             self._file.sync()
 
     def sync(self) -> None:
@@ -211,7 +189,7 @@ class Ledger:
             if self._signer is None:
                 return
             bond, self._signer, self._pairs = self._signer.bond, None, {}
-            self._file.append(end_line(self._about, bond, word, *self._next()))
+            self._file.append(end_line(self._about, bond, word, self._next()))
             self._file.sync()
 
     def close(self) -> Closed | None:
@@ -241,9 +219,9 @@ class Ledger:
 
     # --- with the lock held -------------------------------------------------------------------------------------------
 
-    def _next(self) -> tuple[int, datetime, str]:
-        """What the next line has to say of itself: its number, the time, the hash of the line before."""
-        return self._file.lines + 1, self._now(), self._file.last
+    def _next(self) -> Position:
+        """The position of the next line."""
+        return Position(line=self._file.lines + 1, time=self._now(), before=self._file.last)
 
     def _message(self, direction: Direction, peer: str, kind: str, parts: Sequence[memoryview]) -> None:
         pair = self._pairs[peer]
@@ -255,12 +233,9 @@ class Ledger:
         stream, sender = (pair.sent, self._about.party) if direction == "sent" else (pair.received, peer)
         number, size = stream.count + 1, sum(len(part) for part in parts)
         digest = key.digest(sender, number, parts)
-        line, time, before = self._next()
         self._file.append(
             Crossed(
-                line=line,
-                time=time,
-                before=before,
+                **self._next(),
                 direction=direction,
                 peer=peer,
                 kind=kind,
@@ -271,26 +246,3 @@ class Ledger:
             )
         )
         stream.add(kind, size, digest)
-
-    def _head(self, signer: str, receiver: str, head: LedgerHead) -> None:
-        line, time, before = self._next()
-        self._file.append(
-            Head(
-                line=line,
-                time=time,
-                before=before,
-                signer=signer,
-                receiver=receiver,
-                session=self._session,
-                lines=head.lines,
-                head=head.head.tobytes().hex(),
-                sent=head.sent,
-                sent_stream=head.sent_stream.tobytes().hex(),
-                received=head.received,
-                received_stream=head.received_stream.tobytes().hex(),
-                signature=head.signature.tobytes().hex(),
-                peer_lines=head.peer_lines,
-                peer_head=head.peer_head.tobytes().hex(),
-                final=head.final,
-            )
-        )

@@ -19,7 +19,7 @@ from parties.ledger.exchange_rules import START_KINDS
 from parties.ledger.file import ChainFile
 from parties.ledger.kinds import current_name
 from parties.ledger.ledger import Ledger
-from parties.ledger.opening import About, end_line, open_file, utc
+from parties.ledger.opening import About, end_line, next_position, open_file, utc
 from parties.ledger.record import CUT, Begin, Crossed, End, NewSession, Resent, decode
 from parties.ledger.verify import survey
 from parties.local.atomic import pieces, rename, sync_folder, write_whole
@@ -183,7 +183,7 @@ def _followed(finished: Path, half: Path, moving: _Moving, about: About) -> tupl
 def _moved(line: _Movable, file: ChainFile, found: Examined, about: About) -> _Movable:
     """The line as the next one of `file`. The signature of an end covers its place, so it is made anew."""
     if isinstance(line, End):
-        return end_line(about, found.sessions[line.session].bond, line.word, file.lines + 1, line.time, file.last)
+        return end_line(about, found.sessions[line.session].bond, line.word, next_position(file, lambda: line.time))
     return msgspec.structs.replace(line, line=file.lines + 1, before=file.last)
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from parties.ledger.record import MOST, Head, Pin, Standing
+from parties.ledger.ledger_state import Pin, Standing
+from parties.ledger.record import MOST, Head, Position
 from vsplit.protocol import Array, Bytes, Message
 
 SALT, HASH, SIGNATURE = 32, 32, 64
@@ -89,6 +90,26 @@ OPEN_KINDS = frozenset({"Handshake", LedgerSalt.__name__})
 """What crosses before there is a key: fingerprints that every holder of the job can make, and random bytes."""
 
 
+def head_line(head: LedgerHead, signer: str, receiver: str, session: str, position: Position) -> Head:
+    """The line with which this head is recorded."""
+    return Head(
+        **position,
+        signer=signer,
+        receiver=receiver,
+        session=session,
+        lines=head.lines,
+        head=_hex(head.head),
+        sent=head.sent,
+        sent_stream=_hex(head.sent_stream),
+        received=head.received,
+        received_stream=_hex(head.received_stream),
+        signature=_hex(head.signature),
+        peer_lines=head.peer_lines,
+        peer_head=_hex(head.peer_head),
+        final=head.final,
+    )
+
+
 def as_messages(line: Head) -> tuple[LedgerLastLine, LedgerHead]:
     """The messages that crossed where this head, of format 2, was sent; the first of them if a feature party signed it."""
     if line.peer_lines is None or line.peer_head is None:
@@ -106,6 +127,10 @@ def as_messages(line: Head) -> tuple[LedgerLastLine, LedgerHead]:
         signature=_unhex(line.signature),
     )
     return LedgerLastLine(lines=head.lines, head=head.head), head
+
+
+def _hex(array: Bytes) -> str:
+    return array.tobytes().hex()
 
 
 def _unhex(text: str) -> Bytes:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from parties.ledger.examination import Examined
 from parties.ledger.file import ChainFile
-from parties.ledger.record import CUT, Begin, End, Torn
+from parties.ledger.record import CUT, Begin, End, Position, Torn
 from parties.ledger.signing import Bond, Sign
 from parties.ledger.verify import survey
 from parties.network.identity import PublicIdentity
@@ -54,9 +54,9 @@ def open_file(path: Path, about: About, now: Now) -> tuple[ChainFile, set[str]]:
         if found.begin is None:
             _begin(file, about, now)
         if found.torn:
-            file.append(Torn(line=file.lines + 1, time=now(), before=file.last, bytes=found.torn))
+            file.append(Torn(**next_position(file, now), bytes=found.torn))
         if found.going_on is not None:
-            file.append(end_line(about, found.going_on.bond, CUT, file.lines + 1, now(), file.last))
+            file.append(end_line(about, found.going_on.bond, CUT, next_position(file, now)))
         file.sync()
     except BaseException:
         file.close()
@@ -64,14 +64,17 @@ def open_file(path: Path, about: About, now: Now) -> tuple[ChainFile, set[str]]:
     return file, set(found.sessions)
 
 
-def end_line(about: About, bond: Bond, word: str, line: int, time: datetime, before: str) -> End:
+def next_position(file: ChainFile, now: Now) -> Position:
+    """The position of the next line of `file`."""
+    return Position(line=file.lines + 1, time=now(), before=file.last)
+
+
+def end_line(about: About, bond: Bond, word: str, position: Position) -> End:
     """The line that ends the session of this bond, signed with the key that the party has now."""
-    signature = about.sign(bond.end_statement(about.party, word, line, bytes.fromhex(before), time))
+    signature = about.sign(bond.end_statement(about.party, word, position))
     own = PublicIdentity.parse(about.identities[about.party])
     return End(
-        line=line,
-        time=time,
-        before=before,
+        **position,
         session=bond.session.hex(),
         word=word,
         signature=signature.hex(),
@@ -96,9 +99,7 @@ def _check(path: Path, about: About, found: Examined) -> None:
 def _begin(file: ChainFile, about: About, now: Now) -> None:
     file.append(
         Begin(
-            line=1,
-            time=now(),
-            before=file.last,
+            **next_position(file, now),
             party=about.party,
             role=about.role,
             job=about.job,

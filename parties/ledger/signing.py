@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from parties.ledger.ledger_state import Pin, Standing
 from parties.ledger.messages import LedgerHead, to_array
-from parties.ledger.record import FORMAT, Pin, Standing
+from parties.ledger.record import FORMAT, Position
 from parties.local.command_line import quoted_command
 from vsplit.protocol import ProtocolError
 
@@ -63,14 +63,21 @@ class Bond:
             *pinned,
         )
 
-    def end_statement(self, party: str, word: str, line: int, before: bytes, time: datetime) -> bytes:
+    def end_statement(self, party: str, word: str, position: Position) -> bytes:
         """What `party` signs where its session is over: number and time of that line, and the hash of the one before.
 
         In format 1 the time was left out.
         """
-        label, when = (_END, (time.isoformat().encode(),)) if self.format > 1 else (_END_OF_FORMAT_1, ())
+        label, when = (_END, (position["time"].isoformat().encode(),)) if self.format > 1 else (_END_OF_FORMAT_1, ())
         return _joined(
-            label, self.job, self.session, party.encode(), word.encode(), line.to_bytes(8, "big"), before, *when
+            label,
+            self.job,
+            self.session,
+            party.encode(),
+            word.encode(),
+            position["line"].to_bytes(8, "big"),
+            bytes.fromhex(position["before"]),
+            *when,
         )
 
     def is_signed(self, by: str, statement: bytes, signature: bytes) -> bool:

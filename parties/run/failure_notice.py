@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from parties.checkpoints.folder import FolderInUseError, in_use
+from parties.checkpoints.folder_lock import FolderInUseError, in_use
 from parties.monitoring.events import FAILURE, NOTE, Show, Step, failed_by, telling_step
 from parties.network.dialling import Target
 from parties.network.peer_connections import PartyListener

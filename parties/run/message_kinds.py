@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parties.checkpoints.resuming import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
+from parties.checkpoints.start_messages import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
 from parties.ledger.messages import LedgerHead, LedgerLastLine, LedgerSalt
 from parties.run.handshake import Handshake
 from psi import KeyShapes

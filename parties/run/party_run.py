@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from parties.checkpoints.fingerprint import origin_of
-from parties.checkpoints.folder import CheckpointFolder, LocalState
-from parties.checkpoints.resuming import Start
+from parties.checkpoints.folder import CheckpointFolder
+from parties.checkpoints.local_state import LocalState
 from parties.checkpoints.snapshots import AlignedRun, RunTimeline, stored_alignment
+from parties.checkpoints.start_decision import Start
 from parties.config.local_model import LocalModel
 from parties.config.party import Party
 from parties.config.party_names import PartyNames
@@ -168,7 +169,7 @@ class _Run:
         """Resume a run from what all parties have: the alignment, and the states after `step` steps, if that is not 0."""
         continue_ledger(self.ledger, self.folder, self.context.run)
         aligned = stored_alignment(self.checkpoints)
-        self.checkpoints.agree_on_alignment()
+        self.checkpoints.confirm_alignment()
         prepared = self._prepare(aligned)
         restore_training(self.checkpoints, step, prepared, self.context)
         return aligned, prepared

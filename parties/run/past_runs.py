@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from parties.checkpoints.folder import UNFINISHED
+from parties.checkpoints.folder_lock import UNFINISHED
 from parties.config.errors import validate
 from parties.config.party_file import PartyFile
 from parties.config.reading import parse_any_yaml, parse_yaml, read_text

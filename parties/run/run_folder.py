@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from parties.checkpoints.folder import UNFINISHED
+from parties.checkpoints.folder_lock import UNFINISHED
 from parties.config.masking import masked_copy
 from parties.config.party import Party
 from parties.config.reading import read_text

@@ -37,7 +37,7 @@ def settle(checkpoints: CheckpointFolder, folder: RunFolder, about: About) -> No
     it would stand in the next run's ledger at one of them, and not at the other. Raises ConfigError.
     """
     ledger, finished, run = checkpoints.folder / LEDGER, folder.path / IN_RUN_FOLDER, folder.finished_run()
-    if not (run and finished.exists() and ledger.exists()) or checkpoints.holds_other_than(run):
+    if not (run and finished.exists() and ledger.exists()) or checkpoints.has_other_than(run):
         return
     try:
         if not folder.has(ledger, IN_RUN_FOLDER):

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from parties.checkpoints.folder import CheckpointFolder, LocalState
-from parties.checkpoints.resuming import RUN, Start, agree_on_start_feature, agree_on_start_label
+from parties.checkpoints.folder import CheckpointFolder
+from parties.checkpoints.local_state import LocalState
+from parties.checkpoints.resuming import agree_on_start_feature, agree_on_start_label
+from parties.checkpoints.start_decision import Start
+from parties.checkpoints.start_messages import RUN
 from parties.config.party_names import PartyNames
 from vsplit.protocol import Role
 
@@ -17,7 +20,7 @@ def local_state(checkpoints: CheckpointFolder, finished: str, *, restart: bool) 
     """What this party has of a run; `finished` names the run whose results are in the run folder (empty: none)."""
     if restart:
         return LocalState(restart=True)
-    local = replace(checkpoints.look(finished), finished=bytes.fromhex(finished))
+    local = replace(checkpoints.read_state(finished), finished=bytes.fromhex(finished))
     if local.run and local.run == local.finished and not local.finished_by_all:
         # This party needs nothing more and keeps its part for the other parties, which may start a new run all the same.
         return replace(local, agreed=False)

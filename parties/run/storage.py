@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from parties.checkpoints.folder import CheckpointFolder
-from parties.checkpoints.resuming import Stage, confirm_stored_feature, confirm_stored_label
+from parties.checkpoints.resuming import confirm_stored_feature, confirm_stored_label
 from parties.checkpoints.snapshots import (
     AlignedRun,
     offer_alignment,
@@ -15,6 +15,7 @@ from parties.checkpoints.snapshots import (
     restore_final,
     restore_step,
 )
+from parties.checkpoints.start_messages import Stage
 from parties.config.party_names import PartyNames
 from parties.run.context import RunContext
 from parties.run.preparation import PreparedTraining
@@ -31,7 +32,7 @@ def store_alignment(
         context.say(f"A new run has begun, and of the one before, this was discarded: {', '.join(discarded)}.")
     offer_alignment(checkpoints, context.run, aligned)
     confirm_stored(names, "alignment", session.run)
-    checkpoints.agree_on_alignment()
+    checkpoints.confirm_alignment()
     session.sign()
 
 
@@ -59,7 +60,7 @@ def confirm_outcome(names: PartyNames, checkpoints: CheckpointFolder, session: S
     """Wait until all parties have stored their outcomes, so that no party needs another one any more."""
     session.sign(final=True)
     confirm_stored(names, "final", session.run)
-    checkpoints.agree_on_final()
+    checkpoints.confirm_final()
     context.finished_by_all = True
 
 

@@ -74,7 +74,7 @@ def train_with_checkpoints(
 ) -> PreparedTraining:
     """Train as `train` does in a session, and store this party's state where all parties do."""
     state = prepared.state
-    checkpoints.begin_at(state.step)
+    checkpoints.restart_at(state.step)
     context.begin_training(state.progress.epoch, settings.epochs)
     context.monitor.training(state, len(prepared.split.train), prepared.plan.batch_size)
     due = CheckpointSchedule(settings.checkpoint.steps, settings.checkpoint.seconds, begin=state.step)

@@ -9,17 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parties.checkpoints.folder import LocalState
+from parties.checkpoints.local_state import LocalState
 from parties.checkpoints.resuming import (
-    LocalStateOffer,
-    Start,
-    StartDecision,
-    StateKept,
     agree_on_start_feature,
     agree_on_start_label,
     confirm_stored_feature,
     confirm_stored_label,
 )
+from parties.checkpoints.start_decision import Start
+from parties.checkpoints.start_messages import LocalStateOffer, StartDecision, StateKept
 from parties.network.driver import drive
 from parties.network.memory import MemoryNetwork
 from parties.network.worker_pool import Pool
@@ -140,7 +138,7 @@ def test_nobody_loses_what_all_had_begun_because_one_has_lost_it(held: list[Loca
     for name, error in agree(*held).items():
         assert isinstance(error, MismatchError), error
         who = "this party" if name == lacking else lacking
-        assert f"{who} holds nothing of it" in str(error)
+        assert f"{who} has nothing of it" in str(error)
         assert "--restart at every party" in str(error)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from parties.ledger.examination import pin_of, standing_of
-from parties.ledger.record import NO_HASH, AnyLine, Crossed, End, Head, NewSession, Stream, chained, decode, encode
+from parties.ledger.ledger_state import Stream
+from parties.ledger.record import NO_HASH, AnyLine, Crossed, End, Head, NewSession, chained, decode, encode, position_of
 from parties.ledger.signing import Bond
 from parties.network.identity import PrivateIdentity, PublicIdentity
 
@@ -76,9 +77,7 @@ class _Rewriting:
         elif isinstance(new, Head) and new.signer == self.owner.name and new.receiver in self.bond.identities:
             new = self._head(new)
         elif isinstance(new, End):
-            statement = self.bond.end_statement(
-                self.owner.name, new.word, new.line, bytes.fromhex(new.before), new.time
-            )
+            statement = self.bond.end_statement(self.owner.name, new.word, position_of(new))
             new = msgspec.structs.replace(new, signature=self.owner.sign(statement).hex())
         return new
 

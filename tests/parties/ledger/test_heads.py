@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from parties.ledger.digests import PairKey
 from parties.ledger.heads import exchange_heads_feature, exchange_heads_label
 from parties.ledger.ledger import Ledger
+from parties.ledger.ledger_state import Pin, Standing
 from parties.ledger.messages import LedgerHead, LedgerLastLine
-from parties.ledger.record import PairKey, Pin, Standing
 from parties.ledger.signing import Bond, Signer
 from parties.ledger.verify import examine
 from parties.network import codec

@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.ciphers.modes import GCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parties.ledger.record import MOST, NO_HASH, Crossed, OpenKey, PairKey, Standing, Stream, chained, decode, encode
+from parties.ledger.digests import OpenKey, PairKey
+from parties.ledger.ledger_state import Standing, Stream
+from parties.ledger.record import MOST, NO_HASH, Crossed, chained, decode, encode
 
 TIME = datetime(2026, 3, 1, 12, 30, 1, 250_000, tzinfo=UTC)
 

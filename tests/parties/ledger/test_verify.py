@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from parties.ledger import verify
 from parties.ledger.examination import Hashes, pin_of, standing_of
-from parties.ledger.record import End, Head, NewSession, Stream, chained, decode, encode
+from parties.ledger.ledger_state import Stream
+from parties.ledger.record import End, Head, NewSession, chained, decode, encode, position_of
 from parties.ledger.verify import examine, survey
 from parties.network.identity import PrivateIdentity
 from vsplit.protocol import ConfigError
@@ -193,7 +194,7 @@ def resigned(pairs: Any, lines: Lines) -> Lines:
             line = own_head(now, line, sign)
         elif isinstance(line, End):
             bond = now.sessions[line.session].bond
-            signature = sign(bond.end_statement("lab", line.word, line.line, bytes.fromhex(line.before), line.time))
+            signature = sign(bond.end_statement("lab", line.word, position_of(line)))
             line = altered_line(line, signature=signature.hex())
         found.append(encode(line))
     return found
@@ -273,7 +274,7 @@ def test_only_a_session_that_was_cut_off_is_ended_under_another_identity(told: A
     end = decode(lines[-1])
     assert isinstance(end, End)
     bond = list(examine(told.path("lab")).sessions.values())[-1].bond
-    signature = other.sign(bond.end_statement("lab", word, end.line, bytes.fromhex(end.before), end.time)).hex()
+    signature = other.sign(bond.end_statement("lab", word, position_of(end))).hex()
     closed = altered(lines[-1], word=word, identity=other.public.line, signature=signature)
     faults = faults_of(tmp_path, [*lines[:-1], closed])
     if word == "cut":

@@ -100,7 +100,7 @@ class Pair:
 
     def share(self) -> dict[str, AlignedRows]:
         aligned = self.aligned()
-        return self.live(lambda home, run: self.rows_of(home, aligned[home.party.name], run))
+        return self.run_roles(lambda home, run: self.rows_of(home, aligned[home.party.name], run))
 
     def rows_of(self, home: PartyData, aligned: Alignment, run: Any) -> AlignedRows:
         job, most = home.party.job, most_rows(home.party.settings.accept, len(home.keys.keys))
@@ -115,17 +115,17 @@ class Pair:
             prepared = prepare(names, job, home, model, shared[name], seeds[name])
             return train(names, prepared, model.device, run, run_name=bytes(16))
 
-        return self.live(train_one)
+        return self.run_roles(train_one)
 
-    def live(self, life: Any) -> dict[str, Any]:
-        """Both parties' `life(home, run)`, each in a thread, over memory."""
+    def run_roles(self, run_one: Any) -> dict[str, Any]:
+        """Both parties' `run_one(home, run)`, each in a thread, over memory."""
         network = MemoryNetwork(list(self.homes))
         ends: dict[str, Any] = {}
 
         def one(name: str, home: PartyData) -> None:
             transport = network.endpoint(name)
             try:
-                ends[name] = life(home, lambda role: drive(role, transport, Pool(), traffic=self.traffic[name]))
+                ends[name] = run_one(home, lambda role: drive(role, transport, Pool(), traffic=self.traffic[name]))
                 transport.finish()
             except Exception as error:
                 ends[name] = error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from parties.checkpoints.folder import UNFINISHED
+from parties.checkpoints.folder_lock import UNFINISHED
 from parties.run.run_folder import FINISHED, RunFolder
 from vsplit.protocol import ConfigError
 
