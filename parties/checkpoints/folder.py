@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
@@ -51,10 +50,8 @@ class CheckpointFolder:
     def __init__(self, output: Path, origin: Origin, say: Callable[[str], None] = lambda _sentence: None) -> None:
         self._lock = FolderLock(output)
         self.folder = self._lock.folder
-        self._origin = origin
+        self.origin = origin
         self._say = say
-
-    # --- what is stored ------------------------------------------------------------------------------------------------
 
     def read_state(self, finished: str = "") -> LocalState:
         """What is stored: complete, and of this origin. A damaged file is reported and left out.
@@ -73,9 +70,9 @@ class CheckpointFolder:
                 f"a copy of this folder, or {restart_advice()}."
             )
         # An alignment that was never agreed on is no loss, whatever its origin.
-        if alignment is None or (not agreed and not self._origin.is_like(alignment.head.origin)):
+        if alignment is None or (not agreed and not self.origin.is_like(alignment.head.origin)):
             return LocalState()
-        self._origin.check_resumes(alignment.head.origin, self.folder)
+        self.origin.check_resumes(alignment.head.origin, self.folder)
         run = alignment.head.run
         states = [file for step in self._steps() if (file := self._of_run(f"step-{step}", "step", run, step))]
         del states[:-STEPS_STORED]  # the program may have ended before it removed an older one
@@ -95,12 +92,6 @@ class CheckpointFolder:
     def final(self) -> ChecksummedFile:
         """The outcome."""
         return self._required(self._read(_FINAL) or self._read(_FINAL + _OFFERED), "outcome")
-
-    def changes(self, file: ChecksummedFile) -> list[str]:
-        """What has changed since this file was written, and may change the last digits of results."""
-        return self._origin.changes_since(file.head.origin)
-
-    # --- storing, removing --------------------------------------------------------------------------------------------
 
     def offer_alignment(self, run: bytes, record: object, body: bytes | memoryview) -> None:
         """Store this party's side of an alignment; it counts once `confirm_alignment` is called."""
@@ -150,15 +141,11 @@ class CheckpointFolder:
         """Whether any file is not certainly of this run, 32 hexadecimal digits."""
         return any(of_run != run for of_run in self._runs().values())
 
-    # --- the folder ---------------------------------------------------------------------------------------------------
-
     def __enter__(self) -> Self:
         self._checked(self._lock.acquire)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._lock.release()
 
     def _is_finished(self, finished: str) -> bool:
@@ -204,7 +191,7 @@ class CheckpointFolder:
         *,
         first: bool = False,
     ) -> None:
-        head = Head(kind, run.hex(), step, self._origin, msgspec.Raw(msgspec.json.encode(record)), first)
+        head = Head(kind, run.hex(), step, self.origin, msgspec.Raw(msgspec.json.encode(record)), first)
         self._checked(lambda: write_checksummed(self.folder / name, head, body))
 
     def _confirm(self, name: str) -> None:
@@ -231,7 +218,7 @@ class CheckpointFolder:
         except FileNotFoundError:
             return None
         except OtherVersionError as error:
-            raise self._origin.other_version(error.version, self.folder) from None
+            raise self.origin.other_version(error.version, self.folder) from None
         except DamagedError as error:
             self._say(f"{path} is damaged ({error}) and is left out.")
             return None
@@ -245,7 +232,7 @@ class CheckpointFolder:
             return None
         if step is not None and file.head.step != step:  # the file was renamed
             return None
-        self._origin.check_resumes(file.head.origin, self.folder)
+        self.origin.check_resumes(file.head.origin, self.folder)
         return file
 
     def _required(self, file: ChecksummedFile | None, what: str) -> ChecksummedFile:

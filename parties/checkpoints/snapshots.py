@@ -118,7 +118,7 @@ def restore_step(folder: CheckpointFolder, step: int, state: State) -> tuple[Run
     """
     file = folder.step(step)
     _restore(folder, state, file.body, with_random=True)
-    return _record(folder, file, RunTimeline), folder.changes(file)
+    return _record(folder, file, RunTimeline), folder.origin.changes_since(file.head.origin)
 
 
 def offer_final(
@@ -140,7 +140,7 @@ def restore_final(folder: CheckpointFolder, state: State) -> tuple[Predictions |
     arrays = _arrays(folder, file)
     _restore(folder, state, arrays["state"].data, with_random=False)
     joint = Predictions(arrays["validation"], arrays["test"]) if "test" in arrays else None
-    return joint, _record(folder, file, RunTimeline), folder.changes(file)
+    return joint, _record(folder, file, RunTimeline), folder.origin.changes_since(file.head.origin)
 
 
 def _restore(folder: CheckpointFolder, state: State, data: memoryview, *, with_random: bool) -> None:

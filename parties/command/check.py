@@ -229,10 +229,7 @@ def _print_records(party_data: PartyData, console: Console) -> None:
         what = f"{classes[1]} counts as positive, {classes[0]} as negative"
         listed = what if party_data.party.job.task == "binary" else ", ".join(classes)
         say(console, f"Label {party_data.party.settings.data.label}: {listed}.")
-    columns, number = (
-        ", ".join(map(str, party_data.table.features.columns)) or "none",
-        party_data.table.features.shape[1],
-    )
+    columns, number = ", ".join(map(str, table.features.columns)) or "none", table.features.shape[1]
     say(console, f"{number} feature column{'' if number == 1 else 's'}: {columns}.")
 
 

@@ -336,8 +336,7 @@ def _live(file: Path, show: Callable[[Event], None], restart: bool) -> int:
     file = _party_file(file)
     with notifying_others(lambda: contact_in(file), show):
         party = load_party(file)
-        started = launched(party)
-        party, identity = started if started else (party, load_identity(party))
+        party, identity = launched(party) or (party, load_identity(party))
         show(Step(STARTING))
         # This takes seconds; what is wrong with the files above shows at once.
         from parties.run.party_run import run_party

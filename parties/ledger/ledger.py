@@ -21,9 +21,8 @@ from parties.ledger.ledger_state import Standing, Stream
 from parties.ledger.messages import OPEN_KINDS, head_line
 from parties.ledger.opening import About, Now, end_line, open_file, utc
 from parties.ledger.record import FORMAT, Crossed, Direction, NewSession, Position, Resent
-from parties.ledger.signing import Bond, Signer
+from parties.ledger.signing import Bond, Signer, public_keys
 from parties.network.driver import UNREADABLE
-from parties.network.identity import PublicIdentity
 from parties.network.transport import Absence
 from vsplit import __version__
 from vsplit.protocol import Bytes
@@ -99,7 +98,7 @@ class Ledger:
         No session in this ledger may have had this name before (`has_session`).
         """
         lines = dict(self._about.identities)
-        keys = {name: PublicIdentity.parse(line).key for name, line in lines.items()}
+        keys = public_keys(lines)
         with self._lock:
             self._file.append(
                 NewSession(

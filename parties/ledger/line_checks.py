@@ -24,8 +24,7 @@ from parties.ledger.record import (
     encode,
     position_of,
 )
-from parties.ledger.signing import Bond, is_signed
-from parties.network.identity import PublicIdentity
+from parties.ledger.signing import Bond, is_signed, public_keys
 from vsplit.protocol import ConfigError
 
 # A head follows what it covers, by as many messages as heads are themselves.
@@ -241,11 +240,10 @@ class LineChecker:
 def _keys_in(identities: Mapping[str, str]) -> dict[str, bytes]:
     """The keys that identity lines spell; none, with which no signature fits, where one of them spells none."""
     try:
-        return {name: PublicIdentity.parse(line).key for name, line in identities.items()}
+        return public_keys(identities)
     except ConfigError:
         return {}
 
 
 def _words(way: Way) -> str:
-    direction, peer = way
-    return f"to {peer}" if direction == "sent" else f"from {peer}"
+    return f"to {way[1]}" if way[0] == "sent" else f"from {way[1]}"

@@ -14,6 +14,7 @@ from parties.ledger.ledger_state import Pin, Standing
 from parties.ledger.messages import LedgerHead, to_array
 from parties.ledger.record import FORMAT, Position
 from parties.local.command_line import quoted_command
+from parties.network.identity import PublicIdentity
 from vsplit.protocol import ProtocolError
 
 _KEY = b"vsplit-ledger-v1 key"
@@ -64,25 +65,19 @@ class Bond:
         )
 
     def end_statement(self, party: str, word: str, position: Position) -> bytes:
-        """What `party` signs where its session is over: number and time of that line, and the hash of the one before.
-
-        In format 1 the time was left out.
-        """
+        """What `party` signs where its session ends: the position of that line. In format 1 the time was left out."""
+        line, before = position["line"].to_bytes(8, "big"), bytes.fromhex(position["before"])
         label, when = (_END, (position["time"].isoformat().encode(),)) if self.format > 1 else (_END_OF_FORMAT_1, ())
-        return _joined(
-            label,
-            self.job,
-            self.session,
-            party.encode(),
-            word.encode(),
-            position["line"].to_bytes(8, "big"),
-            bytes.fromhex(position["before"]),
-            *when,
-        )
+        return _joined(label, self.job, self.session, party.encode(), word.encode(), line, before, *when)
 
     def is_signed(self, by: str, statement: bytes, signature: bytes) -> bool:
         """Whether `signature` is one of the party `by` over `statement`; all of it may come from a file that was changed."""
         return is_signed(self.identities.get(by, b""), statement, signature)
+
+
+def public_keys(identities: Mapping[str, str]) -> dict[str, bytes]:
+    """The public keys of identity lines, by party. Raises ConfigError where one of them is none."""
+    return {name: PublicIdentity.parse(line).key for name, line in identities.items()}
 
 
 def is_signed(key: bytes, statement: bytes, signature: bytes) -> bool:

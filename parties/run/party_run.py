@@ -18,14 +18,11 @@ from parties.config.party_names import PartyNames
 from parties.config.seed_warning import seed_warning
 from parties.data.party_data import PartyData
 from parties.ledger.exchange import about_of, recorded_traffic
-from parties.ledger.merging import RunLedger
-from parties.ledger.opening import About
 from parties.monitoring.events import Finished, Show
 from parties.monitoring.monitor import Monitor, monitoring
 from parties.network.identity import PrivateIdentity
 from parties.network.worker_pool import Pool, cores
 from parties.run.alignment import align_records, show_preparing
-from parties.run.clearing import clear_up
 from parties.run.connection import connect
 from parties.run.contact import Contact, contact_of
 from parties.run.context import RunContext
@@ -37,8 +34,8 @@ from parties.run.outcome import Outcome
 from parties.run.preparation import PreparedTraining, prepare, private_seed
 from parties.run.quotas import count_run
 from parties.run.results import write_results
-from parties.run.run_folder import RunFolder
-from parties.run.run_ledger import continue_ledger, own_ledger
+from parties.run.run_files import RunFiles, clear_up, open_files
+from parties.run.run_ledger import continue_ledger
 from parties.run.seals import agree_on_seals
 from parties.run.session import Session
 from parties.run.start import agree_on_start, local_state
@@ -69,26 +66,9 @@ def _opened(party: Party, contact: Contact, first: FirstContact, monitor: Monito
     party_data, folder, order_secret = load(party, model, monitor.show)
     context, about = RunContext(monitor), about_of(party.job, party.name, contact.identity)
     origin = origin_of(party.name, party.job_file, model, party_data)
-    with (
-        CheckpointFolder(party.output, origin, context.sentences.append) as checkpoints,
-        own_ledger(checkpoints, folder, about) as ledger,
-        Pool(cores()) as pool,
-    ):
-        yield _Run(
-            party,
-            names,
-            model,
-            contact,
-            first,
-            party_data,
-            order_secret,
-            folder,
-            checkpoints,
-            ledger,
-            about,
-            pool,
-            context,
-        )
+    checkpoints = CheckpointFolder(party.output, origin, context.sentences.append)
+    with open_files(folder, checkpoints, about) as files, Pool(cores()) as pool:
+        yield _Run(party, names, model, contact, first, party_data, order_secret, files, pool, context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +82,7 @@ class _Run:
     first: FirstContact
     party_data: PartyData
     order_secret: bytes = field(repr=False)
-    folder: RunFolder
-    checkpoints: CheckpointFolder
-    ledger: RunLedger
-    about: About
+    files: RunFiles
     pool: Pool
     context: RunContext
 
@@ -117,7 +94,7 @@ class _Run:
             return self._finish_locally(local)
         try:
             transport = connect(self.contact, party.settings.wait, context.monitor, self.first)
-            session = Session(transport, names, self.ledger, self.pool, context)
+            session = Session(transport, names, self.files.ledger, self.pool, context)
             with session.stopping():
                 session.begin_record()
                 exchange_handshakes(names, job, "run", session.run)
@@ -137,14 +114,14 @@ class _Run:
             else:
                 aligned, prepared = self._resume(start.step)
             trained = self._restore_outcome(prepared) if start.final else self._train(session, seals, prepared)
-            confirm_outcome(names, self.checkpoints, session, context)
+            confirm_outcome(names, self.files.checkpoints, session, context)
         session.close()
         return self._write(self._evaluate(aligned, trained))
 
     def _local_state(self, restart: bool) -> LocalState:
         if warning := seed_warning(self.party):
             self.context.say(warning)
-        local = local_state(self.checkpoints, self.folder.finished_run(), restart=restart)
+        local = local_state(self.files.checkpoints, self.files.folder.finished_run(), restart=restart)
         self.context.run = local.run
         return local
 
@@ -162,40 +139,40 @@ class _Run:
             private_seed(self.model.seed),
         )
         prepared = self._prepare(aligned)
-        store_alignment(self.names, self.checkpoints, aligned, session, self.context)
+        store_alignment(self.names, self.files.checkpoints, aligned, session, self.context)
         return aligned, prepared
 
     def _resume(self, step: int) -> tuple[AlignedRun, PreparedTraining]:
         """Resume a run from what all parties have: the alignment, and the states after `step` steps, if that is not 0."""
-        continue_ledger(self.ledger, self.folder, self.context.run)
-        aligned = stored_alignment(self.checkpoints)
-        self.checkpoints.confirm_alignment()
+        continue_ledger(self.files.ledger, self.files.folder, self.context.run)
+        aligned = stored_alignment(self.files.checkpoints)
+        self.files.checkpoints.confirm_alignment()
         prepared = self._prepare(aligned)
-        restore_training(self.checkpoints, step, prepared, self.context)
+        restore_training(self.files.checkpoints, step, prepared, self.context)
         return aligned, prepared
 
     def _prepare(self, aligned: AlignedRun) -> PreparedTraining:
         self.context.timeline = RunTimeline(aligned.started)
         if self.names.is_label:
-            self.folder.hold("order.secret", aligned.order_secret)
+            self.files.folder.hold("order.secret", aligned.order_secret)
         show_preparing(self.context, aligned.aligned)
         return prepare(self.names, self.party.job, self.party_data, self.model, aligned.shared, aligned.seed)
 
     def _train(self, session: Session, seals: Mapping[str, Seal], prepared: PreparedTraining) -> PreparedTraining:
         settings, device = self.party.job.train, self.model.device
         trained = train_with_checkpoints(
-            self.names, settings, prepared, device, seals, self.checkpoints, session, self.context
+            self.names, settings, prepared, device, seals, self.files.checkpoints, session, self.context
         )
-        offer_outcome(self.checkpoints, trained, self.context)
+        offer_outcome(self.files.checkpoints, trained, self.context)
         return trained
 
     def _restore_outcome(self, prepared: PreparedTraining) -> PreparedTraining:
-        return restore_outcome(self.checkpoints, prepared, self.context)
+        return restore_outcome(self.files.checkpoints, prepared, self.context)
 
     def _evaluate(self, aligned: AlignedRun, trained: PreparedTraining) -> Outcome:
-        context, closed = self.context, self.ledger.close()
-        has_earlier = self.ledger.has_sessions_besides(context.session)
-        traffic = recorded_traffic(self.ledger.path) if has_earlier else context.monitor.traffic
+        context, closed = self.context, self.files.ledger.close()
+        has_earlier = self.files.ledger.has_sessions_besides(context.session)
+        traffic = recorded_traffic(self.files.ledger.path) if has_earlier else context.monitor.traffic
         evaluation = None
         if self.names.is_label:
             evaluation = evaluate(self.names.me, self.party_data, trained, self.model, aligned.seed, context, self.pool)
@@ -208,7 +185,7 @@ class _Run:
             self.model.bottom,
             self.party_data,
             outcome,
-            self.folder,
+            self.files.folder,
             self.context,
             seed_warning=seed_warning(self.party),
         )
@@ -230,14 +207,14 @@ class _Run:
             if isinstance(error, PeerAbsent) and local.finished and not local.run:
                 raise PeerAbsent(
                     error.peer,
-                    f"{error} This party has finished its last run, whose results in {self.folder.path} stay as they are, and "
-                    "needs no further command for it; a new run needs all parties.",
+                    f"{error} This party has finished its last run, whose results in {self.files.folder.path} stay as they "
+                    "are, and needs no further command for it; a new run needs all parties.",
                 ) from None
             raise error
         self.first.end()
         self.context.say(
             f"{error} This party's training is whole, so it ends without the others. What they may still need of it stays in "
-            f"{self.checkpoints.folder}."
+            f"{self.files.checkpoints.folder}."
         )
         return self._write_stored_outcome()
 
@@ -252,7 +229,7 @@ class _Run:
         return self._write_stored_outcome()
 
     def _write_stored_outcome(self) -> Finished:
-        aligned = stored_alignment(self.checkpoints)
+        aligned = stored_alignment(self.files.checkpoints)
         return self._write(self._evaluate(aligned, self._restore_outcome(self._prepare(aligned))))
 
     def _already_finished(self, more: str) -> Finished:
@@ -260,4 +237,4 @@ class _Run:
         return Finished([sentence, *self._clear_up()])
 
     def _clear_up(self) -> list[str]:
-        return clear_up(self.folder, self.checkpoints, self.ledger, self.about, self.context.run)
+        return clear_up(self.files, self.context.run)

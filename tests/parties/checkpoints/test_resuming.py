@@ -170,7 +170,7 @@ def test_nobody_goes_back_by_more_than_one_state(held: list[LocalState], behind:
         assert isinstance(error, MismatchError), error
         first, second = ("this party" if party == name else party for party in (behind, ahead))
         assert f"the latest of {first} is too far behind that of {second}" in str(error)
-        assert "Nothing was taken away" in str(error) and "--restart at every party" in str(error)
+        assert "Nothing was removed" in str(error) and "--restart at every party" in str(error)
 
 
 @pytest.mark.parametrize(

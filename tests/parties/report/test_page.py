@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from parties.report import plots
+from parties.report import result_plots
 from parties.report.content import (
     Columns,
     Crossing,
@@ -388,7 +388,7 @@ def test_a_report_without_a_result_to_draw() -> None:
 
 def test_plots_do_not_touch_the_settings_of_matplotlib() -> None:
     before = dict(mpl.rcParams)
-    plots.roc({"joint": {"x": [0, 1], "y": [0, 1]}}, {"joint": "Together"})
+    result_plots.roc({"joint": {"x": [0, 1], "y": [0, 1]}}, {"joint": "Together"})
     assert dict(mpl.rcParams) == before
 
 

@@ -190,7 +190,7 @@ def test_a_whole_run_is_one_although_what_was_kept_cannot_be_taken_away(world: A
     with pytest.MonkeyPatch.context() as patch:
         Disk(patch, world.run("lab") / UNFINISHED / "final", READ_ONLY)
         lives = world.run_parties().well()
-    assert "could not be taken away" in lives.ends["lab"].lines[-1]
+    assert "could not be removed" in lives.ends["lab"].lines[-1]
     assert "had come to its end already" in world.run_parties("lab").well().ends["lab"].lines[0]
     assert not (world.run("lab") / UNFINISHED).exists()
 

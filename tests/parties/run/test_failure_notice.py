@@ -249,16 +249,16 @@ def test_a_package_for_images_is_missing(world, monkeypatch, role: str) -> None:
 
 @pytest.mark.parametrize("role", ["clinic", "lab"])
 def test_a_disk_that_is_full(world, monkeypatch, role: str) -> None:
-    from parties.run import party_run
+    from parties.run import run_files
 
-    own_ledger = party_run.own_ledger
+    own_ledger = run_files.own_ledger
 
     def full(kept: Any, folder: Any, about: Any) -> Any:
         if folder.path.name == role:
             raise StorageError("no space left")
         return own_ledger(kept, folder, about)
 
-    monkeypatch.setattr(party_run, "own_ledger", full)
+    monkeypatch.setattr(run_files, "own_ledger", full)
     lives = patient(world).write().run_parties()
     assert isinstance(lives.errors[role], StorageError)
     is_told(lives.errors["lab" if role == "clinic" else "clinic"], role, STORAGE)
