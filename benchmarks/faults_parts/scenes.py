@@ -23,9 +23,9 @@ from parties.checkpoints.resuming import (
     confirm_stored_feature,
     confirm_stored_label,
 )
-from parties.ledger.heads import agree_as_feature, agree_as_label, exchange_heads_feature, exchange_heads_label
-from parties.ledger.ledger_state import Standing
-from parties.ledger.signing import Bond, Signer
+from parties.ledger.heads import agree_on_key_feature, agree_on_key_label, exchange_heads_feature, exchange_heads_label
+from parties.ledger.ledger_state import LedgerState
+from parties.ledger.signing import SessionBinding, Signer
 from parties.network import codec
 from parties.run.handshake import handshake_as_feature, handshake_as_label
 from psi import (
@@ -159,8 +159,8 @@ def scenes() -> list[Scene]:
         Scene(
             "keys of the ledger",
             {
-                LABEL: partial(agree_as_label, _LABS, _entropy("ledger")),
-                **{name: partial(agree_as_feature, LABEL, _entropy(name)) for name in _LABS},
+                LABEL: partial(agree_on_key_label, _LABS, _entropy("ledger")),
+                **{name: partial(agree_on_key_feature, LABEL, _entropy(name)) for name in _LABS},
             },
         ),
         Scene("heads of the ledger", _heads()),
@@ -250,18 +250,20 @@ def _heads() -> dict[str, Begin]:
     signers = {
         name: Ed25519PrivateKey.from_private_bytes(random.Random(name).randbytes(32)) for name in (LABEL, *_LABS)
     }
-    bond = Bond(b"job", b"session", {name: signer.public_key().public_bytes_raw() for name, signer in signers.items()})
+    binding = SessionBinding(
+        b"job", b"session", {name: signer.public_key().public_bytes_raw() for name, signer in signers.items()}
+    )
 
-    def standing(name: str) -> Standing:
+    def state(name: str) -> LedgerState:
         """How far a lab and the label party are with each other, as the lab (or else the label party) has it on record."""
         there, back = (4, b"4" * 32), (5, b"5" * 32)
-        return Standing(9, b"9" * 32, *(there + back if name != LABEL else back + there))
+        return LedgerState(9, b"9" * 32, *(there + back if name != LABEL else back + there))
 
     label = partial(
-        exchange_heads_label, Signer(LABEL, bond, signers[LABEL].sign), dict.fromkeys(_LABS, standing(LABEL)), _LABS
+        exchange_heads_label, Signer(LABEL, binding, signers[LABEL].sign), dict.fromkeys(_LABS, state(LABEL)), _LABS
     )
     return {LABEL: label} | {
-        name: partial(exchange_heads_feature, Signer(name, bond, signers[name].sign), standing(name), LABEL)
+        name: partial(exchange_heads_feature, Signer(name, binding, signers[name].sign), state(name), LABEL)
         for name in _LABS
     }
 

@@ -40,7 +40,7 @@ def compare(one: Examined, two: Examined) -> Compared:
         found.sessions += 1
         if told_a.identities != told_b.identities:
             found.faults.append(f"The two ledgers name other identities for session {_short(session)}.")
-        if told_a.bond.job != told_b.bond.job:  # as the parties find at the greeting, and then part
+        if told_a.binding.job != told_b.binding.job:  # as the parties find at the greeting, and then part
             found.notes.append(f"In session {_short(session)} the two had different job files.")
         _compare_streams(found, a.party, told_a, b.party, told_b)
         _compare_streams(found, b.party, told_b, a.party, told_a)

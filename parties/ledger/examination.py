@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 from parties.ledger.digests import DIGEST
-from parties.ledger.ledger_state import Pin, Standing
+from parties.ledger.ledger_state import LedgerState, SignedLine
 from parties.ledger.record import NO_HASH, Begin, Crossed, Direction, Head, Resent
-from parties.ledger.signing import Bond
+from parties.ledger.signing import SessionBinding
 
 Way = tuple[Direction, str]
 """A direction, and the party at the other end."""
@@ -114,7 +114,7 @@ class SessionRecord:
     began: datetime
     job: str
     identities: Mapping[str, str]
-    bond: Bond
+    binding: SessionBinding
     format: int = 1
     counts: dict[Way, int] = field(default_factory=lambda: defaultdict(int))
     streams: dict[Way, Messages] = field(default_factory=lambda: defaultdict(Messages))
@@ -147,8 +147,8 @@ class Examined:
     torn: int = 0
     cut: int = 0  # how often an earlier crash had left a line without an end
     last: str = NO_HASH
-    going_on: SessionRecord | None = None  # the session that has not ended
-    pins: dict[str, Pin] = field(default_factory=dict)
+    open_session: SessionRecord | None = None  # the session that has not ended
+    signed_lines: dict[str, SignedLine] = field(default_factory=dict)
     """By each party that has signed for lines of this file: what it signed last."""
 
     @property
@@ -167,16 +167,16 @@ class Examined:
             self.faults.append(Fault(line, sentence))
 
 
-def pin_of(head: Head) -> Pin | None:
+def signed_line_of(head: Head) -> SignedLine | None:
     """What the head says of its receiver's file, as it was signed; None in format 1."""
     if head.peer_lines is None or head.peer_head is None:
         return None
-    return Pin(head.peer_lines, bytes.fromhex(head.peer_head), head.final)
+    return SignedLine(head.peer_lines, bytes.fromhex(head.peer_head), head.final)
 
 
-def standing_of(head: Head) -> Standing:
+def state_in(head: Head) -> LedgerState:
     """What the head says, as it was signed."""
-    return Standing(
+    return LedgerState(
         head.lines,
         bytes.fromhex(head.head),
         head.sent,

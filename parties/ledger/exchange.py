@@ -16,8 +16,8 @@ from parties.config.digests import key_digests
 from parties.config.job import Job
 from parties.config.party_names import PartyNames
 from parties.ledger.heads import (
-    agree_as_feature,
-    agree_as_label,
+    agree_on_key_feature,
+    agree_on_key_label,
     exchange_heads_feature,
     exchange_heads_label,
 )
@@ -31,9 +31,9 @@ from vsplit.protocol import Role
 
 Run = Callable[[Role[Any]], Any]
 LEDGER = "ledger"
-"""Its name among what an unfinished run keeps."""
+"""Its name among the files of an unfinished run."""
 IN_RUN_FOLDER = "ledger.jsonl"
-"""Its name in the folder of a run that has finished."""
+"""Its name in the run folder of a finished run."""
 
 
 def about_of(job: Job, party: str, identity: PrivateIdentity) -> About:
@@ -44,12 +44,12 @@ def about_of(job: Job, party: str, identity: PrivateIdentity) -> About:
 
 def agree_keys(ledger: Ledger, names: PartyNames, run: Run) -> None:
     """Agree with each party that this one exchanges messages with on a key for their digests in this session."""
-    binding, label_party = ledger.signer.bond, names.label_party
+    binding, label_party = ledger.signer.binding, names.label_party
     if names.is_label:
-        for peer, (own, theirs) in run(agree_as_label(names.feature_parties, os.urandom)).items():
+        for peer, (own, theirs) in run(agree_on_key_label(names.feature_parties, os.urandom)).items():
             ledger.set_key(peer, binding.pair_key(names.me, peer, own, theirs))
     else:
-        theirs, own = run(agree_as_feature(label_party, os.urandom))
+        theirs, own = run(agree_on_key_feature(label_party, os.urandom))
         ledger.set_key(label_party, binding.pair_key(label_party, names.me, theirs, own))
 
 
@@ -60,29 +60,29 @@ def exchange_heads(ledger: Ledger, names: PartyNames, run: Run, *, final: bool) 
     ProtocolError where another party signs another record than this ledger has.
     """
     signer = ledger.signer
-    standings = {peer: ledger.standing(peer) for peer in names.peers}
-    # What is signed must be there after a power cut as well, or an honest ledger would contradict its own head.
+    states = {peer: ledger.state_with(peer) for peer in names.peers}
+    # What is signed must survive a power failure, or an honest ledger would contradict its own head.
     ledger.sync()
     if names.is_label:
-        ledger.keep_heads(run(exchange_heads_label(signer, standings, names.feature_parties, final=final)))
+        ledger.append_heads(run(exchange_heads_label(signer, states, names.feature_parties, final=final)))
     else:
-        [(label_party, standing)] = standings.items()
-        ledger.keep_heads({label_party: run(exchange_heads_feature(signer, standing, label_party, final=final))})
+        [(label_party, state)] = states.items()
+        ledger.append_heads({label_party: run(exchange_heads_feature(signer, state, label_party, final=final))})
 
 
 def recorded_traffic(path: Path) -> Traffic:
     """All that crossed by the ledger at `path`, in every session. Raises ConfigError where it cannot be read."""
     traffic, sums = Traffic(), Sums()
-    survey(path, each=sums.take)
+    survey(path, each=sums.add)
     for row in sums.rows():
         traffic.counts[row.direction, row.peer, row.kind] = Count(row.messages, row.bytes)
     return traffic
 
 
 def job_digest(job: Job) -> bytes:
-    """32 bytes that stand for all that the parties agree on but where the label party is found, and the identity lines.
+    """A digest, 32 bytes, of all that the parties agree on except the label party's address and the identity lines.
 
-    A ledger names the identities beside it; a launch on one machine makes them, and the port, afresh.
+    A ledger has the identities beside it; each launch on one machine makes new ones, and a new port.
     """
     left_out = {"address", *(f"parties.{name}.identity" for name in job.parties)}
     digests = key_digests(job, job.align.contract)

@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 
 from parties.checkpoints.start_messages import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
-from parties.ledger.examination import SessionRecord, Way, pin_of, standing_of
+from parties.ledger.examination import SessionRecord, Way, signed_line_of, state_in
 from parties.ledger.kinds import current_name
 from parties.ledger.ledger_state import Stream
 from parties.ledger.messages import OPEN_KINDS, LedgerHead, LedgerLastLine, as_messages
@@ -126,11 +126,11 @@ def fault_of_head(me: str, now: SessionRecord, streams: Mapping[Way, Stream], li
 
     `streams` are those of the session `now` of the ledger of `me`, until now.
     """
-    pin = pin_of(line)
-    if (pin is None) != (now.format == 1) or (pin is None and line.final):
+    signed_line = signed_line_of(line)
+    if (signed_line is None) != (now.format == 1) or (signed_line is None and line.final):
         return f"of another format than that of the session in line {now.line}"
-    statement = now.bond.statement(line.signer, line.receiver, standing_of(line), pin)
-    if not now.bond.is_signed(line.signer, statement, bytes.fromhex(line.signature)):
+    statement = now.binding.statement(line.signer, line.receiver, state_in(line), signed_line)
+    if not now.binding.is_signed(line.signer, statement, bytes.fromhex(line.signature)):
         return (
             f"that {line.signer} has not signed: the signature does not fit what it says, or the identity of {line.signer} in "
             f"line {now.line}"

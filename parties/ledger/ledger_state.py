@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 class Stream:
-    """Messages of one session, pair and direction, as one running hash; the `recent` values of it can be asked for."""
+    """The messages of one session, pair and direction as one running hash; its `recent` last values are retained."""
 
     __slots__ = ("_hash", "_recent", "count")
 
@@ -30,19 +30,19 @@ class Stream:
             self._recent.append((self.count, self._hash.copy()))
 
     def value(self) -> bytes:
-        """32 bytes that stand for all messages so far."""
+        """32 bytes: the hash over all messages so far."""
         return self._hash.copy().digest()
 
     def value_at(self, count: int) -> bytes | None:
-        """What `value` was when there were `count` messages; None: that is too long ago, or has not been."""
+        """What `value` was when there were `count` messages; None: no longer retained, or not reached yet."""
         if count == self.count:
             return self.value()
         return next((code.copy().digest() for number, code in reversed(self._recent) if number == count), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
-    """What a head says of its receiver's file: number and hash of the last line that it told; `final` as in `Head`."""
+class SignedLine:
+    """What a head says of its receiver's file: number and hash of the last line that it reported; `final` as in `Head`."""
 
     lines: int
     head: bytes
@@ -50,10 +50,10 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a ledger is: its lines, the hash of the last one, and both streams with one other party.
+class LedgerState:
+    """The state of a ledger: its lines, the hash of the last one, and both streams with one other party.
 
-    `sent` and `received` are numbers of messages in this session, from the view of the ledger's own party.
+    `sent` and `received` are numbers of messages in this session, as the ledger's own party counts them.
     """
 
     lines: int
@@ -63,8 +63,8 @@ class Standing:
     received: int
     received_stream: bytes
 
-    def agrees_with(self, other: Standing) -> bool:
-        """Whether `other`, of the party at the other end, tells the same of the messages between the two."""
+    def agrees_with(self, other: LedgerState) -> bool:
+        """Whether `other`, of the party at the other end, has the same record of the messages between the two."""
         return (self.sent, self.sent_stream, self.received, self.received_stream) == (
             other.received,
             other.received_stream,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-from parties.ledger.examination import Examined, SessionRecord, Way, pin_of
+from parties.ledger.examination import Examined, SessionRecord, Way, signed_line_of
 from parties.ledger.exchange_rules import Exchanges, fault_of_head
 from parties.ledger.ledger_state import Stream
 from parties.ledger.record import (
@@ -24,7 +24,7 @@ from parties.ledger.record import (
     encode,
     position_of,
 )
-from parties.ledger.signing import Bond, is_signed, public_keys
+from parties.ledger.signing import SessionBinding, is_signed, public_keys
 from vsplit.protocol import ConfigError
 
 # A head follows what it covers, by as many messages as heads are themselves.
@@ -96,7 +96,7 @@ class LineChecker:
                 self._at + 1,
                 f"Line {self._at + 1} has no end: the file was cut in the middle of a line, or by a crash.",
             )
-        if found.begin is not None and (found.going_on is not None or not found.sessions):
+        if found.begin is not None and (found.open_session is not None or not found.sessions):
             found.fault(
                 self._at,
                 f"No closing line follows on line {self._at}, as it does where a session has ended: lines were cut off "
@@ -122,7 +122,7 @@ class LineChecker:
         self._due = max(due, line.line + 1)
 
     def _check_content(self, line: AnyLine) -> None:
-        begin, now = self.found.begin, self.found.going_on
+        begin, now = self.found.begin, self.found.open_session
         if isinstance(line, Begin):
             self._begin(line)
         elif begin is None:
@@ -155,11 +155,11 @@ class LineChecker:
             self._fault("names an identity that is none")
         if line.session in self.found.sessions:
             self._fault("begins a session that was there before")
-        if self.found.going_on is not None:
+        if self.found.open_session is not None:
             self._fault("begins a session before the one before it was ended")
-        bond = Bond(bytes.fromhex(line.digest), bytes.fromhex(line.session), identities, line.format)
-        now = SessionRecord(line.session, self._at, line.time, line.job, line.identities, bond, line.format)
-        self.found.sessions[line.session] = self.found.going_on = now
+        binding = SessionBinding(bytes.fromhex(line.digest), bytes.fromhex(line.session), identities, line.format)
+        now = SessionRecord(line.session, self._at, line.time, line.job, line.identities, binding, line.format)
+        self.found.sessions[line.session] = self.found.open_session = now
         self._others, self._peer = frozenset(line.identities) - {begin.party}, None
         self._exchanges = Exchanges(begin.party, now, is_label=begin.role == "label")
         self._streams, self._numbers = defaultdict(lambda: Stream(_RECENT)), defaultdict(int)
@@ -189,7 +189,7 @@ class LineChecker:
 
     def _head(self, me: str, now: SessionRecord, line: Head) -> None:
         peer = line.receiver if line.signer == me else line.signer
-        if {line.signer, line.receiver} != {me, peer} or not {me, peer} <= now.bond.identities.keys() or me == peer:
+        if {line.signer, line.receiver} != {me, peer} or not {me, peer} <= now.binding.identities.keys() or me == peer:
             self._fault("is a head between other parties")
             return
         fault = fault_of_head(me, now, self._streams, line)
@@ -204,9 +204,9 @@ class LineChecker:
             fault = fault or out_of_place
         if fault is None:  # otherwise it does not vouch for what stands here
             now.last_heads[line.signer] = line
-            pin = pin_of(line)
-            if pin is not None and line.signer != me:
-                self.found.pins[peer] = pin
+            signed_line = signed_line_of(line)
+            if signed_line is not None and line.signer != me:
+                self.found.signed_lines[peer] = signed_line
         else:
             self._fault(f"holds a head {fault}")
         self._each(now, line)
@@ -225,8 +225,8 @@ class LineChecker:
                 f"ends the session with {line.word} under another identity of {me} than that of the session: only a session "
                 "that was cut off is ended under another one"
             )
-        statement = now.bond.end_statement(me, line.word, position_of(line))
-        key = now.bond.identities.get(me, b"")
+        statement = now.binding.end_statement(me, line.word, position_of(line))
+        key = now.binding.identities.get(me, b"")
         if line.identity is not None:
             key = _keys_in({me: line.identity}).get(me, b"")
         if not is_signed(key, statement, bytes.fromhex(line.signature)):
@@ -234,7 +234,7 @@ class LineChecker:
         if line.word == FINISHED:
             for what in self._exchanges.faults_of_end():
                 self._fault(f"ends the session as finished {what}")
-        now.end, now.end_identity, self.found.going_on = line.word, line.identity, None
+        now.end, now.end_identity, self.found.open_session = line.word, line.identity, None
 
 
 def _keys_in(identities: Mapping[str, str]) -> dict[str, bytes]:

@@ -158,7 +158,7 @@ def _is_same(one: SessionRecord, other: SessionRecord) -> bool:
 def _can_be_signed(told: SessionRecord, about: About) -> bool:
     """An end is signed anew where it is moved, and only a session that was cut off is ended under another key than its own."""
     own = PublicIdentity.parse(about.identities[about.party]).key
-    return told.end in (None, CUT) or told.bond.identities.get(about.party) == own
+    return told.end in (None, CUT) or told.binding.identities.get(about.party) == own
 
 
 def _followed(finished: Path, half: Path, moving: _Moving, about: About) -> tuple[ChainFile, set[str]]:
@@ -183,7 +183,7 @@ def _followed(finished: Path, half: Path, moving: _Moving, about: About) -> tupl
 def _moved(line: _Movable, file: ChainFile, found: Examined, about: About) -> _Movable:
     """The line as the next one of `file`. The signature of an end covers its place, so it is made anew."""
     if isinstance(line, End):
-        return end_line(about, found.sessions[line.session].bond, line.word, next_position(file, lambda: line.time))
+        return end_line(about, found.sessions[line.session].binding, line.word, next_position(file, lambda: line.time))
     return msgspec.structs.replace(line, line=file.lines + 1, before=file.last)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from parties.ledger.ledger_state import Pin, Standing
+from parties.ledger.ledger_state import LedgerState, SignedLine
 from parties.ledger.record import MOST, Head, Position
 from vsplit.protocol import Array, Bytes, Message
 
@@ -15,10 +15,10 @@ SALT, HASH, SIGNATURE = 32, 32, 64
 
 
 class LedgerSalt(Message, frozen=True, kw_only=True, eq=False):
-    """Both ways, once a session: one half of the key under which the two parties digest their messages."""
+    """In both directions, once a session: one half of the key under which the two parties digest their messages."""
 
     reveals: ClassVar[str] = (
-        "nothing: random bytes, by which both ledgers have the same digests and nobody can test guesses"
+        "nothing: random bytes, with which both ledgers have the same digests and no other party can test guesses"
     )
 
     half: Annotated[Bytes, Array("uint8", (SALT,))]
@@ -28,8 +28,8 @@ class LedgerLastLine(Message, frozen=True, kw_only=True, eq=False):
     """Feature party to label party, before each `LedgerHead`: how many lines its ledger has, and the hash of the last."""
 
     reveals: ClassVar[str] = (
-        "how many lines the ledger of its sender has, and a fingerprint of the last that tells nothing else; the other side "
-        "signs both, so that a later change of what stands before that line is found"
+        "how many lines the ledger of its sender has, and a fingerprint of the last that reveals nothing else; the other side "
+        "signs both, so that a later change up to that line is detected"
     )
 
     lines: int
@@ -41,14 +41,14 @@ class LedgerLastLine(Message, frozen=True, kw_only=True, eq=False):
 
 
 class LedgerHead(Message, frozen=True, kw_only=True, eq=False):
-    """Both ways, at each checkpoint and at the end: how far the sender's ledger is, signed; see `record.Standing`.
+    """In both directions, at each checkpoint and at the end: the state of the sender's ledger, signed; see `LedgerState`.
 
-    With it the sender signs `peer_lines` and `peer_head`, the last line that its receiver has told; see `record.Pin`.
+    With it the sender signs `peer_lines` and `peer_head`, the last line that its receiver has reported; see `SignedLine`.
     """
 
     reveals: ClassVar[str] = (
-        "how many lines the ledger of its sender has, and fingerprints of it that tell nothing else; it is signed, and repeats "
-        "the last line of its receiver's ledger, so that a later change of what stands before that line is found"
+        "how many lines the ledger of its sender has, and fingerprints of it that reveal nothing else; it is signed, and "
+        "repeats the last line of its receiver's ledger, so that a later change up to that line is detected"
     )
 
     lines: int
@@ -69,9 +69,9 @@ class LedgerHead(Message, frozen=True, kw_only=True, eq=False):
             raise ValueError("a ledger has lines, and no fewer than no messages")
 
     @property
-    def standing(self) -> Standing:
-        """What the sender says that it has on record."""
-        return Standing(
+    def state(self) -> LedgerState:
+        """What the sender has recorded."""
+        return LedgerState(
             self.lines,
             self.head.tobytes(),
             self.sent,
@@ -81,13 +81,13 @@ class LedgerHead(Message, frozen=True, kw_only=True, eq=False):
         )
 
     @property
-    def pin(self) -> Pin:
+    def signed_line(self) -> SignedLine:
         """What the sender signs of its receiver's ledger."""
-        return Pin(self.peer_lines, self.peer_head.tobytes(), self.final)
+        return SignedLine(self.peer_lines, self.peer_head.tobytes(), self.final)
 
 
 OPEN_KINDS = frozenset({"Handshake", LedgerSalt.__name__})
-"""What crosses before there is a key: fingerprints that every holder of the job can make, and random bytes."""
+"""What crosses before there is a key: fingerprints that every party of the job can compute, and random bytes."""
 
 
 def head_line(head: LedgerHead, signer: str, receiver: str, session: str, position: Position) -> Head:

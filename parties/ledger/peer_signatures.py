@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from parties.ledger.examination import Examined
 
 
-def vouched(found: Examined) -> list[str]:
+def signature_sentences(found: Examined) -> list[str]:
     """A sentence for each party that has signed for lines of this ledger, and what its owner alone vouches for."""
     if found.begin is None:
         return []
-    me, held = found.begin.party, max((pin.lines for pin in found.pins.values()), default=0)
+    me, held = found.begin.party, max((signed_line.lines for signed_line in found.signed_lines.values()), default=0)
     sentences = [*_pinned(found), *_older(found, me, held)]
     rest = found.lines - held
     if not sentences:
@@ -28,11 +28,11 @@ def vouched(found: Examined) -> list[str]:
 
 
 def _pinned(found: Examined) -> Iterator[str]:
-    for peer, pin in found.pins.items():
-        lines = "line 1" if pin.lines == 1 else f"lines 1 to {pin.lines:,}"
+    for peer, signed_line in found.signed_lines.items():
+        lines = "line 1" if signed_line.lines == 1 else f"lines 1 to {signed_line.lines:,}"
         when = (
             "when the training had ended."
-            if pin.final
+            if signed_line.final
             else "at a checkpoint. It has signed for no end of the training after that: the run was interrupted, or still goes "
             "on, or the lines behind were removed."
         )
@@ -52,7 +52,7 @@ def _older(found: Examined, me: str, held: int) -> Iterator[str]:
 
 def _other_identities(found: Examined) -> Iterator[str]:
     """Whoever makes up a session signs in it with keys of its own; so does an honest party that has got another key."""
-    for peer in found.pins:
+    for peer in found.signed_lines:
         lines = {told.identities[peer]: told for told in found.sessions.values() if peer in told.identities}
         if len(lines) > 1:
             *_, before, last = (told.line for told in lines.values())

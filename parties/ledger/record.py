@@ -9,13 +9,13 @@ from typing import Annotated, Final, Literal, TypedDict
 import msgspec
 
 FORMAT: Final = 2
-"""The format that this version writes. In format 1 a head did not repeat the last line that its receiver had told."""
+"""The format that this version writes. In format 1 a head did not repeat the last line that its receiver had reported."""
 NO_HASH = "0" * 64
 """What the first line has for the hash of the line before it."""
 FINISHED = "finished"
-"""The word in which a session ends that went well."""
+"""The reason code of a session that ended without an error."""
 CUT = "cut"
-"""The word in which a session is ended that had no end, when the party comes again: it was killed, or its machine stopped."""
+"""The reason code of a session without an end, which the party's next start ends: it was killed, or its machine stopped."""
 MOST_LINE = 1 << 16
 """No line is longer, in bytes."""
 
@@ -24,7 +24,7 @@ Hash = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Session = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Signature = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{128}\Z")]
-# All of these reach a person's screen, so nothing but plain words gets there.
+# All of these are shown on a screen, so they hold only harmless characters.
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z][A-Za-z0-9_-]{0,31}\Z")]
 JobName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
 Kind = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z][A-Za-z0-9_]{0,63}\Z")]
@@ -47,7 +47,7 @@ class Position(TypedDict):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="what"):
-    """What all lines have: their number from 1, when they were written, and the hash of the line before."""
+    """What all lines have; see `Position`."""
 
     line: Number
     time: Time
@@ -67,9 +67,9 @@ class Begin(Line, frozen=True, kw_only=True, tag="begin"):
 
 
 class NewSession(Line, frozen=True, kw_only=True, omit_defaults=True, tag="session"):
-    """The parties have met; what comes after belongs to this session. The job may be another one than in the first line.
+    """The parties are connected; the next lines belong to this session. The job may be another one than in the first line.
 
-    `format` says how the heads of this session are made: a ledger that an older version began may go on in a later format.
+    `format` is that of the heads of this session: a ledger that an older version began may continue in a later format.
     """
 
     session: Session
@@ -81,7 +81,7 @@ class NewSession(Line, frozen=True, kw_only=True, omit_defaults=True, tag="sessi
 
 
 class Crossed(Line, frozen=True, kw_only=True, tag="message"):
-    """One message that left or came; `number` counts this session, direction and peer from 1."""
+    """One message that was sent or received; `number` counts this session, direction and peer from 1."""
 
     direction: Direction
     peer: Name
@@ -93,7 +93,7 @@ class Crossed(Line, frozen=True, kw_only=True, tag="message"):
 
 
 class Resent(Line, frozen=True, kw_only=True, tag="resent"):
-    """A link was made again: the messages to `peer` numbered from `first` to `last` left once more, `bytes` with frames."""
+    """A link was restored: the messages to `peer` numbered from `first` to `last` were sent again, `bytes` with frames."""
 
     peer: Name
     session: Session
@@ -103,10 +103,10 @@ class Resent(Line, frozen=True, kw_only=True, tag="resent"):
 
 
 class Head(Line, frozen=True, kw_only=True, omit_defaults=True, tag="head"):
-    """What `signer` had on record, signed for `receiver`: its whole file, and both streams of the pair as it sees them.
+    """What `signer` had recorded, signed for `receiver`: its whole file, and both streams of the pair as it counts them.
 
-    `peer_lines` and `peer_head` repeat number and hash of the last line that `receiver` had told, so that the file of
-    `receiver` is held up to that line by a signature that is not its own. `final`: the training has ended. A head of format
+    `peer_lines` and `peer_head` repeat number and hash of the last line that `receiver` had reported, so that the file of
+    `receiver` is covered up to that line by a signature of another party. `final`: the training has ended. A head of format
     1 has none of the three.
     """
 
@@ -126,16 +126,16 @@ class Head(Line, frozen=True, kw_only=True, omit_defaults=True, tag="head"):
 
 
 class Torn(Line, frozen=True, kw_only=True, tag="torn"):
-    """A crash had left `bytes` bytes of a line without an end; they were cut off when the run went on."""
+    """A crash had left `bytes` bytes of a line without an end; they were cut off when the run resumed."""
 
     bytes: Number
 
 
 class End(Line, frozen=True, kw_only=True, omit_defaults=True, tag="end"):
-    """The session is over: `finished`, the word by which its end was told to the others, or `cut`. Signed by this party.
+    """The session has ended: `finished`, the reason code that was sent to the other parties, or `cut`. Signed by this party.
 
-    `identity` is there where a party that comes again to a session that was cut has another key by now, as in each launch
-    with `identity: auto`: then it has signed with that one.
+    `identity` is given where the party ends a session that was cut off under another key, as each launch with
+    `identity: auto` makes one: then it has signed with that key.
     """
 
     session: Session
@@ -155,23 +155,23 @@ def position_of(line: Line) -> Position:
 
 
 def encode(line: AnyLine) -> bytes:
-    """The line as it stands in the file, without its line feed."""
+    """The line as it is in the file, without its line feed."""
     return _encoder.encode(line)
 
 
 def decode(raw: bytes) -> AnyLine:
-    """The line in `raw`; raises ValueError where there is none. Its time keeps the offset in which it is written."""
+    """The line in `raw`; raises ValueError where there is none. Its time has the offset with which it is written."""
     if len(raw) > MOST_LINE:
         raise ValueError("a line that is too long")
     try:
         line = _decoder.decode(raw)
         if line.time.utcoffset():
-            line.time.astimezone(UTC)  # so that whoever shows it can do so, too
+            line.time.astimezone(UTC)  # so that it can be shown, too
     except (msgspec.DecodeError, RecursionError, OverflowError) as error:
         raise ValueError(str(error)) from None
     return line
 
 
 def chained(raw: bytes) -> str:
-    """The hash of a line, which the next line holds."""
+    """The hash of a line, which the next line has."""
     return hashlib.sha256(raw).hexdigest()

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from parties.ledger.ledger_state import Pin, Standing
+from parties.ledger.ledger_state import LedgerState, SignedLine
 from parties.ledger.messages import LedgerHead, to_array
 from parties.ledger.record import FORMAT, Position
 from parties.local.command_line import quoted_command
@@ -27,8 +27,8 @@ Sign = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Bond:
-    """What every signature is bound to: the job's digest (32 bytes), the session (16 bytes), and who is who.
+class SessionBinding:
+    """What every signature is bound to: the job's digest (32 bytes), the session (16 bytes), and the parties' identities.
 
     `identities` has the public key, 32 raw bytes, of every party by name; `format` is that of the session's record.
     """
@@ -44,34 +44,34 @@ class Bond:
         info = _joined(_KEY, self.job, self.session, *ids)
         return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(label_half + feature_half)
 
-    def statement(self, signer: str, receiver: str, standing: Standing, pin: Pin | None) -> bytes:
-        """What `signer` signs for `receiver`; without a pin in format 1."""
-        pinned = () if pin is None else (pin.lines.to_bytes(8, "big"), pin.head, bytes([pin.final]))
+    def statement(self, signer: str, receiver: str, state: LedgerState, line: SignedLine | None) -> bytes:
+        """What `signer` signs for `receiver`; `line` is the last one of the receiver's ledger, absent in format 1."""
+        signed_line = () if line is None else (line.lines.to_bytes(8, "big"), line.head, bytes([line.final]))
         return _joined(
-            _HEAD_OF_FORMAT_1 if pin is None else _HEAD,
+            _HEAD_OF_FORMAT_1 if line is None else _HEAD,
             self.job,
             self.session,
             signer.encode(),
             receiver.encode(),
             self.identities[signer],
             self.identities[receiver],
-            standing.lines.to_bytes(8, "big"),
-            standing.head,
-            standing.sent.to_bytes(8, "big"),
-            standing.sent_stream,
-            standing.received.to_bytes(8, "big"),
-            standing.received_stream,
-            *pinned,
+            state.lines.to_bytes(8, "big"),
+            state.head,
+            state.sent.to_bytes(8, "big"),
+            state.sent_stream,
+            state.received.to_bytes(8, "big"),
+            state.received_stream,
+            *signed_line,
         )
 
     def end_statement(self, party: str, word: str, position: Position) -> bytes:
-        """What `party` signs where its session ends: the position of that line. In format 1 the time was left out."""
+        """What `party` signs where its session ends, with the position of that line. In format 1 the time was left out."""
         line, before = position["line"].to_bytes(8, "big"), bytes.fromhex(position["before"])
         label, when = (_END, (position["time"].isoformat().encode(),)) if self.format > 1 else (_END_OF_FORMAT_1, ())
         return _joined(label, self.job, self.session, party.encode(), word.encode(), line, before, *when)
 
     def is_signed(self, by: str, statement: bytes, signature: bytes) -> bool:
-        """Whether `signature` is one of the party `by` over `statement`; all of it may come from a file that was changed."""
+        """Whether `signature` is that of the party `by` over `statement`; all of it may come from a file that was changed."""
         return is_signed(self.identities.get(by, b""), statement, signature)
 
 
@@ -94,28 +94,28 @@ class Signer:
     """The party `me` with its private key's `sign`, in one session."""
 
     me: str
-    bond: Bond
+    binding: SessionBinding
     sign: Sign = field(repr=False)
 
-    def head(self, receiver: str, standing: Standing, pin: Pin) -> LedgerHead:
-        """A message that tells `receiver` where this party's ledger is, and signs for the last line that `receiver` told."""
+    def head(self, receiver: str, state: LedgerState, line: SignedLine) -> LedgerHead:
+        """The state of this party's ledger, signed for `receiver` together with the last line that it reported."""
         return LedgerHead(
-            lines=standing.lines,
-            head=to_array(standing.head),
-            sent=standing.sent,
-            sent_stream=to_array(standing.sent_stream),
-            received=standing.received,
-            received_stream=to_array(standing.received_stream),
-            peer_lines=pin.lines,
-            peer_head=to_array(pin.head),
-            final=pin.final,
-            signature=to_array(self.sign(self.bond.statement(self.me, receiver, standing, pin))),
+            lines=state.lines,
+            head=to_array(state.head),
+            sent=state.sent,
+            sent_stream=to_array(state.sent_stream),
+            received=state.received,
+            received_stream=to_array(state.received_stream),
+            peer_lines=line.lines,
+            peer_head=to_array(line.head),
+            final=line.final,
+            signature=to_array(self.sign(self.binding.statement(self.me, receiver, state, line))),
         )
 
-    def check(self, sender: str, head: LedgerHead, mine: Standing, *, final: bool) -> None:
-        """Raise ProtocolError unless `sender` has signed the story of this party's own ledger, and its last line as told."""
-        theirs, statement = head.standing, self.bond.statement(sender, self.me, head.standing, head.pin)
-        if not self.bond.is_signed(sender, statement, head.signature.tobytes()):
+    def check(self, sender: str, head: LedgerHead, mine: LedgerState, *, final: bool) -> None:
+        """Raise ProtocolError unless `sender` has signed the record that this party has, and its last line."""
+        theirs, statement = head.state, self.binding.statement(sender, self.me, head.state, head.signed_line)
+        if not self.binding.is_signed(sender, statement, head.signature.tobytes()):
             raise ProtocolError(
                 sender,
                 f"{sender} sent the head of its ledger without its own signature for this job and session; its program is "
@@ -129,7 +129,7 @@ class Signer:
                 "numbers are equal, contents are not. Keep both ledgers, and compare them: "
                 f"{quoted_command('ledger', 'verify', f'LEDGER_OF_{self.me}', f'LEDGER_OF_{sender}')}.",
             )
-        if head.pin != Pin(mine.lines, mine.head, final):
+        if head.signed_line != SignedLine(mine.lines, mine.head, final):
             raise ProtocolError(
                 sender,
                 f"{sender} signed for another line of the ledger of {self.me} than the last one, line {mine.lines:,}, or for "

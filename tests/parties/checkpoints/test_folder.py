@@ -214,8 +214,8 @@ def test_another_environment_is_named_and_no_reason_to_refuse(kept: CheckpointFo
     begun(kept, 10)
     other = again(kept, environment={"threads": "4", "torch": "2"})
     assert other.read_state() == LocalState(RUN, True, (0, 10))
-    assert other.changes(other.step(10)) == ["threads (1 before, 4 now)"]
-    assert kept.changes(kept.step(10)) == []
+    assert other.origin.changes_since(other.step(10).head.origin) == ["threads (1 before, 4 now)"]
+    assert kept.origin.changes_since(kept.step(10).head.origin) == []
 
 
 def test_a_file_of_another_run_or_under_another_name_does_not_count(kept: CheckpointFolder) -> None:

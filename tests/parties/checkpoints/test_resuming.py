@@ -181,7 +181,7 @@ def test_an_outcome_that_is_lost_is_missed_by_name(held: list[LocalState]) -> No
     without = next(name for name, one in zip(PARTIES, held, strict=True) if one.run and not one.final)
     for name, error in agree(*held).items():
         assert isinstance(error, MismatchError), error
-        assert f"{'this party' if name == without else without} does not hold its outcome" in str(error)
+        assert f"{'this party' if name == without else without} does not have its outcome" in str(error)
 
 
 _held = st.builds(
@@ -285,8 +285,8 @@ def test_a_party_without_a_run_begins_afresh_and_not_in_the_middle() -> None:
         ({"finished": b"short"}, "16 bytes"),
         ({"steps": [-4]}, "last steps"),
         ({"steps": [1 << 62]}, "last steps"),
-        ({"steps": []}, "begin somewhere"),
-        ({"run": b""}, "begin somewhere"),
+        ({"steps": []}, "and only then"),
+        ({"run": b""}, "and only then"),
     ],
 )
 def test_a_holding_has_its_bounds(fields: dict[str, Any], words: str) -> None:
@@ -297,12 +297,12 @@ def test_a_holding_has_its_bounds(fields: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"step": -2}, "begins at a step"),
+        ({"step": -2}, "starts at a step"),
         ({"run": b""}, "has a name"),
-        ({"end": "over", "about": ["lab"]}, "certain parties"),
-        ({"end": "lacking"}, "certain parties"),
-        ({"end": "apart", "about": ["lab"]}, "certain parties"),
-        ({"about": ["lab"]}, "certain parties"),
+        ({"end": "over", "about": ["lab"]}, "certain number of parties"),
+        ({"end": "lacking"}, "certain number of parties"),
+        ({"end": "apart", "about": ["lab"]}, "certain number of parties"),
+        ({"about": ["lab"]}, "certain number of parties"),
     ],
 )
 def test_a_beginning_has_its_bounds(fields: dict[str, Any], words: str) -> None:

@@ -334,5 +334,5 @@ def test_a_job_that_was_changed_goes_on_in_the_same_ledger(pairs: Any, monkeypat
     pairs.talk(1)
     one, two = (examine(pairs.path(name)) for name in pairs.names)
     assert one.faults == two.faults == []
-    assert [told.bond.job for told in one.sessions.values()] != [bytes(32), bytes(32)]
+    assert [told.binding.job for told in one.sessions.values()] != [bytes(32), bytes(32)]
     assert compare(one, two).faults == []

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parties.ledger import verify
-from parties.ledger.examination import Hashes, pin_of, standing_of
+from parties.ledger.examination import Hashes, signed_line_of, state_in
 from parties.ledger.ledger_state import Stream
 from parties.ledger.record import End, Head, NewSession, chained, decode, encode, position_of
 from parties.ledger.verify import examine, survey
@@ -185,7 +185,7 @@ def test_a_change_that_is_hidden_by_a_new_chain_does_not_fit_what_the_other_sign
 def resigned(pairs: Any, lines: Lines) -> Lines:
     """The lines with all own heads and ends signed anew, so that nothing but the other's signatures stands against them."""
     found: Lines = []
-    sign, bond, path = pairs.keys["lab"].sign, None, pairs.folder / "half"
+    sign, binding, path = pairs.keys["lab"].sign, None, pairs.folder / "half"
     for raw in lines:
         line: Any = decode(rechained([*found, raw], len(found))[-1])
         path.write_bytes(b"".join(one + b"\n" for one in found))
@@ -193,8 +193,8 @@ def resigned(pairs: Any, lines: Lines) -> Lines:
         if isinstance(line, Head) and line.signer == "lab":
             line = own_head(now, line, sign)
         elif isinstance(line, End):
-            bond = now.sessions[line.session].bond
-            signature = sign(bond.end_statement("lab", line.word, position_of(line)))
+            binding = now.sessions[line.session].binding
+            signature = sign(binding.end_statement("lab", line.word, position_of(line)))
             line = altered_line(line, signature=signature.hex())
         found.append(encode(line))
     return found
@@ -209,7 +209,7 @@ def own_head(now: Any, line: Head, sign: Callable[[bytes], bytes]) -> Any:
         streams[f"{way}_stream"] = stream.value().hex()
     line = altered_line(line, head=now.hash_of(line.lines).hex(), **streams)
     return altered_line(
-        line, signature=sign(told.bond.statement("lab", "clinic", standing_of(line), pin_of(line))).hex()
+        line, signature=sign(told.binding.statement("lab", "clinic", state_in(line), signed_line_of(line))).hex()
     )
 
 
@@ -273,8 +273,8 @@ def test_only_a_session_that_was_cut_off_is_ended_under_another_identity(told: A
     lines, other = lines_of(told), PrivateIdentity.generate()
     end = decode(lines[-1])
     assert isinstance(end, End)
-    bond = list(examine(told.path("lab")).sessions.values())[-1].bond
-    signature = other.sign(bond.end_statement("lab", word, position_of(end))).hex()
+    binding = list(examine(told.path("lab")).sessions.values())[-1].binding
+    signature = other.sign(binding.end_statement("lab", word, position_of(end))).hex()
     closed = altered(lines[-1], word=word, identity=other.public.line, signature=signature)
     faults = faults_of(tmp_path, [*lines[:-1], closed])
     if word == "cut":

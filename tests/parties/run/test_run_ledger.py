@@ -122,8 +122,10 @@ def test_the_ledger_of_a_run_that_was_broken_off_twice_shows_alone_what_its_owne
         assert found.faults == []
         assert [told.end for told in found.sessions.values()][-1] == "finished" and len(found.sessions) == 3
         others = {"clinic"} if name != "clinic" else {"lab", "gym"}
-        assert {peer: pin.final for peer, pin in found.pins.items()} == dict.fromkeys(others, True)
-        held = min(pin.lines for pin in found.pins.values())
+        assert {peer: signed_line.final for peer, signed_line in found.signed_lines.items()} == dict.fromkeys(
+            others, True
+        )
+        held = min(signed_line.lines for signed_line in found.signed_lines.values())
         # What stands behind are the messages of the last exchange and of the last words.
         assert found.lines - held <= 2 + 7 * len(others)
         assert owner.made_anew(lines) == owner.path.read_bytes()
@@ -141,7 +143,7 @@ def test_the_ledger_of_a_run_that_was_broken_off_twice_shows_alone_what_its_owne
             kept_out = [line for line in lines if not began.line <= line.line <= end.line]
             if began is sessions[-1]:  # this leaves the ledger of a run that was broken off, and the verdict says so
                 assert judged(kept_out) == []
-                assert not any(pin.final for pin in survey(tmp_path / "changed").pins.values())
+                assert not any(signed_line.final for signed_line in survey(tmp_path / "changed").signed_lines.values())
             else:
                 assert judged(kept_out)
         earlier = [line for line in lines if isinstance(line, Head) and line.signer != name and not line.final][-1]
