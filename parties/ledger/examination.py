@@ -1,4 +1,4 @@
-"""What a ledger holds, as it was read. `verify` reads it; `compare`, `show` and a run that goes on work with it."""
+"""The content of a ledger as it was read: by `verify`, for `compare`, `show` and a run that resumes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Fault:
 
 
 class Entry(NamedTuple):
-    """One message as a ledger has it. Its place in its stream is its number."""
+    """One message of a ledger. Its index in its stream is its number."""
 
     line: int
     kind: str
@@ -82,31 +82,31 @@ class Hashes:
     def __init__(self, most: int | None = None) -> None:
         self.count = 0
         self._most = most
-        self._gone = 0
-        self._kept = bytearray()
+        self._dropped = 0
+        self._stored = bytearray()
 
     def add(self, found: bytes) -> None:
         """One more line, 32 bytes."""
         self.count += 1
-        self._kept += found
-        if self._most is not None and len(self._kept) >= 64 * self._most:
-            gone = self.count - self._gone - self._most
-            del self._kept[: 32 * gone]
-            self._gone += gone
+        self._stored += found
+        if self._most is not None and len(self._stored) >= 64 * self._most:
+            dropped = self.count - self._dropped - self._most
+            del self._stored[: 32 * dropped]
+            self._dropped += dropped
 
     def of(self, line: int) -> bytes | None:
-        """The hash of this line, counted from 1; None where there is none, or it is not kept any more."""
-        place = line - 1 - self._gone
-        found = bytes(self._kept[32 * place : 32 * place + 32]) if place >= 0 else b""
+        """The hash of this line, counted from 1; None where there is none, or it is no longer retained."""
+        place = line - 1 - self._dropped
+        found = bytes(self._stored[32 * place : 32 * place + 32]) if place >= 0 else b""
         return found or None
 
 
 @dataclass(slots=True)
 class SessionRecord:
-    """One session as a ledger tells it. `end` is the word in which it ended; None: it was cut off, or goes on.
+    """One session as a ledger records it. `end` is its reason code; None: it was cut off, or has not ended yet.
 
-    `counts` has the number of messages of each way, and `last_heads` the last head that each party signed. All of them stand
-    in `streams`, `resent` and `heads` where they are kept.
+    `counts` has the number of messages of each way, and `last_heads` the last head that each party signed. All of them are
+    in `streams`, `resent` and `heads` where they are retained.
     """
 
     session: str
@@ -125,16 +125,16 @@ class SessionRecord:
     end_identity: str | None = None  # of this party where it signed the end with another key than the session's
 
     def signed_by(self, peer: str) -> Head | None:
-        """The last head that `peer` signed; what stands in the streams up to its numbers, nobody can have changed."""
+        """The last head that `peer` signed; the messages up to its numbers cannot have been changed."""
         return self.last_heads.get(peer)
 
 
 @dataclass(slots=True)
 class Examined:
-    """What a ledger holds, and what is wrong with it.
+    """The content of a ledger, and what is wrong with it.
 
-    `whole` is the length in bytes of its whole lines, and `torn` of what follows them: a line without an end. Of its
-    `faults`, all of which are counted, the first hundred are kept.
+    `whole` is the length in bytes of its complete lines, and `torn` of what follows them: a line without an end. All `faults`
+    are counted, and the first hundred are retained.
     """
 
     path: Path
@@ -149,15 +149,15 @@ class Examined:
     last: str = NO_HASH
     open_session: SessionRecord | None = None  # the session that has not ended
     signed_lines: dict[str, SignedLine] = field(default_factory=dict)
-    """By each party that has signed for lines of this file: what it signed last."""
+    """By each party that has signed lines of this file: the last one that it signed."""
 
     @property
     def lines(self) -> int:
-        """The number of whole lines."""
+        """The number of complete lines."""
         return self.hashes.count
 
     def hash_of(self, line: int) -> bytes | None:
-        """The hash of this line of the file, counted from 1; None where it has fewer lines, or it is not kept any more."""
+        """The hash of this line of the file, counted from 1; None where it has fewer lines, or it is no longer retained."""
         return self.hashes.of(line)
 
     def fault(self, line: int, sentence: str) -> None:

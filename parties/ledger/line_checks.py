@@ -30,10 +30,10 @@ from vsplit.protocol import ConfigError
 # A head follows what it covers, by as many messages as heads are themselves.
 _RECENT = 64
 
-_NOT_THERE = "in which {} signed for another line {} than the one that stands here"
+_NOT_THERE = "in which {} signed for another line {} than the one here"
 _CHANGED = (
-    "in which {} signed for line {} as it was, and another one stands there now: this line or one before it was changed, "
-    "removed or put in afterwards"
+    "in which {} signed for line {}, which is now another one: this line or one before it was changed, removed or inserted "
+    "afterwards"
 )
 
 Each = Callable[[SessionRecord, Crossed | Resent | Head], None]
@@ -70,7 +70,7 @@ class LineChecker:
             if encode(line) != raw:
                 raise ValueError("another spelling")
         except ValueError:
-            self._fault("is no line as vsplit writes them: it was changed, or is damaged")
+            self._fault("is not a line as vsplit writes it: it was changed, or is damaged")
             self._due += 1
         else:
             self._check_chain(line, before)
@@ -99,8 +99,8 @@ class LineChecker:
         if found.begin is not None and (found.open_session is not None or not found.sessions):
             found.fault(
                 self._at,
-                f"No closing line follows on line {self._at}, as it does where a session has ended: lines were cut off "
-                "at the end, or the run was killed, or still goes on.",
+                f"No closing line follows line {self._at}, as it does where a session has ended: lines were cut off "
+                "at the end, or the run was killed, or has not ended yet.",
             )
 
     def _fault(self, what: str) -> None:
@@ -112,13 +112,14 @@ class LineChecker:
             missing = f"line {due} is" if line.line == due + 1 else f"lines {due} to {line.line - 1} are"
             self._fault(f"carries the number {line.line}, so {missing} missing before it, or lines were exchanged")
         elif line.line < due:
-            self._fault(f"carries the number {line.line} where {due} is due: a line was put in, repeated or moved")
-        elif line.before != before and not self._doubted:
             self._fault(
-                f"does not follow on line {self._at - 1}, which was changed after it had been written, or is another one"
-                if self._at > 1
-                else "says that a line stood before it, which is missing"
+                f"carries the number {line.line} where {due} is expected: a line was inserted, repeated or moved"
             )
+        elif line.before != before and not self._doubted:
+            changed = (
+                f"does not follow line {self._at - 1}, which was changed after it had been written, or is another one"
+            )
+            self._fault(changed if self._at > 1 else "refers to a line before it, which is missing")
         self._due = max(due, line.line + 1)
 
     def _check_content(self, line: AnyLine) -> None:
@@ -133,7 +134,7 @@ class LineChecker:
         elif isinstance(line, Torn):
             self.found.cut += 1
         elif now is None or line.session != now.session:
-            self._fault("belongs to a session that does not go on here")
+            self._fault("belongs to a session that is not open here")
         elif isinstance(line, Crossed):
             self._message(now, line)
         elif isinstance(line, Resent):
@@ -152,11 +153,11 @@ class LineChecker:
     def _session(self, begin: Begin, line: NewSession) -> None:
         identities = _keys_in(line.identities)
         if not identities:
-            self._fault("names an identity that is none")
+            self._fault("names an identity that is not valid")
         if line.session in self.found.sessions:
-            self._fault("begins a session that was there before")
+            self._fault("begins a session of a name that an earlier one has")
         if self.found.open_session is not None:
-            self._fault("begins a session before the one before it was ended")
+            self._fault("begins a session before the previous one has ended")
         binding = SessionBinding(bytes.fromhex(line.digest), bytes.fromhex(line.session), identities, line.format)
         now = SessionRecord(line.session, self._at, line.time, line.job, line.identities, binding, line.format)
         self.found.sessions[line.session] = self.found.open_session = now
@@ -173,17 +174,17 @@ class LineChecker:
         now.counts[way] += 1
         due = self._numbers[way] + 1
         if line.number != due:
-            which = f"message {line.number:,} {_words(way)}, where number {due:,} is due"
-            self._fault(f"is {which}: a message is missing, or was put in")
+            which = f"message {line.number:,} {_words(way)}, where number {due:,} is expected"
+            self._fault(f"is {which}: a message is missing, or was inserted")
         self._numbers[way] = line.number
-        if line.peer in self._others:  # so that a file cannot make up more streams than a session has parties
+        if line.peer in self._others:  # so that a file cannot have more streams than a session has parties
             self._streams[way].add(line.kind, line.size, bytes.fromhex(line.digest))
             self._exchanges.message(line)
         self._each(now, line)
 
     def _resent(self, now: SessionRecord, line: Resent) -> None:
         if not line.first <= line.last <= self._numbers["sent", line.peer]:
-            self._fault(f"says that messages to {line.peer} left once more which this ledger does not have")
+            self._fault(f"says that messages to {line.peer} were sent again which this ledger does not have")
         self._exchanges.resent()
         self._each(now, line)
 
@@ -202,22 +203,22 @@ class LineChecker:
                 changed = _CHANGED.format(line.signer, line.peer_lines)
                 fault = fault or self._fault_of_line(line.peer_lines, line.peer_head, changed)
             fault = fault or out_of_place
-        if fault is None:  # otherwise it does not vouch for what stands here
+        if fault is None:  # otherwise it does not cover the lines here
             now.last_heads[line.signer] = line
             signed_line = signed_line_of(line)
             if signed_line is not None and line.signer != me:
                 self.found.signed_lines[peer] = signed_line
         else:
-            self._fault(f"holds a head {fault}")
+            self._fault(f"has a head {fault}")
         self._each(now, line)
 
     def _fault_of_line(self, number: int, expected: str, what: str) -> str | None:
-        """`what`, where line `number` of this file is not the one whose hash was signed; or that is found out later."""
-        stands = self.found.hash_of(number)
-        if stands is None and number <= self.found.lines:
-            self.late[number].append((self._at, expected, f"holds a head {what}"))
+        """`what`, where line `number` of this file is not the signed one; None also where that is checked later."""
+        present = self.found.hash_of(number)
+        if present is None and number <= self.found.lines:
+            self.late[number].append((self._at, expected, f"has a head {what}"))
             return None
-        return None if stands is not None and stands.hex() == expected else what
+        return None if present is not None and present.hex() == expected else what
 
     def _ended(self, me: str, now: SessionRecord, line: End) -> None:
         if line.identity is not None and line.word != CUT:
@@ -238,7 +239,7 @@ class LineChecker:
 
 
 def _keys_in(identities: Mapping[str, str]) -> dict[str, bytes]:
-    """The keys that identity lines spell; none, with which no signature fits, where one of them spells none."""
+    """The keys of identity lines; none, so that no signature is valid, where one of them is not valid."""
     try:
         return public_keys(identities)
     except ConfigError:

@@ -151,7 +151,7 @@ def test_a_feature_party_signs_for_the_line_that_it_told() -> None:
     told = LedgerState(32, b"I" * 32, 7, b"b" * 32, 4, b"a" * 32)
     role = exchange_heads_label(signer("lab"), {"clinic": MINE}, ["clinic"])
     with pytest.raises(
-        ProtocolError, match="clinic signed for another last line of its ledger than it had told"
+        ProtocolError, match="clinic signed for another last line of its ledger than it had reported"
     ) as caught:
         answer_of_label(role, signer("clinic").head("lab", THEIRS, MY_PIN), told)
     assert caught.value.peer == "clinic"

@@ -79,10 +79,10 @@ def test_what_the_owner_makes_anew_without_a_change_is_the_same_file(owner: Owne
     sentences = signature_sentences(found)
     for peer in peers:
         assert (
-            f"{peer} has signed for lines 1 to {held(owner, lines)} as they stand here, when the training"
+            f"{peer} has signed lines 1 to {held(owner, lines)} as they are here, when the training"
             in sentences[list(found.signed_lines).index(peer)]
         )
-    assert "alone vouches" in sentences[-1]
+    assert "signed by" in sentences[-1] and "alone" in sentences[-1]
 
 
 def without(lines: Lines, gone: Callable[[AnyLine], bool]) -> Lines:
@@ -337,7 +337,7 @@ def test_a_ledger_cut_back_to_a_head_and_ended_as_interrupted_says_that_nobody_s
     found = judged(owner, tmp_path, _cut_back(number, word)(owner, owner.lines()))
     assert found.faults == []
     assert not any(signed_line.final for signed_line in found.signed_lines.values())
-    assert "It has signed for no end of the training after that" in signature_sentences(found)[0]
+    assert "It has signed no end of the training after that" in signature_sentences(found)[0]
 
 
 def test_a_ledger_cut_behind_its_last_head_and_ended_in_another_word_still_says_that_the_training_had_ended(
@@ -360,7 +360,7 @@ def test_without_any_head_and_interrupted_nobody_else_vouches(owner: Owner, tmp_
     found = judged(owner, tmp_path, lines)
     assert found.faults == []
     [sentence] = signature_sentences(found)
-    assert sentence.startswith(f"No other party has signed for anything here: {owner.name} alone vouches")
+    assert sentence.startswith(f"No other party has signed any line here: only {owner.name} has signed")
 
 
 def test_a_session_made_up_behind_the_last_head_counts_as_one_that_the_owner_alone_vouches_for(
@@ -373,7 +373,7 @@ def test_a_session_made_up_behind_the_last_head_counts_as_one_that_the_owner_alo
     assert found.faults == []
     behind = found.lines - held(owner, lines)
     assert (
-        f"For the {behind:,} lines behind line {held(owner, lines):,} {owner.name} alone vouches"
+        f"The {behind:,} lines after line {held(owner, lines):,} are signed by {owner.name} alone"
         in signature_sentences(found)[-1]
     )
     # And it cannot be said to have been finished.
