@@ -29,7 +29,7 @@ CALLS: Mapping[str, list[tuple[Any, ...]]] = {
         (Step("training", 1, 30, "loss 0.4"),),
         (Step("comparing", 10, 100),),
         (Step("comparing", 20, 100),),
-        (Step(NOTE, text="The run goes on from step 1,000."),),
+        (Step(NOTE, text="The run resumes from step 1,000."),),
         (Finished(["0.9"], "report.html"),),
     ],
     "failed": [(Failed("The link to lab is lost.", 6),), (Failed("Interrupted here.", 130),)],

@@ -1,7 +1,7 @@
-"""Figures of a party's life for Prometheus: how far training is, what crosses, and what the party waits for.
+"""Metrics of a party for Prometheus: the progress of training, what crosses, and what the party waits for.
 
-The endpoint stands at the address that the party file names and nowhere else, in a thread of its own, from the beginning
-of a life to its end. Labels of a series are names of parties, kinds of message and stages; never anything of a record.
+The endpoint is at the address that the party file names and nowhere else, in a thread of its own, while the party runs.
+Labels of a series are names of parties, kinds of message and stages; never anything of a record.
 Figures are read when they are asked for, so that training does nothing for them.
 """
 
@@ -32,7 +32,7 @@ _INSTALL = "pip install prometheus-client"
 
 
 class Metrics:
-    """The figures of one party's life. Links may call it from a thread of their own, and so does the endpoint."""
+    """The metrics of one party. Links may call it from a thread of their own, and so does the endpoint."""
 
     def __init__(
         self, names: PartyNames, job: str, traffic: Traffic, clock: Callable[[], float] = time.monotonic
@@ -61,7 +61,7 @@ class Metrics:
         self._waited[cause, peer] += seconds
 
     def training(self, state: FeatureState | LabelState, rows: int, batch_size: int) -> None:
-        """A training of `rows` training rows begins, or is taken up, where `state` stands."""
+        """A training of `rows` training rows begins or resumes, from `state`."""
         self._training = _Training(state, rows, batch_size, self._clock)
 
     def stored(self, step: int) -> None:
@@ -78,16 +78,16 @@ class Metrics:
         self._links = {}
 
     def lost(self, peer: str) -> None:
-        """A link broke, and is made again."""
+        """A link broke, and is being restored."""
         self._links[peer] = 0.0
         self._retries[peer] += 1
 
     def back(self, peer: str) -> None:
-        """A link that was lost is there again."""
+        """A lost link is restored."""
         self._links[peer] = 1.0
 
     def resent(self, peer: str, messages: int, size: int) -> None:
-        """Messages of `size` bytes together went again."""
+        """Messages of `size` bytes in total were sent again."""
         self._resent[peer] += messages
         self._resent_bytes[peer] += size
 
@@ -96,7 +96,7 @@ class Metrics:
         names = self._names
         about = {"party": names.me, "role": names.role, "job": self._job, "version": __version__}
         yield _gauge("vsplit_info", "Who this is; always 1", about, [(tuple(about.values()), 1.0)])
-        yield _gauge("vsplit_stage", "The stage of this party's life", ["stage"], [((self._stage,), 1.0)])
+        yield _gauge("vsplit_stage", "The stage that this party is in", ["stage"], [((self._stage,), 1.0)])
         if self._training is not None:
             yield from self._training.collect()
         yield from self._traffic_now()
@@ -107,9 +107,9 @@ class Metrics:
             ["cause", "peer"],
             list(self._waited.items()),
         )
-        yield _gauge("vsplit_link_up", "Whether the link to the peer stands", ["peer"], _by_peer(self._links))
+        yield _gauge("vsplit_link_up", "Whether the link to the peer is up", ["peer"], _by_peer(self._links))
         yield _counter("vsplit_link_retries", "Times a link was lost and retried", ["peer"], _by_peer(self._retries))
-        yield _counter("vsplit_resent_messages", "Messages that went again", ["peer"], _by_peer(self._resent))
+        yield _counter("vsplit_resent_messages", "Messages that were sent again", ["peer"], _by_peer(self._resent))
         yield _counter("vsplit_resent_bytes", "Bytes of them", ["peer"], _by_peer(self._resent_bytes))
         yield _counter("vsplit_checkpoints", "Checkpoints written", [], [((), self._checkpoints)])
         yield _gauge("vsplit_checkpoint_step", "The step of the last checkpoint", [], [((), self._stored_step)])
@@ -127,7 +127,7 @@ class Metrics:
 
 
 class _Training:
-    """What the state of a training says of how far it is."""
+    """The progress of a training, from its state."""
 
     def __init__(
         self, state: FeatureState | LabelState, rows: int, batch_size: int, clock: Callable[[], float]

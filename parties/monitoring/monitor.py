@@ -1,4 +1,4 @@
-"""Who looks on while a party lives: its screen, its log, and the endpoint with its figures."""
+"""Distributes the events of a party to its screen, its log, and its metrics."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:  # An overlap needs no torch.
 
 
 class Monitor:
-    """Hands on what happens in a life to all that look on. `traffic` counts what crosses in it.
+    """Passes each event on to screen, log and metrics. `traffic` counts what crosses.
 
-    It is the observer of the links too, which call it from a thread of their own.
+    It observes the links too, which call it from a thread of their own.
     """
 
     def __init__(self, names: PartyNames, job: str, run_folder: Path, show: Show) -> None:
@@ -34,7 +34,7 @@ class Monitor:
         self._show = show
 
     def show(self, event: Event) -> None:
-        """An event for the people at home."""
+        """An event for the screen."""
         self.logbook.show(event)
         self.metrics.show(event)
         self._show(event)
@@ -44,7 +44,7 @@ class Monitor:
         self.metrics.waited(cause, peer, seconds)
 
     def training(self, state: FeatureState | LabelState, rows: int, batch_size: int) -> None:
-        """A training of `rows` training rows begins, or is taken up, where `state` stands."""
+        """A training of `rows` training rows begins or resumes, from `state`."""
         self.logbook.training(state.step, rows)
         self.metrics.training(state, rows, batch_size)
 
@@ -65,24 +65,24 @@ class Monitor:
         self.metrics.disconnected()
 
     def lost(self, peer: str, why: str) -> None:
-        """A link broke, and is made again."""
+        """A link broke, and is being restored."""
         self.logbook.lost(peer, why)
         self.metrics.lost(peer)
 
     def back(self, peer: str) -> None:
-        """A link that was lost is there again."""
+        """A lost link is restored."""
         self.logbook.back(peer)
         self.metrics.back(peer)
 
     def resent(self, peer: str, messages: int, size: int) -> None:
-        """Messages of `size` bytes together went again over a link that was made again."""
+        """Messages of `size` bytes in total were sent again over a restored link."""
         self.logbook.resent(peer, messages, size)
         self.metrics.resent(peer, messages, size)
 
 
 @contextlib.contextmanager
 def monitoring(party: Party, show: Show) -> Iterator[Monitor]:
-    """Open the log and the endpoint that the party file asks for, until the life has ended, well or not.
+    """Open the log and the endpoint that the party file asks for, until the party has ended.
 
     Raises ConfigError where one of them cannot be opened.
     """

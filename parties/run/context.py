@@ -59,10 +59,10 @@ class RunContext:
     def resumed_from(self, step: int, changes: list[str]) -> None:
         """The run resumes from `step`; `changes` may alter the last digits of its results."""
         self.timeline.resumed.append(Resumed(_now(), step, changes))
-        self.say(f"The run goes on from step {step:,}." if step else "The run goes on from its alignment.")
+        self.say(f"The run resumes from step {step:,}." if step else "The run resumes from its alignment.")
         if changes:
             self.say(
-                f"Since then this changed, and results may differ in their last digits from those of a run without a stop: "
+                f"Since then this changed, and results may differ in their last digits from those of an uninterrupted run: "
                 f"{'; '.join(changes)}."
             )
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from parties.checkpoints.folder_lock import FolderInUseError, in_use
-from parties.monitoring.events import FAILURE, NOTE, Show, Step, failed_by, telling_step
+from parties.monitoring.events import FAILURE, NOTE, Show, Step, failed_by, notifying_step
 from parties.network.dialling import Target
 from parties.network.peer_connections import PartyListener
 from parties.network.stop_notice import notify_label_party
@@ -73,17 +73,17 @@ def _notify(contact: Contact, error: Exception, notified: frozenset[str], show: 
             def proceed(missing: Sequence[str]) -> bool:
                 left = until - time.monotonic()
                 if left > 0 and not started_again():
-                    show(telling_step(missing, at, left))
+                    show(notifying_step(missing, at, left))
                     return True
                 return False
 
             _send(contact, names, error, cause, proceed)
             if started_again():
-                show(Step(NOTE, text="The command was given again, so this start of it tells the others no more."))
+                show(Step(NOTE, text="The command was started again, so this start stops notifying the other parties."))
     except KeyboardInterrupt:
-        show(Step(NOTE, text="Interrupted: the others are told no more."))
+        show(Step(NOTE, text="Interrupted: the other parties are no longer notified."))
     except (VsplitError, OSError) as other:
-        show(Step(NOTE, text=f"The others could not be told. {other}"))
+        show(Step(NOTE, text=f"The other parties could not be notified. {other}"))
 
 
 def _send(

@@ -25,7 +25,7 @@ def load(party: Party, model: LocalModel, show: Show) -> tuple[PartyData, RunFol
     check_output(party)
     engine.check_demand()
     folder = RunFolder(party.output)
-    folder.hold_configs(party.job_file, party.file)
+    folder.collect_configs(party.job_file, party.file)
     party_data = read_party_data(party)
     own = len(party_data.keys.keys)
     limits_of(party.settings.accept, own).check_own(own)

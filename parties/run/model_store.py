@@ -97,7 +97,7 @@ def load_part(path: Path, code: Path | None = None) -> ModelPart:
         preparation, bottom = _load_bottom(path, description, code)
         top = _load_top(path, description)
     except FileNotFoundError as error:
-        raise ConfigError(f"{error.filename} is missing: {path} holds no whole model part.") from None
+        raise ConfigError(f"{error.filename} is missing: {path} has no complete model part.") from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ConfigError(
             f"The model part in {path} cannot be read: one of its files is damaged or of another run; copy the whole run "

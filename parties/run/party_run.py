@@ -154,7 +154,7 @@ class _Run:
     def _prepare(self, aligned: AlignedRun) -> PreparedTraining:
         self.context.timeline = RunTimeline(aligned.started)
         if self.names.is_label:
-            self.files.folder.hold("order.secret", aligned.order_secret)
+            self.files.folder.collect("order.secret", aligned.order_secret)
         show_preparing(self.context, aligned.aligned)
         return prepare(self.names, self.party.job, self.party_data, self.model, aligned.shared, aligned.seed)
 
@@ -213,8 +213,8 @@ class _Run:
             raise error
         self.first.end()
         self.context.say(
-            f"{error} This party's training is whole, so it ends without the others. What they may still need of it stays in "
-            f"{self.files.checkpoints.folder}."
+            f"{error} This party's training is complete, so it finishes without the other parties. What they may still "
+            f"need of it stays in {self.files.checkpoints.folder}."
         )
         return self._write_stored_outcome()
 
@@ -223,9 +223,9 @@ class _Run:
         session.close()
         self.context.run = start.run
         if local.finished == start.run:
-            return self._already_finished(" Another party had still to finish it, and does.")
+            return self._already_finished(" Another party had not finished it yet, and does so now.")
         self.context.finished_by_all = True
-        self.context.say("The other parties have finished this run already, so this party ends it by itself.")
+        self.context.say("The other parties have finished this run already, so this party finishes it alone.")
         return self._write_stored_outcome()
 
     def _write_stored_outcome(self) -> Finished:
@@ -233,7 +233,7 @@ class _Run:
         return self._write(self._evaluate(aligned, self._restore_outcome(self._prepare(aligned))))
 
     def _already_finished(self, more: str) -> Finished:
-        sentence = f"The run had come to its end already: {self.party.output} is whole.{more}"
+        sentence = f"The run has finished already: {self.party.output} is complete.{more}"
         return Finished([sentence, *self._clear_up()])
 
     def _clear_up(self) -> list[str]:

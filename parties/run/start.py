@@ -22,7 +22,7 @@ def local_state(checkpoints: CheckpointFolder, finished: str, *, restart: bool) 
         return LocalState(restart=True)
     local = replace(checkpoints.read_state(finished), finished=bytes.fromhex(finished))
     if local.run and local.run == local.finished and not local.finished_by_all:
-        # This party needs nothing more and keeps its part for the other parties, which may start a new run all the same.
+        # This party needs nothing more. It offers its files to the other parties, which may start a new run all the same.
         return replace(local, agreed=False)
     return local
 

@@ -29,7 +29,7 @@ def store_alignment(
     """Store this party's side of a new alignment. Once all parties have theirs on disk, it is never repeated."""
     discarded = checkpoints.discard()
     if discarded:
-        context.say(f"A new run has begun, and of the one before, this was discarded: {', '.join(discarded)}.")
+        context.say(f"A new run has begun, and this was discarded of the previous one: {', '.join(discarded)}.")
     offer_alignment(checkpoints, context.run, aligned)
     confirm_stored(names, "alignment", session.run)
     checkpoints.confirm_alignment()

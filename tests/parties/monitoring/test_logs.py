@@ -104,7 +104,7 @@ def test_a_life_is_told_in_order_with_each_stage_once(party: MakeParty, tmp_path
     assert {line["level"] for line in told} == {"info", "warning"}
     kept = next(line for line in told if line["event"] == "checkpoint")
     assert (kept["step"], kept["seconds"]) == (40, 0.0125)
-    assert kept["message"] == "the state after step 40 is kept, written in 0.013 s"
+    assert kept["message"] == "the state after step 40 is stored, written in 0.013 s"
     resent = next(line for line in told if line["event"] == "resent")
     assert (resent["peer"], resent["messages"], resent["bytes"]) == ("lab", 3, 4096)
     assert "AUC" not in str(told)  # results belong to the run folder
@@ -123,11 +123,11 @@ def test_stages_that_take_turns_are_told_once_and_a_link_that_is_away_each_time(
         for _ in range(2):
             for left in (9, 8, 7):
                 book.show(Step(AWAY, text=f"lab away, {left} s left"))
-            book.show(Step(BACK, text="the link to lab is there again"))
+            book.show(Step(BACK, text="the link to lab is restored"))
     assert [line.split(": ", 1)[1] for line in (tmp_path / "log.txt").read_text().splitlines()] == [
         "masking 0 of 4",
         "comparing 0 of 4",
-        *["waiting for a link: lab away, 9 s left", "going on: the link to lab is there again"] * 2,
+        *["waiting for a link: lab away, 9 s left", "resuming: the link to lab is restored"] * 2,
     ]
 
 
@@ -147,7 +147,7 @@ def test_text_is_one_line_a_record_whatever_stands_in_it(party: MakeParty, tmp_p
     time, rest = line.split(" ", 1)
     assert len(time) == len("2026-01-01T00:00:00.000Z") and time.endswith("Z")
     assert rest == (
-        r"WARNING vsplit.links clinic: the link to lab is lost (100 %s\nand\x1b[31m more) and is being made again"
+        r"WARNING vsplit.links clinic: the link to lab is lost (100 %s\nand\x1b[31m more) and is being restored"
     )
 
 
@@ -181,7 +181,7 @@ def test_two_parties_of_one_process_have_logs_of_their_own(party: MakeParty, tmp
         logbook(lab).back("clinic")
         logging.getLogger("vsplit.other").warning("of no party")
     assert [line.split(": ")[1] for line in (tmp_path / "clinic.log").read_text().splitlines()] == [
-        "the link to lab is lost (why) and is being made again",
+        "the link to lab is lost (why) and is being restored",
         "of no party",
     ]
     assert len((tmp_path / "lab.log").read_text().splitlines()) == 2
@@ -194,7 +194,7 @@ def test_without_a_file_it_goes_to_the_error_output(party: MakeParty, monkeypatc
     monkeypatch.setattr(sys, "stderr", screen)
     with logging_to(LogTarget.of(one)):
         logbook(one).back("lab")
-    assert "the link to lab is there again" in file.getvalue()
+    assert "the link to lab is restored" in file.getvalue()
     assert not screen.getvalue()
 
 
@@ -210,7 +210,7 @@ def test_on_a_terminal_it_goes_through_the_screen_that_draws_there(
     with logging_to(LogTarget.of(one)):
         monkeypatch.setattr(sys, "stderr", screen)  # a screen that begins to draw later
         logbook(one).back("lab")
-    assert "the link to lab is there again" in screen.getvalue()
+    assert "the link to lab is restored" in screen.getvalue()
     assert not terminal.getvalue()
 
 
@@ -270,7 +270,7 @@ def test_an_unforeseen_error_is_told_by_its_type_alone() -> None:
     try:
         float("CANARY-7311")
     except ValueError as error:
-        assert failure_of(error) == Failed("an error that vsplit did not foresee (ValueError)", 1)
+        assert failure_of(error) == Failed("an unexpected error (ValueError)", 1)
     assert failure_of(DataError("The column is bad.")) == Failed("The column is bad.", 3)
     assert failure_of(KeyboardInterrupt()) == Failed("interrupted here", 130)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from parties.monitoring.events import FAILURE, TELLING, Step
+from parties.monitoring.events import FAILURE, NOTIFYING, Step
 from parties.network.identity import PrivateIdentity
 from parties.run.party_run import run_party
 from vsplit.protocol import (
@@ -38,7 +38,7 @@ def ends_badly(world, name: str, kind: type[VsplitError], *words: str) -> None:
     assert isinstance(error, kind), error
     for word in words:
         assert re.search(word, str(error)), str(error)
-    assert lives.stages(name) == ["reading data", FAILURE, TELLING]
+    assert lives.stages(name) == ["reading data", FAILURE, NOTIFYING]
     (other,) = set(world.names) - {name}
     told = lives.errors[other]
     assert type(told) is StoppedError, told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from parties.monitoring.events import AWAY, BACK, BEFORE_MEETING, Step, away_step, back_step
+from parties.monitoring.events import AWAY, BACK, BEFORE_CONNECTION, Step, away_step, back_step
 from parties.network.transport import Absence
 from parties.run.connection import _Links
 
@@ -44,7 +44,7 @@ def test_an_absence_that_may_last_until_another_day_says_the_day() -> None:
 
 
 def test_the_stages_of_a_lost_link_come_after_the_meeting() -> None:
-    assert not {AWAY, BACK} & set(BEFORE_MEETING)
+    assert not {AWAY, BACK} & set(BEFORE_CONNECTION)
 
 
 def test_what_the_transport_tells_reaches_the_people_and_the_onlooker() -> None:

@@ -191,7 +191,7 @@ def test_a_whole_run_is_one_although_what_was_kept_cannot_be_taken_away(world: A
         Disk(patch, world.run("lab") / UNFINISHED / "final", READ_ONLY)
         lives = world.run_parties().well()
     assert "could not be removed" in lives.ends["lab"].lines[-1]
-    assert "had come to its end already" in world.run_parties("lab").well().ends["lab"].lines[0]
+    assert "has finished already" in world.run_parties("lab").well().ends["lab"].lines[0]
     assert not (world.run("lab") / UNFINISHED).exists()
 
 
@@ -226,5 +226,5 @@ def test_a_disk_that_really_runs_full_in_the_middle_of_a_training(world: Any, re
     check_sentence(lives.errors["lab"], errno.ENOSPC, real_disk / "lab" / UNFINISHED)
     filler.unlink()
     lives = world.run_parties().well()
-    assert "The run goes on from step 4." in lives.ends["lab"].lines
+    assert "The run resumes from step 4." in lives.ends["lab"].lines
     assert json.loads((real_disk / "lab" / "run.json").read_text())["resumed"][0]["step"] == 4

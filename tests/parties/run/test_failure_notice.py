@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from parties.command import cli
-from parties.monitoring.events import FAILURE, NOTE, TELLING, WAITING, Event, Step, failed_by
+from parties.monitoring.events import FAILURE, NOTE, NOTIFYING, WAITING, Event, Step, failed_by
 from parties.run.overlap import find_overlap
 from vsplit.protocol import ConfigError, DataError, PeerAbsent, RefusedError, StoppedError, StorageError
 
@@ -178,7 +178,7 @@ def test_two_parties_of_which_one_fails(world, monkeypatch, fails, kind, why: st
     # The own error shows at once, before anybody is told.
     shown = [event for event in lives.events[role] if event.stage == FAILURE]
     assert [event.text for event in shown] == [str(lives.errors[role])]
-    assert lives.stages(role)[-2:] == [FAILURE, TELLING]
+    assert lives.stages(role)[-2:] == [FAILURE, NOTIFYING]
     (other,) = set(world.names) - {role}
     is_told(lives.errors[other], role, why)
 
@@ -190,7 +190,7 @@ def test_two_parties_in_whatever_order(world, first: str, role: str) -> None:
     parties = Parties(world.write())
     (second,) = set(world.names) - {first}
     parties.start(first)
-    parties.at(first, TELLING if first == role else WAITING)
+    parties.at(first, NOTIFYING if first == role else WAITING)
     parties.start(second)
     parties.end()
     assert isinstance(parties.errors[role], DataError)
@@ -205,11 +205,11 @@ def test_three_parties_in_whatever_order(three, order: str, role: str) -> None:
     parties = Parties(three.write())
     for name in order.split():
         parties.start(name)
-        parties.at(name, TELLING if name == role else WAITING)
+        parties.at(name, NOTIFYING if name == role else WAITING)
         if (
             name == role == "lab" and "clinic" in parties.monitoring.events
         ):  # the failure is between: one has come and one has not
-            parties.at("clinic", TELLING)
+            parties.at("clinic", NOTIFYING)
     parties.end()
     assert isinstance(parties.errors[role], DataError)
     for name in {*three.names} - {role}:
@@ -403,7 +403,7 @@ def test_the_telling_ends_with_the_first_wait(world) -> None:
     for name, other in (("clinic", "lab"), ("lab", "clinic")):
         lives = world.run_parties(name)
         assert isinstance(lives.errors[name], DataError)
-        telling = [event.text for event in lives.events[name] if event.stage == TELLING]
+        telling = [event.text for event in lives.events[name] if event.stage == NOTIFYING]
         assert re.fullmatch(rf"{other}, until [\d: -]+, 1 s left; Ctrl-C ends it at once", telling[0])
 
 
@@ -414,7 +414,7 @@ def test_who_comes_too_late_for_the_one_and_early_for_the_next_waits_on(three) -
     parties.start("clinic")
     parties.at("clinic", WAITING)
     parties.start("lab")
-    parties.at("clinic", TELLING, "gym")
+    parties.at("clinic", NOTIFYING, "gym")
     three.tables["lab"] = three.tables["lab"].rename(columns={"somebody": "person"})
     three.write()
     parties.start("lab", "lab again")
@@ -438,7 +438,7 @@ def test_a_second_start_takes_the_place_of_one_that_tells(world, monkeypatch, tm
     no_column(patient(world), role)
     parties = Parties(world.write())
     parties.start(role)
-    parties.at(role, TELLING)
+    parties.at(role, NOTIFYING)
     world.tables[role] = world.tables[role].rename(columns={"somebody": "person"})
     world.write()
     parties.start(role, f"{role} again")
@@ -463,7 +463,7 @@ def test_a_second_start_beside_a_run_tells_nobody_of_its_failure(world) -> None:
     parties.start("lab", "third")
     parties._threads[2].join(SAFETY)
     assert isinstance(parties.errors["third"], RefusedError)
-    assert TELLING not in parties.steps("second") + parties.steps("third")
+    assert NOTIFYING not in parties.steps("second") + parties.steps("third")
     parties.start("clinic")
     parties.end()
     assert {"lab", "clinic"} == parties.ends.keys()
@@ -476,7 +476,7 @@ def test_a_port_that_another_program_holds_is_said_and_the_own_error_stays(world
         lives = world.write().run_parties("clinic")
     assert isinstance(lives.errors["clinic"], DataError)
     notes = [event.text for event in lives.events["clinic"] if event.stage == NOTE]
-    assert re.fullmatch(f"The others could not be told. Port {port} of this machine is in use .*", notes[0])
+    assert re.fullmatch(f"The other parties could not be notified. Port {port} of this machine is in use .*", notes[0])
 
 
 def test_the_others_are_not_told_once_the_wait_for_them_is_over(three) -> None:
@@ -484,7 +484,7 @@ def test_the_others_are_not_told_once_the_wait_for_them_is_over(three) -> None:
         file["first_wait"] = 2
     lives = three.write().run_parties("clinic", "lab")
     assert isinstance(lives.errors["clinic"], PeerAbsent)
-    assert TELLING not in lives.stages("clinic")
+    assert NOTIFYING not in lives.stages("clinic")
     assert "gym did not connect in time, or its link was lost, says clinic" in str(lives.errors["lab"])
 
 
@@ -511,12 +511,12 @@ def test_the_own_error_is_on_the_screen_at_once_and_ctrl_c_ends_the_rest(world, 
         told = []
         for line in process.stdout:
             told.append(line)
-            if TELLING in line:
+            if NOTIFYING in line:
                 process.send_signal(number)
                 break
         output = "".join(told) + process.stdout.read()
     assert process.returncode == DataError.exit_code, output
     assert output.count("no column person") == 1, output  # said at once, and once
     assert "no column person" in "".join(told)
-    assert "Interrupted: the others are told no more." in output
+    assert "Interrupted: the other parties are no longer notified." in output
     assert "Traceback" not in output

@@ -75,9 +75,9 @@ def test_who_lacks_its_results_ends_alone_and_the_others_hear_that_the_run_is_ov
     for name in three.names:
         told = " ".join(lives.ends[name].lines)
         if name in late:
-            assert "this party ends it by itself" in told
+            assert "this party finishes it alone" in told
         else:
-            assert "The run had come to its end already" in told and lives.ends[name].report == ""
+            assert "The run has finished already" in told and lives.ends[name].report == ""
             assert run_of(three, name) == whole[name]
         assert kept(three, name) == {}
     assert folders(three) == set(three.names)

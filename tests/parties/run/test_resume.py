@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from parties.checkpoints.checksummed_file import read_checksummed
 from parties.checkpoints.folder_lock import UNFINISHED
 from parties.command.cli import app
-from parties.monitoring.events import FAILURE, TELLING
+from parties.monitoring.events import FAILURE, NOTIFYING
 from parties.run import storage
 from tests.parties.breaking import EPOCHS, Broken, at, small
 from vsplit.protocol import ConfigError, MismatchError, PeerAbsent
@@ -83,7 +83,7 @@ def test_a_run_that_is_broken_off_twice_ends_as_one_in_peace(three: Any, tmp_pat
         assert not (three.run(name) / UNFINISHED / "alignment").exists()
         assert "aligning" not in " ".join(lives.stages(name))
         told = " ".join(lives.ends[name].lines)
-        assert re.search(r"The run goes on from step \d+\.", told)
+        assert re.search(r"The run resumes from step \d+\.", told)
         (first, second) = run_of(three, name)["resumed"]
         assert 0 < first["step"] < second["step"] and first["changes"] == []
         epochs = run_of(three, name)["training"]["epochs"]
@@ -154,7 +154,7 @@ def test_other_data_at_home_is_named_before_anybody_is_met(world: Any) -> None:
     lives = world.hasty().write().run_parties("lab")
     assert isinstance(lives.errors["lab"], ConfigError)
     assert "the column tsh is not as it was" in str(lives.errors["lab"])
-    assert lives.stages("lab") == ["reading data", FAILURE, TELLING]  # which tells the clinic, were it there
+    assert lives.stages("lab") == ["reading data", FAILURE, NOTIFYING]  # which tells the clinic, were it there
     assert kept(world, "lab") == before
 
 
@@ -200,7 +200,7 @@ def test_a_party_that_has_its_outcome_ends_alone_where_the_others_do_not_come(
     for name in reversed(world.names):
         lives = world.run_parties(name).well()
         told = " ".join(lives.ends[name].lines)
-        assert "it ends without the others" in told
+        assert "it finishes without the other parties" in told
         assert kept(world, name)  # somebody else may need it still
     assert "An unfinished run stands" not in check(world, "lab")[1]
     found = outcome(world)
@@ -224,7 +224,7 @@ def test_a_party_that_was_killed_after_its_last_word_only_clears_up(
         world.run_parties().well()
     assert "final" in kept(world, "lab")
     lives = world.run_parties("lab").well()
-    assert "had come to its end already" in lives.ends["lab"].lines[0]
+    assert "has finished already" in lives.ends["lab"].lines[0]
     assert not (world.run("lab") / UNFINISHED).exists()
     assert run_of(world, "lab")["run"] == run_of(world, "clinic")["run"]
 
