@@ -67,8 +67,10 @@ def read_party_data(party: Party) -> PartyData:
         labelled = np.flatnonzero(table.has_label)
         labels = encode_labels(table.label[table.has_label], party.job.task, table.where, party.settings.data.positive)
     align = party.job.align
-    held = table.keys if len(labelled) == table.rows else table.keys.iloc[labelled]
-    found = read_keys([held[column] for column in held], normalise=align.steps, repeated=align.repeated_at(party.role))
+    columns = table.keys if len(labelled) == table.rows else table.keys.iloc[labelled]
+    found = read_keys(
+        [columns[column] for column in columns], normalise=align.steps, repeated=align.repeated_at(party.role)
+    )
     keys = Keys(found.keys, found.starts, labelled[found.rows], found.report)
     party_data = PartyData(party, table, keys, labels, labelled)
     if table.features.shape[1]:

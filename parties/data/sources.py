@@ -34,7 +34,7 @@ PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What was read. `where` names the source in an error; `untyped`: text may stand for numbers (CSV, SQLite)."""
+    """The rows that were read. `where` names the source in an error; `untyped`: numbers may be text (CSV, SQLite)."""
 
     where: str
     table: pa.Table = field(repr=False)
@@ -70,7 +70,7 @@ def _check_names(names: Sequence[str], where: str) -> None:
 
 def _read_file(settings: DataSource, path: Path, only: Sequence[str]) -> pa.Table:
     if not path.is_file():
-        # What looks like a URL gone wrong may hold a password, so only a plain path is shown.
+        # A mistyped URL may have a password, so only a plain path is shown.
         shown = "that file" if "@" in settings.data.source else str(path)
         raise ConfigError(f"In {settings.file}, the key data.source names {shown}, {_why_not(path)}.")
     try:
@@ -81,7 +81,7 @@ def _read_file(settings: DataSource, path: Path, only: Sequence[str]) -> pa.Tabl
             f"In {settings.file}, the key data.source names {path}, which cannot be read: {error.strerror}."
         ) from None
     except (OSError, EOFError):
-        raise DataError(f"The file {path} cannot be read to its end; is it whole, and may you read it?") from None
+        raise DataError(f"The file {path} cannot be read to its end; is it complete, and may you read it?") from None
     except UnicodeError:
         raise DataError(f"The file {path} is not UTF-8 text; save it as UTF-8 (in a spreadsheet: CSV UTF-8).") from None
     except (csv.Error, pa.ArrowException) as error:
@@ -103,7 +103,7 @@ def _chosen(only: Sequence[str], names: Sequence[str]) -> list[str] | None:
 def _read_csv(path: Path, only: Sequence[str]) -> pa.Table:
     packed = path.name.lower().endswith(".gz")
     opener = gzip.open if packed else open
-    # Arrow judges the encoding of the rows, and can say which; here only that of the header matters.
+    # Arrow checks the encoding of the rows, and reports the row; here only that of the header matters.
     with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         header = next(csv.reader(file), [])
     "".join(header).encode("utf-8")
@@ -127,7 +127,7 @@ def _read_csv(path: Path, only: Sequence[str]) -> pa.Table:
 
 
 def _check_separator(header: Sequence[str], path: Path) -> None:
-    """Raise DataError where one column's name says that another sign than the comma stands between the columns."""
+    """Raise DataError where the header shows that the columns are separated by another sign than the comma."""
     signs = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
     found = [word for sign, word in signs.items() if len(header) == 1 and sign in header[0]]
     if found:
@@ -148,7 +148,7 @@ def _about(message: str, path: Path) -> str:
         )
     if "UTF8" in message:
         return f"{place}, the text is not UTF-8; save the file as UTF-8 (in a spreadsheet: CSV UTF-8)."
-    return f"{place}, the data cannot be understood; is the file whole, and of the kind that its name says?"
+    return f"{place}, the data cannot be understood; is the file complete, and of the kind that its name says?"
 
 
 def _read_database(settings: DataSource) -> tuple[pa.Table, bool]:
@@ -163,7 +163,7 @@ def _read_database(settings: DataSource) -> tuple[pa.Table, bool]:
             result = connection.execute(query)
             names, rows = list(result.keys()), result.fetchall()
     except Exception as error:
-        # A driver's message may show the URL, the statement or values, and drivers raise what they like.
+        # A driver's message may show the URL, the statement or values, and drivers raise any exception.
         cause = type(getattr(error, "orig", None) or error).__name__
         raise DataError(
             f"The query on {source} failed ({cause}); check address, rights, and the key data.query."
@@ -210,7 +210,7 @@ def _array(values: Sequence[Any]) -> pa.Array:
         found = pa.array(values)
     except (pa.ArrowException, OverflowError):
         found = None
-    # SQLite may hold numbers and text in one column, and some types have no place in Arrow.
+    # SQLite may have numbers and text in one column, and Arrow lacks some types.
     if found is None or isinstance(found.type, pa.BaseExtensionType):
         return pa.array([None if value is None else str(value) for value in values], pa.string())
     return found

@@ -24,7 +24,7 @@ from parties.data.written import as_written
 from vsplit.protocol import DataError
 
 NO_VALUE = ["NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "-nan", "NULL", "Null", "null", "None"]
-"""Texts that stand for a missing number or category in a CSV file. In a key or a class, only an empty cell does."""
+"""Texts that mean a missing number or category in a CSV file. In a key or a class, only an empty cell does."""
 
 PLAIN_USES = ("data.key", "data.label", "data.date", "data.image.column", "data.categories")
 
@@ -34,7 +34,7 @@ class Table:
     """A party's records. Every column has the same number of rows, in the order of the source, counted from 0.
 
     where: the source in words, for errors. keys: the key columns in the job's order, under this party's names; text
-    exactly as it stands in the source, or numbers that the source itself does not hold exactly. label: text, or None
+    exactly as in the source, or numbers that the source itself does not store exactly. label: text, or None
     for a feature party; a row without a label is missing. date: UTC timestamps. features: float64, text or timestamps;
     None and NaN are missing. images: paths as text, relative to `image_folder`. written: key columns and label in the types
     of the source, for the label party's predictions; None elsewhere. ignored: columns that the party file leaves out.
@@ -113,7 +113,7 @@ def _written(found: pa.Table, settings: DataSource, untyped: bool) -> pa.Table:
         words = _trimmed(column, untyped and number) if _is_text(column.type) else column
         try:
             columns[label] = as_written(words, untyped=untyped, number=number)
-        except pa.ArrowInvalid:  # no number, as the encoding of labels will say
+        except pa.ArrowInvalid:  # not a number: the encoding of the labels reports it
             columns[label] = words
     return pa.table(columns)
 
@@ -159,7 +159,7 @@ def _key(column: pa.ChunkedArray) -> pd.Series[Any]:
     if _is_text(column.type) or pa.types.is_integer(column.type):
         words = pc.cast(column, pa.string())
         column = pc.if_else(pc.equal(words, ""), None, words)
-    # What remains (floats, decimals, dates) is for the id contract to judge, which counts what can be no key.
+    # The id contract checks the remaining types (floats, decimals, dates), and counts values that cannot be keys.
     return _pandas(column)
 
 

@@ -75,7 +75,7 @@ def record_figure(content: ReportContent) -> Markup:
 
 
 def loss_figure(training: Training) -> Markup | None:
-    """The loss by epoch; None where this party is not told it."""
+    """The loss by epoch; None where this party does not know it."""
     epochs = training.epochs
     if all(epoch.train_loss is None and epoch.validation_loss is None for epoch in epochs):
         return None

@@ -15,7 +15,7 @@ from parties.report.drawing import ALONE, DASHES, JOINT, PALE, SHADES, WIDE, sho
 def losses(
     numbers: Sequence[int], train: Sequence[float | None], validation: Sequence[float | None], kept: int | None
 ) -> Markup:
-    """Training and validation loss by epoch, with a line at the epoch whose model was kept."""
+    """Training and validation loss by epoch, with a line at the epoch whose model is used."""
 
     def draw(figure: Figure) -> None:
         axis = figure.subplots()
@@ -28,12 +28,14 @@ def losses(
                 xs, ys = zip(*known, strict=True)
                 axis.plot(xs, ys, color=colour, linestyle=dash, label=name, marker="o" if len(known) == 1 else "")
         if kept is not None:
-            axis.axvline(kept, color="#8a949e", linewidth=1, linestyle=":", label=f"Epoch {kept} was kept")
+            axis.axvline(kept, color="#8a949e", linewidth=1, linestyle=":", label=f"Model of epoch {kept}")
         axis.set(xlabel="Epoch", ylabel="Loss", title="Loss by epoch", xlim=(numbers[0] - 0.5, numbers[-1] + 0.5))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend(loc="best")
 
-    label = f"Loss by epoch, training and validation; {len(numbers)} epochs" + (f", {kept} was kept." if kept else ".")
+    label = f"Loss by epoch, training and validation; {len(numbers)} epochs" + (
+        f", the model of epoch {kept} is used." if kept else "."
+    )
     return svg("losses", label, (WIDE, 2.8), draw)
 
 

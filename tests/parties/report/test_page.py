@@ -266,18 +266,18 @@ def test_every_part_of_the_label_party_s_report_is_there(pages: dict[str, str]) 
         "The key columns of clinic, in values",
         "clinic_id 12 3 trim: 1,234, date %d.%m.%Y: 6,665 (3 malformed)",
         "Keys on several rows that are one key only through the normalisers 1,204",
-        "What may keep records from matching",
+        "Why records may not match",
         "clinic_id is mostly in capitals here.",
         "5,213",
-        "4 epochs in 6.0 s; the model after epoch 3 was kept.",
+        "4 epochs in 6.0 s; the model after epoch 3 is used.",
         "Training ended because the validation loss had not fallen for 1 epoch.",
         "age, sex",
         "diagnosis",
         "visit_note",
         "5.4 MB",
         "812 B",
-        "Gradients give labels away.",
-        "Embeddings give features away.",
+        "Gradients reveal labels.",
+        "Embeddings reveal features.",
         f"{measured.LABELS} of all training labels from the first epoch alone",
         f"rank correlation {measured.SCORES} on the examples",
         f"to {measured.INVERTED} of the error of a guess",
@@ -296,7 +296,7 @@ def test_a_feature_party_s_report_has_everything_but_metrics(pages: dict[str, st
     page = Page(pages["feature"])
     assert page.says("5,213 records were matched, and one model was trained on 3,649 of them.")
     assert page.says("The losses are known to the label party only.")
-    assert page.says("Gradients give labels away.")
+    assert page.says("Gradients reveal labels.")
     assert not page.says("How good the model is How")
     assert not page.says("Together")
     assert not page.says("without a label")
@@ -348,16 +348,18 @@ def test_a_secure_sum_is_told_and_so_is_who_could_undo_it() -> None:
     )
     page = Page(render_report(replace(plain, training=replace(plain.training, secure_sum=sums))))
     assert page.says(f"The embeddings of bills and {EVIL} were added under masks that cancel in the sum")
-    assert page.says("1,234 were beyond the range of ±8.0 and were clipped to it; nobody else is told.")
-    assert page.says("With the help of all other feature parties it has a single party’s embedding.")
-    assert page.says("A sum of embeddings gives features away.")
-    assert page.says(f"to {measured.INVERTED_SUM} of the error of a guess. The sum hides whose a number is, and hardly")
-    assert not page.says("Embeddings give features away.")
+    assert page.says("1,234 were beyond the range of ±8.0 and were clipped to it; no other party learns this.")
+    assert page.says("With the help of all other feature parties it obtains a single party’s embedding.")
+    assert page.says("A sum of embeddings reveals features.")
+    assert page.says(
+        f"to {measured.INVERTED_SUM} of the error of a guess. The sum hides which party a number comes from"
+    )
+    assert not page.says("Embeddings reveal features.")
     told = replace(sums, given=None, clipped=None)
     label = Page(render_report(replace(plain, training=replace(plain.training, secure_sum=told))))
     assert not label.says("clipped")
     without = Page(render_report(plain))
-    assert without.says("Embeddings give features away.") and not without.says("masks")
+    assert without.says("Embeddings reveal features.") and not without.says("masks")
 
 
 def test_equal_content_gives_the_same_page(pages: dict[str, str]) -> None:
