@@ -76,7 +76,7 @@ class Logbook:
 
     def training(self, step: int, rows: int) -> None:
         """A training of `rows` training rows begins or resumes after `step` steps."""
-        how = f"goes on after step {step:,}" if step else "begins"
+        how = f"resumes after step {step:,}" if step else "begins"
         sentence = f"training {how}, with {rows:,} rows to train on"
         self._log("run", logging.INFO, "training", sentence, {"step": step, "rows": rows})
 

@@ -57,7 +57,7 @@ def test_honest_ledgers_tell_the_same_story_whichever_comes_first(make_pairs: An
 def test_there_is_nothing_to_compare(make_pairs: Any, tmp_path: Path) -> None:
     pairs = make_pairs("lab", "gym")
     pairs.talk(1)
-    with pytest.raises(ConfigError, match="only by way of the label party"):
+    with pytest.raises(ConfigError, match="through the label party only"):
         compared(pairs, "lab", "gym")
     with pytest.raises(ConfigError, match="Both are ledgers of lab"):
         compared(pairs, "lab", "lab")
@@ -77,12 +77,12 @@ def test_there_is_nothing_to_compare(make_pairs: Any, tmp_path: Path) -> None:
         (
             [5, 6],
             [5, 6, 7, 8],
-            r"2 messages from lab to clinic .* came by .* clinic, from its line 5 on, and never left",
+            r"2 messages from lab to clinic .*, from line 5 of the ledger of clinic on, are recorded as received",
         ),
         (
             [5, 6, 7],
             [5, 6],
-            r"1 message from lab to clinic .* left, from line 5 on, .* although the session was finished",
+            r"1 message from lab to clinic .*, from line 5 of the ledger of lab on, .* although the session was finished",
         ),
         ([5, 6, 7], [5, 7], r"Message 2 from lab to clinic"),
     ],

@@ -352,7 +352,7 @@ def test_a_ledger_whose_last_sessions_are_left_out_says_so_too(owner: Owner, tmp
     lines = owner.lines()
     found = judged(owner, tmp_path, lines[: lines.index(session_of(lines, 2)[0])])
     assert found.faults == []
-    assert "the lines behind were removed" in signature_sentences(found)[0]
+    assert "the lines after it were removed" in signature_sentences(found)[0]
 
 
 def test_without_any_head_and_interrupted_nobody_else_vouches(owner: Owner, tmp_path: Path) -> None:

@@ -249,7 +249,9 @@ def test_a_full_disk_ends_the_log_and_not_the_run(party: MakeParty, capfd: pytes
         for _ in range(3):
             logbook(one).back("lab")
     told = capfd.readouterr().err
-    assert told == "The log /dev/full cannot be written (No space left on device): it ends here, and the run goes on.\n"
+    assert (
+        told == "The log /dev/full cannot be written (No space left on device): it ends here, and the run continues.\n"
+    )
 
 
 def test_a_log_whose_folder_is_gone_ends_and_the_run_goes_on(

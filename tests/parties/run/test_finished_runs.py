@@ -123,7 +123,7 @@ def test_an_outcome_that_is_damaged_once_others_have_finished_is_named_and_nothi
     lives = world.run_parties()
     for name in world.names:
         assert isinstance(lives.errors[name], MismatchError)
-        assert "does not hold its outcome" in str(lives.errors[name])
+        assert "does not have its outcome" in str(lives.errors[name])
     assert kept(world, "lab") == before and folders(world) == {"clinic", "lab"}
 
 

@@ -164,7 +164,7 @@ def test_restart_begins_afresh_where_all_give_it_and_costs_nobody_anything_where
     lives = world.run_parties(restart=("lab",))
     for name in world.names:
         assert isinstance(lives.errors[name], MismatchError), lives.errors[name]
-        told = "This party was given --restart" if name == "lab" else "lab holds nothing"
+        told = "This party was given --restart" if name == "lab" else "lab has nothing"
         assert told in str(lives.errors[name])
     assert {name: kept(world, name) for name in world.names} == held
     lives = world.run_parties(restart=world.names).well()
