@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
 
-from parties.monitoring.events import NOTE, Event, Step, away_step, back_step, waiting_step
+from parties.monitoring.events import NOTE, Step, away_step, back_step, waiting_step
+from parties.monitoring.monitor import Monitor
 from parties.network.peer_connections import PartyListener, Waiting, dial
 from parties.network.tls import TlsTransport
 from parties.network.transport import Absence, LinkObserver
@@ -15,61 +15,42 @@ from parties.run.failure_notice import FirstContact
 from vsplit.protocol import PeerAbsent
 
 
-class Observer(Protocol):
-    """Is called with every change of the links, such as `parties.monitoring.monitor.Monitor`."""
-
-    def show(self, event: Event) -> None:
-        """An event for the screen."""
-
-    def connected(self) -> None:
-        """All parties are connected."""
-
-    def lost(self, peer: str, why: str) -> None:
-        """A link broke, and is being restored."""
-
-    def back(self, peer: str) -> None:
-        """A lost link is restored."""
-
-    def resent(self, peer: str, messages: int, size: int) -> None:
-        """Messages of `size` bytes in total are sent again over a restored link."""
-
-
 class _Links:
     """Passes on what the transport reports, and shows which party is away, since when, and how long this one waits."""
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
 
     def lost(self, peer: str, why: str) -> None:
-        self._observer.lost(peer, why)
+        self._monitor.lost(peer, why)
 
     def away(self, absences: Sequence[Absence]) -> None:
         for absence in absences:
             since, until = (datetime.fromtimestamp(seconds) for seconds in (absence.since, absence.until))
-            self._observer.show(away_step(absence.peer, absence.why, since, until, absence.left))
+            self._monitor.show(away_step(absence.peer, absence.why, since, until, absence.left))
 
     def back(self, peer: str) -> None:
-        self._observer.back(peer)
-        self._observer.show(back_step(peer))
+        self._monitor.back(peer)
+        self._monitor.show(back_step(peer))
 
     def resent(self, peer: str, first: int, last: int, size: int) -> None:
-        self._observer.resent(peer, last - first + 1, size)
+        self._monitor.resent(peer, last - first + 1, size)
 
 
-def connect(contact: Contact, wait: float, observer: Observer, first: FirstContact) -> TlsTransport:
+def connect(contact: Contact, wait: float, monitor: Monitor, first: FirstContact) -> TlsTransport:
     """Listen for the feature parties, or dial the label party, with a countdown while a party is missing.
 
-    A lost link may be away for `wait` seconds. `observer` is also called later, from another thread, whenever a link is lost
+    A lost link may be away for `wait` seconds. `monitor` is also called later, from another thread, whenever a link is lost
     and restored. From now on a failure of this party is reported over the links; `first` ends, unless the wait fails.
     """
-    links = _Links(observer)
+    links = _Links(monitor)
 
     def waiting(names: Sequence[str], left: float) -> None:
-        observer.show(waiting_step(names, left))
+        monitor.show(waiting_step(names, left))
 
     first.end()  # a port that cannot be opened reaches no other party
     if contact.is_label:
-        transport = _listen(contact, wait, observer, links, first, waiting)
+        transport = _listen(contact, wait, monitor, links, first, waiting)
     else:
         label = contact.label_party
         transport = dial(
@@ -83,21 +64,21 @@ def connect(contact: Contact, wait: float, observer: Observer, first: FirstConta
             observer=links,
             route=contact.route,
         )
-    observer.connected()
+    monitor.connected()
     return transport
 
 
 def _listen(
-    contact: Contact, wait: float, observer: Observer, links: LinkObserver, first: FirstContact, waiting: Waiting
+    contact: Contact, wait: float, monitor: Monitor, links: LinkObserver, first: FirstContact, waiting: Waiting
 ) -> TlsTransport:
     listed = {name: identity for name, identity in contact.identities.items() if name != contact.name}
     listener = PartyListener(contact.identity, contact.bind, listed, wait, links, first_wait=contact.first_wait)
     if listener.note:
-        observer.show(Step(NOTE, text=listener.note))
+        monitor.show(Step(NOTE, text=listener.note))
     try:
         return listener.gather(waiting)
     except BaseException as error:
         listener.close()
         # The parties that have not connected yet would dial in vain. Where they are the reason, the wait may be over.
-        first.over, first.notified = isinstance(error, PeerAbsent), frozenset(listener.told)
+        first.ended, first.notified = isinstance(error, PeerAbsent), frozenset(listener.told)
         raise

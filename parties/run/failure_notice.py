@@ -27,12 +27,12 @@ class FirstContact:
     """Whether a failure of this party is still to be reported from here, and which parties know of it already."""
 
     def __init__(self) -> None:
-        self.over = False
+        self.ended = False
         self.notified: frozenset[str] = frozenset()
 
     def end(self) -> None:
         """The parties are connected, or no party waits for this one: from now on no failure is reported from here."""
-        self.over = True
+        self.ended = True
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ def notifying_others(contact: Callable[[], Contact | None], show: Show) -> Itera
     try:
         yield first
     except Exception as error:
-        to = None if first.over or isinstance(error, FolderInUseError) else contact()
+        to = None if first.ended or isinstance(error, FolderInUseError) else contact()
         if to is not None and (to.output is None or not in_use(to.output)):
             _notify(to, error, first.notified, show)
         raise
