@@ -27,7 +27,7 @@ _LENGTH, _CHECKSUM = 4, 32
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a file says of itself. `run` is the run's name, 32 hexadecimal digits; `record` is what its writer adds.
+    """What a file says about itself. `run` is the run's name, 32 hexadecimal digits; `record` is what its writer adds.
 
     `first`: no state of this training existed when this one was stored.
     """
@@ -101,4 +101,4 @@ def _unreadable(head: memoryview) -> ValueError:
     try:
         return OtherVersionError(msgspec.json.decode(head, type=_AnyHead).origin.version)
     except msgspec.MsgspecError:
-        return DamagedError("its head is none")
+        return DamagedError("its head is not valid")

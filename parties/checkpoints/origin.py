@@ -50,13 +50,13 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 name = next((key for key in (*mine, *stored) if mine.get(key) != stored.get(key)), "")
                 what = f"the key {name}{where}" if where else name
                 raise ConfigError(
-                    f"The unfinished run in {folder} began with something else than there is now: {what} is not as it "
-                    f"was. Put it back as it was to go on, or {restart_advice()}."
+                    f"The unfinished run in {folder} began with other inputs: {what} is not the same. Restore it to resume the "
+                    f"run, or {restart_advice()}."
                 )
 
     def other_version(self, version: str, folder: Path) -> ConfigError:
         """The error for a run in `folder` that another version of vsplit has begun."""
         return ConfigError(
             f"The unfinished run in {folder} is of vsplit {version}, and this is {self.version}: install that "
-            f"version at every party to go on with it, or {restart_advice()}."
+            f"version at every party to resume it, or {restart_advice()}."
         )

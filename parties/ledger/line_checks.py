@@ -54,7 +54,7 @@ class LineChecker:
         self._numbers: dict[Way, int] = {}
         self._exchanges: Exchanges  # of the current session
         # By the line that was signed for: the line of the head, the hash that it names, and the fault if it is another one.
-        # Only those for lines whose hashes were not kept so long, since many lines may have followed.
+        # Only those for lines whose hashes are no longer retained, since many lines may have followed.
         self.late: dict[int, list[tuple[int, str, str]]] = defaultdict(list)
 
     def next_line(self, raw: bytes) -> None:

@@ -76,7 +76,7 @@ class SessionBinding:
 
 
 def public_keys(identities: Mapping[str, str]) -> dict[str, bytes]:
-    """The public keys of identity lines, by party. Raises ConfigError where one of them is none."""
+    """The public keys of identity lines, by party. Raises ConfigError where one of them is not valid."""
     return {name: PublicIdentity.parse(line).key for name, line in identities.items()}
 
 

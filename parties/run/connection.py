@@ -79,6 +79,6 @@ def _listen(
         return listener.gather(waiting)
     except BaseException as error:
         listener.close()
-        # The parties that have not connected yet would dial in vain. Where they are the reason, the wait may be over.
+        # The parties that have not connected yet would dial without an answer. Where they are the reason, the wait may be over.
         first.ended, first.notified = isinstance(error, PeerAbsent), frozenset(listener.told)
         raise

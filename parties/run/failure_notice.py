@@ -1,4 +1,4 @@
-"""Notifies the other parties when this party fails before it is connected to them, so that they do not wait in vain.
+"""Notifies the other parties when this party fails before it is connected to them, so that they do not wait for it.
 
 This party's error is shown first, at once. Then a feature party dials the label party, or the label party opens its port,
 until every other party has received the reason code or `first_wait` has passed. After that the command ends with the error.

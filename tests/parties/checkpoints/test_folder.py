@@ -185,11 +185,11 @@ def test_two_runs_never_use_one_folder(kept: CheckpointFolder) -> None:
     [
         ({"version": "1.1"}, r"is of vsplit 1\.0, and this is 1\.1"),
         ({"party": "gym"}, "is lab's, and this is gym"),
-        ({"job": {"train.lr": "ab", "task": "bb"}}, r"the key train\.lr of the job file is not as it was"),
+        ({"job": {"train.lr": "ab", "task": "bb"}}, r"the key train\.lr of the job file is not the same"),
         ({"job": {"train.lr": "aa", "task": "bb", "train.new": "a"}}, r"the key train\.new of the job file"),
         ({"job": {"task": "bb"}}, r"the key train\.lr of the job file"),
-        ({"local": {"the column tsh": "c0", "the labels": "dd"}}, "the column tsh is not as it was"),
-        ({"local": {"the column tsh": "cc", "the labels": "d0"}}, "the labels is not as it was"),
+        ({"local": {"the column tsh": "c0", "the labels": "dd"}}, "the column tsh is not the same"),
+        ({"local": {"the column tsh": "cc", "the labels": "d0"}}, "the labels is not the same"),
     ],
 )
 def test_a_run_of_something_else_is_refused_by_name(

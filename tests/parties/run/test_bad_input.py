@@ -181,7 +181,7 @@ def test_a_run_folder_that_cannot_be_written(world) -> None:
 @pytest.mark.parametrize("output", [".", "keys/.."])
 def test_a_run_folder_that_holds_other_files_than_runs(world, output: str) -> None:
     world.files["lab"]["output"] = output
-    ends_badly(world.write(), "lab", ConfigError, r"lab\.yaml, the key output", "the party file stands")
+    ends_badly(world.write(), "lab", ConfigError, r"lab\.yaml, the key output", "which has the party file")
 
 
 def test_a_port_in_use(world) -> None:
@@ -325,4 +325,4 @@ def test_training_that_diverges(world) -> None:
     assert not list(world.folder.glob("runs/*/*.json"))
     world.job["train"]["lr"] = 0.001
     error = world.write().run_parties("lab").errors["lab"]
-    assert re.search("the key train.lr of the job file is not as it was.*--restart at every party", str(error))
+    assert re.search("the key train.lr of the job file is not the same.*--restart at every party", str(error))

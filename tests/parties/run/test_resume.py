@@ -144,7 +144,7 @@ def test_check_says_with_what_a_run_would_go_on(world: Any) -> None:
     world.tables["lab"].loc[3, "tsh"] += 1.0
     code, said = check(world.write(), "lab")
     assert code == 2
-    assert "the column tsh is not as it was" in said
+    assert "the column tsh is not the same" in said
 
 
 def test_other_data_at_home_is_named_before_anybody_is_met(world: Any) -> None:
@@ -153,7 +153,7 @@ def test_other_data_at_home_is_named_before_anybody_is_met(world: Any) -> None:
     world.tables["lab"].loc[3, "tsh"] += 1.0
     lives = world.hasty().write().run_parties("lab")
     assert isinstance(lives.errors["lab"], ConfigError)
-    assert "the column tsh is not as it was" in str(lives.errors["lab"])
+    assert "the column tsh is not the same" in str(lives.errors["lab"])
     assert lives.stages("lab") == ["reading data", FAILURE, NOTIFYING]  # which tells the clinic, were it there
     assert kept(world, "lab") == before
 
