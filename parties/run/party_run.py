@@ -89,7 +89,7 @@ class _Run:
     def steps(self, restart: bool) -> Finished:
         """The steps of a run, in order."""
         party, names, job, context = self.party, self.names, self.party.job, self.context
-        local = self._local_state(restart)
+        checkpoints, local = self.files.checkpoints, self._local_state(restart)
         if local.finished_by_all:
             return self._finish_locally(local)
         try:
@@ -109,12 +109,14 @@ class _Run:
                 count_run(party, "run", datetime.now(UTC))
             seals = agree_on_seals(names, job, self.contact.identity, "run", session.name, session.run)
             context.run = start.run
+            aligned = self._align(session, seals) if start.step is None else self._load_alignment()
+            prepared = self._prepare(aligned)
             if start.step is None:
-                aligned, prepared = self._align(session, seals)
+                store_alignment(names, checkpoints, aligned, session, context)
             else:
-                aligned, prepared = self._resume(start.step)
+                restore_training(checkpoints, start.step, prepared, context)
             trained = self._restore_outcome(prepared) if start.final else self._train(session, seals, prepared)
-            confirm_outcome(names, self.files.checkpoints, session, context)
+            confirm_outcome(names, checkpoints, session, context)
         session.close()
         return self._write(self._evaluate(aligned, trained))
 
@@ -125,9 +127,8 @@ class _Run:
         self.context.run = local.run
         return local
 
-    def _align(self, session: Session, seals: Mapping[str, Seal]) -> tuple[AlignedRun, PreparedTraining]:
-        """Begin a new run."""
-        aligned = align_records(
+    def _align(self, session: Session, seals: Mapping[str, Seal]) -> AlignedRun:
+        return align_records(
             self.names,
             self.party.job,
             self.party.settings.accept,
@@ -138,18 +139,12 @@ class _Run:
             self.context,
             private_seed(self.model.seed),
         )
-        prepared = self._prepare(aligned)
-        store_alignment(self.names, self.files.checkpoints, aligned, session, self.context)
-        return aligned, prepared
 
-    def _resume(self, step: int) -> tuple[AlignedRun, PreparedTraining]:
-        """Resume a run from what all parties have: the alignment, and the states after `step` steps, if that is not 0."""
+    def _load_alignment(self) -> AlignedRun:
         continue_ledger(self.files.ledger, self.files.folder, self.context.run)
         aligned = stored_alignment(self.files.checkpoints)
         self.files.checkpoints.confirm_alignment()
-        prepared = self._prepare(aligned)
-        restore_training(self.files.checkpoints, step, prepared, self.context)
-        return aligned, prepared
+        return aligned
 
     def _prepare(self, aligned: AlignedRun) -> PreparedTraining:
         self.context.timeline = RunTimeline(aligned.started)

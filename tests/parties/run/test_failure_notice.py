@@ -206,9 +206,7 @@ def test_three_parties_in_whatever_order(three, order: str, role: str) -> None:
     for name in order.split():
         parties.start(name)
         parties.at(name, NOTIFYING if name == role else WAITING)
-        if (
-            name == role == "lab" and "clinic" in parties.events
-        ):  # the failure is between: one has come and one has not
+        if name == role == "lab" and "clinic" in parties.events:  # the failure is between: one has come and one has not
             parties.at("clinic", NOTIFYING)
     parties.end()
     assert isinstance(parties.errors[role], DataError)
