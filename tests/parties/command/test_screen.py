@@ -128,7 +128,7 @@ def test_a_wait_without_news_is_printed_rarely_and_with_news_at_once(told: Told)
     printed = told.printed()
     for name, times in {
         "clinic: waiting": [1, 11, 31, 71, 100, 110, 130, 170, 250, 400, 410, 430, 470, 550],
-        "lab: telling": [1, 11, 31, 71, 151, 311],
+        "lab: notifying": [1, 11, 31, 71, 151, 311],
     }.items():
         assert [float(line.split(" s ")[0]) for line in printed if name in line] == times
 

@@ -254,7 +254,7 @@ def test_a_damaged_count_ends_both_before_any_list_leaves(world) -> None:
 
 def test_the_count_is_not_kept_where_a_run_would_move_it_aside(world) -> None:
     world.files["lab"]["partners"] = "runs/lab/partners.json"
-    with pytest.raises(ConfigError, match="in which the count of runs with each partner stands"):
+    with pytest.raises(ConfigError, match="which has the count of runs with each partner"):
         run_party(world.hasty().write().party("lab"), world.keys["lab"], lambda _event: None)
 
 

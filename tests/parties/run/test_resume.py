@@ -170,7 +170,9 @@ def test_restart_begins_afresh_where_all_give_it_and_costs_nobody_anything_where
     lives = world.run_parties(restart=world.names).well()
     for name in world.names:
         told = " ".join(lives.ends[name].lines)
-        assert re.search(r"this was discarded: the alignment, the state of step \d, the state of step \d", told)
+        assert re.search(
+            r"this was discarded of the previous one: the alignment, the state of step \d, the state of step \d", told
+        )
         assert run_of(world, name)["resumed"] == []
         assert kept(world, name) == set()
 

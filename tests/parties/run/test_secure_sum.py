@@ -67,7 +67,7 @@ def test_what_is_left_at_home(three, aggregate: str) -> None:
         page = (three.run(name) / "report.html").read_text()
         assert f"{found[name]['clipped']:,} were beyond the range of ±0.25" in page
         assert any("clipped" in event.text for event in lives.events[name] if hasattr(event, "text"))
-        assert "A sum of embeddings gives features away" in page
+        assert "A sum of embeddings reveals features" in page
     assert found["clinic"]["clipped"] is None and found["clinic"]["given"] is None
     page = (three.run("clinic") / "report.html").read_text()
     assert "lab and gym were added " in page
