@@ -77,10 +77,10 @@ class Siege:
                 except BaseException as error:  # raised in the test itself, where it is seen
                     knocks.append(error)
 
-        lives = self.world.write().run_parties(show={"lab": look})
+        outcomes = self.world.write().run_parties(show={"lab": look})
         for failure in filter(None, knocks):
             raise failure
-        lives.well()
+        outcomes.well()
         assert knocks
         clinic = self.transports["clinic"]
         assert clinic.retries == {"lab": 0, "gym": 0}, "no link was taken away"
@@ -246,8 +246,8 @@ def claiming(kind: type[Message], *sides: int) -> Change:
 def is_named(world: Any, liar: str, victim: str, sentence: str) -> None:
     """The run ends: the victim names the liar in this sentence, the liar hears of it, and nothing is written."""
     before = {file for file in world.write().folder.parent.rglob("*") if "runs" not in file.parts}
-    lives = world.run_parties()
-    error, told = lives.errors[victim], lives.errors[liar]
+    outcomes = world.run_parties()
+    error, told = outcomes.errors[victim], outcomes.errors[liar]
     assert isinstance(error, ProtocolError), repr(error)
     assert error.peer == liar
     assert re.search(sentence, str(error)), error
@@ -326,6 +326,6 @@ def test_a_message_that_was_sealed_in_another_session(tmp_path: Path, monkeypatc
     assert kept
     with monkeypatch.context() as second:
         lie(second, "clinic", Sealed, lambda _transport, _data: kept[0])
-        lives = world.run_parties(restart=world.names)
-    named = [error for name, error in lives.errors.items() if isinstance(error, ProtocolError) and name != "clinic"]
-    assert [error.peer for error in named] == ["clinic"], lives.errors
+        outcomes = world.run_parties(restart=world.names)
+    named = [error for name, error in outcomes.errors.items() if isinstance(error, ProtocolError) and name != "clinic"]
+    assert [error.peer for error in named] == ["clinic"], outcomes.errors

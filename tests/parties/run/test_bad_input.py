@@ -33,14 +33,14 @@ pytestmark = pytest.mark.usefixtures("no_report")
 
 def ends_badly(world, name: str, kind: type[VsplitError], *words: str) -> None:
     """One party must fail before it has met anybody, and the other is told of it in a word, and nothing else."""
-    lives = world.run_parties()
-    error = lives.errors[name]
+    outcomes = world.run_parties()
+    error = outcomes.errors[name]
     assert isinstance(error, kind), error
     for word in words:
         assert re.search(word, str(error)), str(error)
-    assert lives.stages(name) == ["reading data", FAILURE, NOTIFYING]
+    assert outcomes.stages(name) == ["reading data", FAILURE, NOTIFYING]
     (other,) = set(world.names) - {name}
-    told = lives.errors[other]
+    told = outcomes.errors[other]
     assert type(told) is StoppedError, told
     assert str(told) == (
         f"{name} stopped before the run began: {BEFORE[error.word]}. Its own screen says more: ask there, then start all "
@@ -59,9 +59,9 @@ def nothing_is_left(world) -> None:
 
 
 def both_end(world, **expected: tuple[type[VsplitError], str]) -> None:
-    lives = world.run_parties()
+    outcomes = world.run_parties()
     for name, (kind, word) in expected.items():
-        error = lives.errors[name]
+        error = outcomes.errors[name]
         assert type(error) is kind, f"{name}: {error!r}"
         assert re.search(word, str(error)), f"{name}: {error}"
         assert "KEY0" not in str(error)
@@ -187,10 +187,10 @@ def test_a_run_folder_that_holds_other_files_than_runs(world, output: str) -> No
 def test_a_port_in_use(world) -> None:
     port = world.job["address"].partition(":")[2]
     with socket.create_server(("127.0.0.1", int(port))):
-        lives = world.write().run_parties("clinic")
-    assert isinstance(error := lives.errors["clinic"], ConfigError)
+        outcomes = world.write().run_parties("clinic")
+    assert isinstance(error := outcomes.errors["clinic"], ConfigError)
     assert re.search(f"Port {port} .* in use.*`address`", str(error))
-    assert lives.stages("clinic") == ["reading data"]  # whom it cannot reach, it cannot tell
+    assert outcomes.stages("clinic") == ["reading data"]  # whom it cannot reach, it cannot tell
     nothing_is_left(world)
 
 
@@ -203,11 +203,13 @@ def test_nobody_comes(world) -> None:
         world.files[name]["first_wait"] = 1
     world.write()
     for name, other in (("clinic", "lab"), ("lab", "clinic")):
-        lives = world.run_parties(name)
-        error = lives.errors[name]
+        outcomes = world.run_parties(name)
+        error = outcomes.errors[name]
         assert type(error) is PeerAbsent
         assert re.search(rf"{other} did not (connect|answer at 127.*) within 1 s.*`first_wait`", str(error))
-        countdown = [event.text for event in lives.events[name] if isinstance(event, Step) and event.stage == "waiting"]
+        countdown = [
+            event.text for event in outcomes.events[name] if isinstance(event, Step) and event.stage == "waiting"
+        ]
         assert len(countdown) > 1
         assert re.fullmatch(f"for {other}, 1 s left", countdown[0])
         nothing_is_left(world)
@@ -317,10 +319,10 @@ def test_training_that_diverges(world) -> None:
     world.job["task"] = "regression"
     world.tables["clinic"]["outcome"] = range(200)
     world.files["clinic"]["data"].pop("positive")
-    lives = world.write().run_parties()
-    kinds = {type(error) for error in lives.errors.values()}
+    outcomes = world.write().run_parties()
+    kinds = {type(error) for error in outcomes.errors.values()}
     assert kinds == {DataError, StoppedError}
-    told = next(error for error in lives.errors.values() if isinstance(error, DataError))
+    told = next(error for error in outcomes.errors.values() if isinstance(error, DataError))
     assert re.search("training has diverged.*lower `train.lr`", str(told))
     assert not list(world.folder.glob("runs/*/*.json"))
     world.job["train"]["lr"] = 0.001

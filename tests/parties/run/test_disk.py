@@ -1,4 +1,4 @@
-"""Disks that are full or read-only at every moment of a life: a plain sentence, and the same command goes on afterwards."""
+"""Disks that are full or read-only at every moment of a run: a plain sentence, and the same command goes on afterwards."""
 
 from __future__ import annotations
 
@@ -119,11 +119,11 @@ def test_a_state_that_cannot_be_kept_ends_the_life_and_the_one_before_is_there(
     small(world)
     with pytest.MonkeyPatch.context() as patch:
         disk = Disk(patch, world.run(name) / UNFINISHED / file, number)
-        lives = world.run_parties()
+        outcomes = world.run_parties()
         assert disk.failed
-    check_sentence(lives.errors[name], number, world.run(name))
+    check_sentence(outcomes.errors[name], number, world.run(name))
     other = "clinic" if name == "lab" else "lab"
-    assert isinstance(lives.errors[other], VsplitError) and not isinstance(lives.errors[other], ConfigError)
+    assert isinstance(outcomes.errors[other], VsplitError) and not isinstance(outcomes.errors[other], ConfigError)
     assert not list((world.run(name) / UNFINISHED).glob(".*"))  # nothing half is left
     assert not (world.run(name) / "run.json").exists()
     if begins is not None:
@@ -150,10 +150,10 @@ def test_a_ledger_that_cannot_be_written_ends_the_life_before_anything_leaves(
     small(world)
     with pytest.MonkeyPatch.context() as patch:
         disk = Disk(patch, world.run("lab") / UNFINISHED / "ledger", number, nth)
-        lives = world.run_parties()
+        outcomes = world.run_parties()
         assert disk.failed
-    check_sentence(lives.errors["lab"], number, world.run("lab") / UNFINISHED / "ledger")
-    assert isinstance(lives.errors["clinic"], StoppedError)
+    check_sentence(outcomes.errors["lab"], number, world.run("lab") / UNFINISHED / "ledger")
+    assert isinstance(outcomes.errors["clinic"], StoppedError)
     world.run_parties().well()
     check_stories(world)
     assert len(run_of(world, "lab")["resumed"]) == (nth > 50)
@@ -170,10 +170,10 @@ def test_a_run_folder_that_cannot_be_written_at_the_end_costs_neither_the_older_
     older = {each: run_of(world, each)["run"] for each in world.names}
     with pytest.MonkeyPatch.context() as patch:
         disk = Disk(patch, world.run(name) / file, number)
-        lives = world.run_parties()
+        outcomes = world.run_parties()
         assert disk.failed
-    check_sentence(lives.errors[name], number, world.run(name))
-    assert set(lives.errors) == {name}
+    check_sentence(outcomes.errors[name], number, world.run(name))
+    assert set(outcomes.errors) == {name}
     assert run_of(world, name)["run"] == older[name]
     assert not (world.folder / "runs" / f"{name}-1").exists()
     assert (world.run(name) / UNFINISHED / "final").exists()
@@ -189,8 +189,8 @@ def test_a_whole_run_is_one_although_what_was_kept_cannot_be_taken_away(world: A
     small(world)
     with pytest.MonkeyPatch.context() as patch:
         Disk(patch, world.run("lab") / UNFINISHED / "final", READ_ONLY)
-        lives = world.run_parties().well()
-    assert "could not be removed" in lives.ends["lab"].lines[-1]
+        outcomes = world.run_parties().well()
+    assert "could not be removed" in outcomes.ends["lab"].lines[-1]
     assert "has finished already" in world.run_parties("lab").well().ends["lab"].lines[0]
     assert not (world.run("lab") / UNFINISHED).exists()
 
@@ -222,9 +222,9 @@ def test_a_disk_that_really_runs_full_in_the_middle_of_a_training(world: Any, re
                     pass
 
     filler = real_disk / "filler"
-    lives = world.run_parties(show={"lab": fill})
-    check_sentence(lives.errors["lab"], errno.ENOSPC, real_disk / "lab" / UNFINISHED)
+    outcomes = world.run_parties(show={"lab": fill})
+    check_sentence(outcomes.errors["lab"], errno.ENOSPC, real_disk / "lab" / UNFINISHED)
     filler.unlink()
-    lives = world.run_parties().well()
-    assert "The run resumes from step 4." in lives.ends["lab"].lines
+    outcomes = world.run_parties().well()
+    assert "The run resumes from step 4." in outcomes.ends["lab"].lines
     assert json.loads((real_disk / "lab" / "run.json").read_text())["resumed"][0]["step"] == 4

@@ -129,8 +129,8 @@ class Parties:
                 if how is not None:
                     self.ends[label or name] = how(name, show)
                 else:
-                    lives = self._world.run_parties(name, show={name: show})
-                    for found, own in ((lives.ends, self.ends), (lives.errors, self.errors)):
+                    outcomes = self._world.run_parties(name, show={name: show})
+                    for found, own in ((outcomes.ends, self.ends), (outcomes.errors, self.errors)):
                         own.update({label or name: found[name]} if name in found else {})
             except Exception as error:
                 self.errors[label or name] = error
@@ -173,14 +173,14 @@ def is_told(error: BaseException, name: str, why: str, by: str = "") -> None:
 def test_two_parties_of_which_one_fails(world, monkeypatch, fails, kind, why: str, role: str) -> None:
     monkeypatch.syspath_prepend(world.folder)
     fails(patient(world), role)
-    lives = world.write(without=[role] if fails is not_utf8 else []).run_parties()
-    assert type(lives.errors[role]) is kind, lives.errors[role]
+    outcomes = world.write(without=[role] if fails is not_utf8 else []).run_parties()
+    assert type(outcomes.errors[role]) is kind, outcomes.errors[role]
     # The own error shows at once, before anybody is told.
-    shown = [event for event in lives.events[role] if event.stage == FAILURE]
-    assert [event.text for event in shown] == [str(lives.errors[role])]
-    assert lives.stages(role)[-2:] == [FAILURE, NOTIFYING]
+    shown = [event for event in outcomes.events[role] if event.stage == FAILURE]
+    assert [event.text for event in shown] == [str(outcomes.errors[role])]
+    assert outcomes.stages(role)[-2:] == [FAILURE, NOTIFYING]
     (other,) = set(world.names) - {role}
-    is_told(lives.errors[other], role, why)
+    is_told(outcomes.errors[other], role, why)
 
 
 @pytest.mark.parametrize("first", ["clinic", "lab"])
@@ -218,8 +218,8 @@ def test_three_parties_in_whatever_order(three, order: str, role: str) -> None:
 def test_all_fail_and_each_has_its_own_error(three) -> None:
     for name, fails in zip(three.names, (no_column, narrow, no_device), strict=True):
         fails(patient(three), name)
-    lives = three.write().run_parties()
-    assert [type(lives.errors[name]) for name in three.names] == [DataError, RefusedError, ConfigError]
+    outcomes = three.write().run_parties()
+    assert [type(outcomes.errors[name]) for name in three.names] == [DataError, RefusedError, ConfigError]
 
 
 def test_an_error_that_was_not_foreseen_is_told_as_such(world, monkeypatch) -> None:
@@ -228,10 +228,10 @@ def test_an_error_that_was_not_foreseen_is_told_as_such(world, monkeypatch) -> N
             raise ZeroDivisionError
 
     monkeypatch.setattr("parties.run.loading.check_model", broken)
-    lives = patient(world).write().run_parties()
-    assert isinstance(lives.errors["lab"], ZeroDivisionError)
-    assert failed_by(lives.errors["lab"]).exit_code == 1
-    is_told(lives.errors["clinic"], "lab", ERROR)
+    outcomes = patient(world).write().run_parties()
+    assert isinstance(outcomes.errors["lab"], ZeroDivisionError)
+    assert failed_by(outcomes.errors["lab"]).exit_code == 1
+    is_told(outcomes.errors["clinic"], "lab", ERROR)
 
 
 @pytest.mark.parametrize("role", ["clinic", "lab"])
@@ -240,9 +240,9 @@ def test_a_package_for_images_is_missing(world, monkeypatch, role: str) -> None:
     patient(world).tables[role]["scan"] = "none.png"
     world.files[role]["data"]["image"] = {"column": "scan", "size": [4, 4]}
     world.files[role]["bottom"] = {"module": "some_bottom:build"}
-    lives = world.write().run_parties()
-    assert isinstance(lives.errors[role], ConfigError) and "illow" in str(lives.errors[role])
-    is_told(lives.errors["lab" if role == "clinic" else "clinic"], role, CONFIG)
+    outcomes = world.write().run_parties()
+    assert isinstance(outcomes.errors[role], ConfigError) and "illow" in str(outcomes.errors[role])
+    is_told(outcomes.errors["lab" if role == "clinic" else "clinic"], role, CONFIG)
 
 
 @pytest.mark.parametrize("role", ["clinic", "lab"])
@@ -257,9 +257,9 @@ def test_a_disk_that_is_full(world, monkeypatch, role: str) -> None:
         return own_ledger(kept, folder, about)
 
     monkeypatch.setattr(run_files, "own_ledger", full)
-    lives = patient(world).write().run_parties()
-    assert isinstance(lives.errors[role], StorageError)
-    is_told(lives.errors["lab" if role == "clinic" else "clinic"], role, STORAGE)
+    outcomes = patient(world).write().run_parties()
+    assert isinstance(outcomes.errors[role], StorageError)
+    is_told(outcomes.errors["lab" if role == "clinic" else "clinic"], role, STORAGE)
 
 
 @pytest.mark.parametrize("role", ["clinic", "lab"])
@@ -267,9 +267,9 @@ def test_one_run_too_many_is_told_although_all_have_met(world, role: str) -> Non
     patient(world).files[role]["accept"]["max_runs"] = 1
     world.job["train"]["epochs"] = 1
     world.write().run_parties().well()
-    lives = world.run_parties()
-    assert isinstance(lives.errors[role], RefusedError)
-    told = lives.errors["lab" if role == "clinic" else "clinic"]
+    outcomes = world.run_parties()
+    assert isinstance(outcomes.errors[role], RefusedError)
+    told = outcomes.errors["lab" if role == "clinic" else "clinic"]
     assert type(told) is StoppedError
     assert (
         f"{role} stopped the session: it refuses what the job asks of it, or the length of a list, or one more"
@@ -399,9 +399,9 @@ def test_the_telling_ends_with_the_first_wait(world) -> None:
         world.files[name]["first_wait"] = 1
     world.write()
     for name, other in (("clinic", "lab"), ("lab", "clinic")):
-        lives = world.run_parties(name)
-        assert isinstance(lives.errors[name], DataError)
-        telling = [event.text for event in lives.events[name] if event.stage == NOTIFYING]
+        outcomes = world.run_parties(name)
+        assert isinstance(outcomes.errors[name], DataError)
+        telling = [event.text for event in outcomes.events[name] if event.stage == NOTIFYING]
         assert re.fullmatch(rf"{other}, until [\d: -]+, 1 s left; Ctrl-C ends it at once", telling[0])
 
 
@@ -471,19 +471,19 @@ def test_a_port_that_another_program_holds_is_said_and_the_own_error_stays(world
     no_column(patient(world), "clinic")
     port = int(world.job["address"].partition(":")[2])
     with socket.create_server(("127.0.0.1", port)):
-        lives = world.write().run_parties("clinic")
-    assert isinstance(lives.errors["clinic"], DataError)
-    notes = [event.text for event in lives.events["clinic"] if event.stage == NOTE]
+        outcomes = world.write().run_parties("clinic")
+    assert isinstance(outcomes.errors["clinic"], DataError)
+    notes = [event.text for event in outcomes.events["clinic"] if event.stage == NOTE]
     assert re.fullmatch(f"The other parties could not be notified. Port {port} of this machine is in use .*", notes[0])
 
 
 def test_the_others_are_not_told_once_the_wait_for_them_is_over(three) -> None:
     for file in three.files.values():
         file["first_wait"] = 2
-    lives = three.write().run_parties("clinic", "lab")
-    assert isinstance(lives.errors["clinic"], PeerAbsent)
-    assert NOTIFYING not in lives.stages("clinic")
-    assert "gym did not connect in time, or its link was lost, says clinic" in str(lives.errors["lab"])
+    outcomes = three.write().run_parties("clinic", "lab")
+    assert isinstance(outcomes.errors["clinic"], PeerAbsent)
+    assert NOTIFYING not in outcomes.stages("clinic")
+    assert "gym did not connect in time, or its link was lost, says clinic" in str(outcomes.errors["lab"])
 
 
 # --- as a process -----------------------------------------------------------------------------------------------------

@@ -56,8 +56,8 @@ def finished_by_all_but(world: Any, late: tuple[str, ...]) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CheckpointFolder, "confirm_final", agree_unless_late)
         patch.setattr(party_run, "write_results", leave_unless_late)
-        lives = small(world).run_parties()
-    assert set(lives.errors) == set(late)
+        outcomes = small(world).run_parties()
+    assert set(outcomes.errors) == set(late)
     for name in world.names:
         assert ("final-offered" in kept(world, name)) == (name in late)
         assert (world.run(name) / "run.json").exists() == (name not in late)
@@ -71,13 +71,13 @@ def test_who_lacks_its_results_ends_alone_and_the_others_hear_that_the_run_is_ov
     finished_by_all_but(three, late)
     meetings = {file: file.read_text() for file in three.folder.glob("keys/*.partners.json")}
     whole = {name: run_of(three, name) for name in three.names if name not in late}
-    lives = three.run_parties().well()
+    outcomes = three.run_parties().well()
     for name in three.names:
-        told = " ".join(lives.ends[name].lines)
+        told = " ".join(outcomes.ends[name].lines)
         if name in late:
             assert "this party finishes it alone" in told
         else:
-            assert "The run has finished already" in told and lives.ends[name].report == ""
+            assert "The run has finished already" in told and outcomes.ends[name].report == ""
             assert run_of(three, name) == whole[name]
         assert kept(three, name) == {}
     assert folders(three) == set(three.names)
@@ -120,10 +120,10 @@ def test_an_outcome_that_is_damaged_once_others_have_finished_is_named_and_nothi
     file = world.run("lab") / UNFINISHED / "final-offered"
     file.write_bytes(file.read_bytes()[:-1])
     before = kept(world, "lab")
-    lives = world.run_parties()
+    outcomes = world.run_parties()
     for name in world.names:
-        assert isinstance(lives.errors[name], MismatchError)
-        assert "does not have its outcome" in str(lives.errors[name])
+        assert isinstance(outcomes.errors[name], MismatchError)
+        assert "does not have its outcome" in str(outcomes.errors[name])
     assert kept(world, "lab") == before and folders(world) == {"clinic", "lab"}
 
 
@@ -136,11 +136,11 @@ def test_an_old_copy_of_a_folder_costs_nobody_a_state(three: Any, tmp_path: Path
     shutil.move(three.run(old) / UNFINISHED, tmp_path / "right")
     shutil.copytree(tmp_path / "old", three.run(old) / UNFINISHED)
     shutil.copy(tmp_path / "right" / "ledger", three.run(old) / UNFINISHED / "ledger")
-    lives = three.run_parties()
+    outcomes = three.run_parties()
     for name in three.names:
-        assert isinstance(lives.errors[name], MismatchError), lives.errors[name]
+        assert isinstance(outcomes.errors[name], MismatchError), outcomes.errors[name]
         who = "this party" if name == old else old
-        assert f"the latest of {who} is too far behind" in str(lives.errors[name])
+        assert f"the latest of {who} is too far behind" in str(outcomes.errors[name])
         if name != old:
             assert kept(three, name) == before[name]
     shutil.rmtree(three.run(old) / UNFINISHED)
@@ -218,8 +218,8 @@ def test_a_party_that_ended_alone_takes_its_ledger_along_where_the_others_still_
 
 
 def test_a_session_that_fails_before_one_ends_alone_is_told_by_both_of_the_run_that_was(world: Any) -> None:
-    lives = live_with(finished_by_all_but(world, ("lab",)), "exchange_handshakes", fails)
-    assert set(lives.errors) == {"clinic"} and run_of(world, "lab")["run"] == run_of(world, "clinic")["run"]
+    outcomes = live_with(finished_by_all_but(world, ("lab",)), "exchange_handshakes", fails)
+    assert set(outcomes.errors) == {"clinic"} and run_of(world, "lab")["run"] == run_of(world, "clinic")["run"]
     assert len(sessions(world, "clinic")) == 2 and stories(world, "") == []
     live_with(world, "exchange_handshakes", fails)
     assert len(sessions(world, "clinic")) == 3 and stories(world, "") == []
@@ -255,8 +255,8 @@ def test_no_word_of_the_label_party_takes_away_a_run_that_all_had_begun(world: A
         yield Send("lab", StartDecision(run=told.finished, step=-1, final=False, end="over", about=[]))
         return Start(mine.finished, None, finished_by_all=True)
 
-    lives = live_with(world, "agree_on_start_label", agree)
-    assert isinstance(lives.errors["lab"], ProtocolError)
+    outcomes = live_with(world, "agree_on_start_label", agree)
+    assert isinstance(outcomes.errors["lab"], ProtocolError)
     assert kept(world, "lab") == before
 
 
@@ -265,9 +265,9 @@ def test_a_ledger_that_cannot_be_added_is_kept_and_nobody_says_that_it_is_not_ne
 ) -> None:
     finished_by_all_but(world, ("lab",))
     monkeypatch.setattr(run_ledger, "merge_ledgers", lambda *_: False)
-    lives = world.run_parties().well()
-    assert "stays where it is" in " ".join(lives.ends["clinic"].lines)
-    assert "no longer needed" not in " ".join(lives.ends["clinic"].lines)
+    outcomes = world.run_parties().well()
+    assert "stays where it is" in " ".join(outcomes.ends["clinic"].lines)
+    assert "no longer needed" not in " ".join(outcomes.ends["clinic"].lines)
     assert (world.run("clinic") / UNFINISHED / "ledger").exists()
 
 

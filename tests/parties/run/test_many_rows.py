@@ -55,7 +55,7 @@ def made_up() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 class Pair:
-    """Two parties' files and homes, and both lives in memory."""
+    """Two parties' files and homes, and the roles of both, over memory."""
 
     def __init__(self, folder: Path, visits: pd.DataFrame, lab: pd.DataFrame, **changes: Any) -> None:
         folder.mkdir(exist_ok=True)

@@ -97,10 +97,10 @@ def test_a_taken_port_is_found_before_anything_is_read(world):
     watched(world).hasty().write()
     port = port_of(world, "lab")
     with socket.create_server(("127.0.0.1", port)):
-        lives = world.run_parties("lab")
-    assert isinstance(lives.errors["lab"], ConfigError)
-    assert f"the key metrics names 127.0.0.1:{port}" in str(lives.errors["lab"])
-    assert READING not in {event.stage for event in lives.events["lab"] if isinstance(event, Step)}
+        outcomes = world.run_parties("lab")
+    assert isinstance(outcomes.errors["lab"], ConfigError)
+    assert f"the key metrics names 127.0.0.1:{port}" in str(outcomes.errors["lab"])
+    assert READING not in {event.stage for event in outcomes.events["lab"] if isinstance(event, Step)}
     assert [line["event"] for line in log_of(world, "lab")] == ["begin", "failed"]
 
 

@@ -236,8 +236,8 @@ def test_runs_and_overlaps_are_counted_together_and_refused_beyond_the_bound(wor
     assert "There were 2 runs and overlaps with clinic since" in str(ends["lab"])
     assert isinstance(ends["clinic"], StoppedError)
     assert "lab stopped the session: it refuses" in str(ends["clinic"])
-    lives = world.run_parties()
-    assert isinstance(lives.errors["lab"], RefusedError)
+    outcomes = world.run_parties()
+    assert isinstance(outcomes.errors["lab"], RefusedError)
     # The clinic counted the attempts that lab refused: it could not know before its own list might leave.
     words = " ".join(CliRunner().invoke(cli.app, ["check", str(world.folder / "clinic.yaml")]).output.split())
     assert "Runs and overlaps with lab in the last 30 days: 4 of 100 (accept.max_runs)." in words

@@ -44,15 +44,15 @@ def test_a_seed_beside_a_key_is_told_on_the_screen_and_in_the_run_folder(world, 
     world.files["lab"]["seed"] = 7
     shown = []
     monkeypatch.setattr("parties.run.results.render_report", lambda content: shown.append(content) or "<html></html>")
-    lives = world.write().run_parties().well()
+    outcomes = world.write().run_parties().well()
     sentence = f"The key seed in {world.folder}/lab.yaml gives away what training protects"
-    assert any(line.startswith(sentence) for line in lives.ends["lab"].lines)
-    assert any(getattr(event, "text", "").startswith(sentence) for event in lives.events["lab"])
+    assert any(line.startswith(sentence) for line in outcomes.ends["lab"].lines)
+    assert any(getattr(event, "text", "").startswith(sentence) for event in outcomes.events["lab"])
     assert json.loads((world.run("lab") / "run.json").read_text())["seed"].startswith(sentence)
     (caveats,) = [content.caveats for content in shown if content.party == "lab"]
     assert caveats[0].startswith(sentence)
     assert json.loads((world.run("clinic") / "run.json").read_text())["seed"] is None
-    assert not any("gives away" in line for line in lives.ends["clinic"].lines)
+    assert not any("gives away" in line for line in outcomes.ends["clinic"].lines)
 
 
 def test_a_whole_life_leaves_two_complete_run_folders(world):
@@ -64,7 +64,7 @@ def test_a_whole_life_leaves_two_complete_run_folders(world):
     world.files["lab"]["data"]["key"] = ["pid"]
     world.write(without=["lab"])
     world.tables["lab"].rename(columns={"person": "pid"}).to_csv(world.folder / "lab.csv", index=False)
-    lives = world.run_parties().well()
+    outcomes = world.run_parties().well()
 
     common = world.common() - unlabelled
     assert names_in(world.run("clinic")) == BOTH | LABEL_ONLY
@@ -78,10 +78,10 @@ def test_a_whole_life_leaves_two_complete_run_folders(world):
         assert run["training"]["kept"] == 3
         page = (world.run(name) / "report.html").read_text()
         assert page.startswith("<!DOCTYPE html>")
-        assert lives.ends[name].report == str(world.run(name) / "report.html")
+        assert outcomes.ends[name].report == str(world.run(name) / "report.html")
         assert (world.run(name) / "job.yaml").read_text() == (world.folder / "job.yaml").read_text()
         assert (world.run(name) / "party.yaml").read_text() == (world.folder / f"{name}.yaml").read_text()
-        assert f"{len(common)} records in common." in lives.ends[name].lines
+        assert f"{len(common)} records in common." in outcomes.ends[name].lines
     assert run_of(world, "clinic")["session"] == run_of(world, "lab")["session"]
     for name in world.names:  # ids, labels and predictions stand in there
         assert stat.S_IMODE(world.run(name).stat().st_mode) == 0o700
@@ -110,10 +110,10 @@ def test_a_whole_life_leaves_two_complete_run_folders(world):
     assert "CANARY-north" in everything_in(world.run("lab"))
     for secret in ("KEY0", "healthy", "sex"):
         assert secret not in everything_in(world.run("lab"))
-    assert "CANARY" not in str(lives.events)
-    assert "KEY0" not in str(lives.events)
-    assert lives.stages("lab")[-1] == "training"
-    assert Step("training", 3, 3) in lives.events["lab"]
+    assert "CANARY" not in str(outcomes.events)
+    assert "KEY0" not in str(outcomes.events)
+    assert outcomes.stages("lab")[-1] == "training"
+    assert Step("training", 3, 3) in outcomes.events["lab"]
 
 
 @pytest.mark.usefixtures("no_report")
@@ -276,9 +276,9 @@ def test_a_comparison_that_fails_does_not_cost_the_joint_result(world, monkeypat
 
     monkeypatch.setattr(training, "label_role", alone_diverges)
     world.write()
-    lives = world.run_parties().well()
+    outcomes = world.run_parties().well()
     metrics = json.loads((world.run("clinic") / "metrics.json").read_text())
     assert set(metrics["test"]) == {"rows", "resamples", "joint"}
     assert "joint" in predictions_of(world) and "alone" not in predictions_of(world)
-    assert any(f"alone {says}" in line or f"alone was {says}" in line for line in lives.ends["clinic"].lines)
+    assert any(f"alone {says}" in line or f"alone was {says}" in line for line in outcomes.ends["clinic"].lines)
     assert names_in(world.run("clinic")) == BOTH | LABEL_ONLY

@@ -77,12 +77,12 @@ def test_a_run_that_is_broken_off_twice_ends_as_one_in_peace(three: Any, tmp_pat
     copy_alignments(three, tmp_path / "alignments")
     meetings = {file: file.read_text() for file in three.folder.glob("keys/*.partners.json")}
     three.run_parties(show={"clinic": at(4)})
-    lives = three.run_parties().well()
+    outcomes = three.run_parties().well()
     assert {file: file.read_text() for file in meetings} == meetings  # no list was compared again
     for name in three.names:
         assert not (three.run(name) / UNFINISHED / "alignment").exists()
-        assert "aligning" not in " ".join(lives.stages(name))
-        told = " ".join(lives.ends[name].lines)
+        assert "aligning" not in " ".join(outcomes.stages(name))
+        told = " ".join(outcomes.ends[name].lines)
         assert re.search(r"The run resumes from step \d+\.", told)
         (first, second) = run_of(three, name)["resumed"]
         assert 0 < first["step"] < second["step"] and first["changes"] == []
@@ -117,8 +117,8 @@ def test_a_damaged_state_is_said_and_the_one_before_is_used(world: Any, tmp_path
     data = bytearray(last.read_bytes())
     data[len(data) // 2] ^= 1
     last.write_bytes(data)
-    lives = world.run_parties().well()
-    assert f"{last} is damaged" in " ".join(lives.ends["lab"].lines)
+    outcomes = world.run_parties().well()
+    assert f"{last} is damaged" in " ".join(outcomes.ends["lab"].lines)
     assert run_of(world, "clinic")["resumed"][0]["step"] < int(last.name[5:])
     found = outcome(world)
     assert in_peace(world, tmp_path / "alignments") == found
@@ -151,25 +151,25 @@ def test_other_data_at_home_is_named_before_anybody_is_met(world: Any) -> None:
     small(world).run_parties(show={"lab": at(2)})
     before = kept(world, "lab")
     world.tables["lab"].loc[3, "tsh"] += 1.0
-    lives = world.hasty().write().run_parties("lab")
-    assert isinstance(lives.errors["lab"], ConfigError)
-    assert "the column tsh is not the same" in str(lives.errors["lab"])
-    assert lives.stages("lab") == ["reading data", FAILURE, NOTIFYING]  # which tells the clinic, were it there
+    outcomes = world.hasty().write().run_parties("lab")
+    assert isinstance(outcomes.errors["lab"], ConfigError)
+    assert "the column tsh is not the same" in str(outcomes.errors["lab"])
+    assert outcomes.stages("lab") == ["reading data", FAILURE, NOTIFYING]  # which tells the clinic, were it there
     assert kept(world, "lab") == before
 
 
 def test_restart_begins_afresh_where_all_give_it_and_costs_nobody_anything_where_one_does(world: Any) -> None:
     small(world).run_parties(show={"lab": at(2)})
     held = {name: kept(world, name) for name in world.names}
-    lives = world.run_parties(restart=("lab",))
+    outcomes = world.run_parties(restart=("lab",))
     for name in world.names:
-        assert isinstance(lives.errors[name], MismatchError), lives.errors[name]
+        assert isinstance(outcomes.errors[name], MismatchError), outcomes.errors[name]
         told = "This party was given --restart" if name == "lab" else "lab has nothing"
-        assert told in str(lives.errors[name])
+        assert told in str(outcomes.errors[name])
     assert {name: kept(world, name) for name in world.names} == held
-    lives = world.run_parties(restart=world.names).well()
+    outcomes = world.run_parties(restart=world.names).well()
     for name in world.names:
-        told = " ".join(lives.ends[name].lines)
+        told = " ".join(outcomes.ends[name].lines)
         assert re.search(
             r"this was discarded of the previous one: the alignment, the state of step \d, the state of step \d", told
         )
@@ -200,8 +200,8 @@ def test_a_party_that_has_its_outcome_ends_alone_where_the_others_do_not_come(
     copy_alignments(world, tmp_path / "alignments")
     assert "goes on with it: this party has its outcome already" in check(world, "lab")[1]
     for name in reversed(world.names):
-        lives = world.run_parties(name).well()
-        told = " ".join(lives.ends[name].lines)
+        outcomes = world.run_parties(name).well()
+        told = " ".join(outcomes.ends[name].lines)
         assert "it finishes without the other parties" in told
         assert kept(world, name)  # somebody else may need it still
     assert "An unfinished run stands" not in check(world, "lab")[1]
@@ -209,7 +209,7 @@ def test_a_party_that_has_its_outcome_ends_alone_where_the_others_do_not_come(
     # Whoever comes again is not sent away, and nothing of the finished run is lost.
     assert isinstance(world.run_parties("lab").errors["lab"], PeerAbsent)
     assert outcome(world) == found
-    lives = world.run_parties().well()
+    outcomes = world.run_parties().well()
     assert outcome(world) == found
     assert (world.folder / "runs" / "lab-1" / "run.json").exists()
     assert not kept(world, "lab") and not kept(world, "clinic")
@@ -225,8 +225,8 @@ def test_a_party_that_was_killed_after_its_last_word_only_clears_up(
         patch.setattr("parties.checkpoints.folder.CheckpointFolder.discard_run", lambda *_: None)
         world.run_parties().well()
     assert "final" in kept(world, "lab")
-    lives = world.run_parties("lab").well()
-    assert "has finished already" in lives.ends["lab"].lines[0]
+    outcomes = world.run_parties("lab").well()
+    assert "has finished already" in outcomes.ends["lab"].lines[0]
     assert not (world.run("lab") / UNFINISHED).exists()
     assert run_of(world, "lab")["run"] == run_of(world, "clinic")["run"]
 
@@ -237,8 +237,8 @@ def test_what_is_kept_goes_back_where_an_older_run_was_moved_aside(world: Any) -
     older = run_of(world, "lab")["run"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("parties.run.results.save_part", lambda *_: (_ for _ in ()).throw(ConfigError("no room")))
-        lives = world.run_parties()
-    assert "no room" in str(lives.errors["lab"])
+        outcomes = world.run_parties()
+    assert "no room" in str(outcomes.errors["lab"])
     assert run_of(world, "lab")["run"] == older
     assert "final" in kept(world, "lab")
     world.run_parties().well()
