@@ -70,7 +70,7 @@ def print_check(file: Path, console: Console, disclose: Callable[[Document], Non
     _print_records(party_data, console)
     print_bounds(party, own, console)
     limits_of(party.settings.accept, own).check_own(own)
-    check_model(party_data, LocalModel.of(party), party.job.model.embedding)
+    check_model(party_data, LocalModel.of(party), party.job.model)
     _print_unfinished(party_data, folder, console)
     print_kernels(console)
     _print_secure_sum(party.job, console)

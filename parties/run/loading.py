@@ -29,5 +29,5 @@ def load(party: Party, model: LocalModel, show: Show) -> tuple[PartyData, RunFol
     party_data = read_party_data(party)
     own = len(party_data.keys.keys)
     limits_of(party.settings.accept, own).check_own(own)
-    check_model(party_data, model, party.job.model.embedding)
+    check_model(party_data, model, party.job.model)
     return party_data, folder, secret

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parties.config.job import Job
+from parties.config.joint import Joint
 from parties.config.local_model import LocalModel
 from parties.config.party_names import PartyNames
 from parties.data.aligned_rows import AlignedRows
@@ -89,7 +90,7 @@ def private_seed(seed: int | None) -> int | bytes:
     return os.urandom(runtime.STATE_BYTES) if seed is None else seed
 
 
-def check_model(party_data: PartyData, model: LocalModel, width: int) -> None:
+def check_model(party_data: PartyData, model: LocalModel, joint: Joint) -> None:
     """Look for the device, and build the bottom model for all usable rows, as a run does for the shared ones.
 
     Opens every image, so that a broken one is found before anything is known of the match. Raises ConfigError or
@@ -99,7 +100,7 @@ def check_model(party_data: PartyData, model: LocalModel, width: int) -> None:
     if party_data.contributes:
         rows = party_data.keys.rows
         _, prepared = _prepared(party_data, model, rows, np.arange(len(rows)))
-        _bottom(model, _shape(prepared, _images(party_data, model, rows)), width)
+        _bottom(model, _shape(prepared, _images(party_data, model, rows)), joint.embedding)
 
 
 def prepare(

@@ -223,7 +223,7 @@ def test_all_fail_and_each_has_its_own_error(three) -> None:
 
 
 def test_an_error_that_was_not_foreseen_is_told_as_such(world, monkeypatch) -> None:
-    def broken(_home: Any, model: Any, _width: int) -> None:
+    def broken(_home: Any, model: Any, _joint: Any) -> None:
         if model.file.stem == "lab":
             raise ZeroDivisionError
 
