@@ -41,8 +41,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from parties.checkpoints.checksummed_file import Origin
 from parties.checkpoints.folder import CheckpointFolder
+from parties.checkpoints.origin import Origin
 from parties.checkpoints.schedule import CheckpointSchedule
 from parties.checkpoints.snapshots import RunTimeline, store_step
 from parties.ledger.heads import exchange_heads_feature, exchange_heads_label
@@ -139,12 +139,12 @@ class Keeping:
         self.ledger.sync()
         signer = self.ledger.signer
         if self.name == "clinic":
-            role = exchange_heads_label(signer, {"lab": self.ledger.standing("lab")}, ["lab"])
+            role = exchange_heads_label(signer, {"lab": self.ledger.state_with("lab")}, ["lab"])
             heads = drive(role, self.transport, Pool(), ledger=self.ledger)
         else:
-            own = exchange_heads_feature(signer, self.ledger.standing("clinic"), "clinic")
+            own = exchange_heads_feature(signer, self.ledger.state_with("clinic"), "clinic")
             heads = {"clinic": drive(own, self.transport, Pool(), ledger=self.ledger)}
-        self.ledger.keep_heads(heads)
+        self.ledger.append_heads(heads)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import torch
 from benchmarks.leaks import figures_of
 from benchmarks.leaks_parts.attacks import inversion_error, linear, read_labels, trees
 from benchmarks.leaks_parts.watched_run import WatchedRun, play
-from parties.run.results import KINDS
+from parties.run.message_kinds import KINDS
 from vsplit import measured
 from vsplit.aggregation.masked_sum import MaskedEmbedding
 from vsplit.aggregation.paillier_sum import EncryptedSum

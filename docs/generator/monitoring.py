@@ -12,6 +12,7 @@ from typing import Any
 
 from parties.command.init import config_texts
 from parties.config.party import Party, load_party
+from parties.config.party_names import PartyNames
 from parties.monitoring.events import NOTE, WAITING, Failed, Finished, Step, back_step
 from parties.monitoring.logs import Logbook
 from parties.monitoring.metrics import Metrics
@@ -33,7 +34,7 @@ CALLS: Mapping[str, list[tuple[Any, ...]]] = {
     ],
     "failed": [(Failed("The link to lab is lost.", 6),), (Failed("Interrupted here.", 130),)],
     "training": [(0, 5_000), (1_000, 5_000)],
-    "kept": [(1_000, 0.02)],
+    "stored": [(1_000, 0.02)],
     "lost": [("lab", "was closed")],
     "back": [("lab",)],
     "resent": [("lab", 12, 30_000)],
@@ -119,7 +120,8 @@ def log_events() -> list[Kind]:
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     try:
-        book = Logbook(_party())
+        party = _party()
+        book = Logbook(PartyNames.of(party.job, party.name), party.job.job, party.output)
         for name, calls in CALLS.items():
             for arguments in calls:
                 getattr(book, name)(*arguments)
@@ -144,7 +146,8 @@ def metric_series() -> Iterator[tuple[str, str, list[str], str]]:
     """Name, type, labels and meaning of every series, as a label party in training has them."""
     traffic = Traffic()
     traffic.record("sent", "lab", "Gradient", 1)
-    metrics = Metrics(_party(), traffic)
+    party = _party()
+    metrics = Metrics(PartyNames.of(party.job, party.name), party.job.job, traffic)
     progress, losses = SimpleNamespace(epoch=1, batch=0), SimpleNamespace(train_loss=0.5, validation_loss=0.5)
     metrics.training(SimpleNamespace(step=1, progress=progress, history=[losses]), 100, 10)  # type: ignore[arg-type]
     metrics.waited("receive", "lab", 1.0)

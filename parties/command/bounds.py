@@ -43,7 +43,7 @@ def bounds_in_force(
     party takes the label party to have; None: there is no such bound.
     """
     accept = party.settings.accept
-    longest = min(longest_list(party, own_records or 0), MOST_RECORDS)
+    longest = min(longest_list(accept, own_records or 0), MOST_RECORDS)
     computed: dict[str, object] = {"max_records": longest, "min_records": accept.min_records or 1}
     if own_records is None and accept.max_records is None:
         computed["max_records"] = f"ten times the own list, and at least {longest:,}"

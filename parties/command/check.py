@@ -18,6 +18,8 @@ from parties.command.screen import say
 from parties.config.digests import Purpose
 from parties.config.fields import AUTO
 from parties.config.job import Job
+from parties.config.local_model import LocalModel
+from parties.config.log_target import LogTarget
 from parties.config.party import Party, load_party
 from parties.config.proxy import route_to
 from parties.config.seed_warning import seed_warning
@@ -53,8 +55,8 @@ def print_check(file: Path, console: Console, disclose: Callable[[Document], Non
     print_watching(party, console)
     # What follows takes seconds to import; what is wrong with the files above shows at once.
     from parties.data.party_data import read_party_data
-    from parties.run.alignment import limits_of
-    from parties.run.training import check_model
+    from parties.run.limits import limits_of
+    from parties.run.preparation import check_model
 
     try:
         party_data = read_party_data(party)
@@ -67,8 +69,8 @@ def print_check(file: Path, console: Console, disclose: Callable[[Document], Non
     own = len(party_data.keys.keys)
     _print_records(party_data, console)
     print_bounds(party, own, console)
-    limits_of(party, own).check_own(own)
-    check_model(party_data)
+    limits_of(party.settings.accept, own).check_own(own)
+    check_model(party_data, LocalModel.of(party), party.job.model)
     _print_unfinished(party_data, folder, console)
     print_kernels(console)
     _print_secure_sum(party.job, console)
@@ -91,7 +93,7 @@ def _print_seed(party: Party, console: Console) -> None:
 def _print_order(party: Party, console: Console) -> None:
     """Print where the common order comes from, if not from chance. Raises ConfigError."""
     if party.order is not None:
-        order_secret(party)
+        order_secret(party.order, party.file)
         say(console, f"The common order of the records is that of an earlier run: {party.order}.")
 
 
@@ -100,12 +102,13 @@ def _print_unfinished(party_data: PartyData, folder: RunFolder, console: Console
     from parties.checkpoints.fingerprint import origin_of
     from parties.checkpoints.folder import CheckpointFolder
 
-    party = party_data.party.file
-    kept = CheckpointFolder(folder.path, origin_of(party_data), lambda sentence: say(console, sentence))
+    own, party = party_data.party, party_data.party.file
+    origin = origin_of(own.name, own.job_file, LocalModel.of(own), party_data)
+    kept = CheckpointFolder(folder.path, origin, lambda sentence: say(console, sentence))
     if not kept.folder.is_dir():
         return
     finished = folder.finished_run()
-    held = kept.look(finished)  # which needs no lock: each file is whole or absent, also while a run writes
+    held = kept.read_state(finished)  # which needs no lock: each file is whole or absent, also while a run writes
     if not held.run or held.run.hex() == finished:
         return
     if held.final:
@@ -162,11 +165,11 @@ def print_watching(party: Party, console: Console) -> None:
     """Print where the log and the metrics will be, if anywhere. Raises ConfigError where one cannot be there."""
     log = party.settings.log
     if log is not None:
-        check_log(party)
+        check_log(LogTarget.of(party))
         where = party.log_file or "the error output"
         say(console, f"Log: {where}, from level {log.level} on, as {'JSON' if log.format == 'json' else 'text'}.")
     if party.metrics_address is not None:
-        check_metrics(party)
+        check_metrics(party.settings.metrics, party.file)
         say(
             console,
             f"Metrics: http://{party.settings.metrics}/metrics, to whoever reaches this address while {party.name} is at work.",
@@ -226,10 +229,7 @@ def _print_records(party_data: PartyData, console: Console) -> None:
         what = f"{classes[1]} counts as positive, {classes[0]} as negative"
         listed = what if party_data.party.job.task == "binary" else ", ".join(classes)
         say(console, f"Label {party_data.party.settings.data.label}: {listed}.")
-    columns, number = (
-        ", ".join(map(str, party_data.table.features.columns)) or "none",
-        party_data.table.features.shape[1],
-    )
+    columns, number = ", ".join(map(str, table.features.columns)) or "none", table.features.shape[1]
     say(console, f"{number} feature column{'' if number == 1 else 's'}: {columns}.")
 
 

@@ -19,6 +19,7 @@ from parties.command.check import (
 )
 from parties.command.key_quality import counts_in_words, print_key_quality, print_no_values
 from parties.command.screen import say
+from parties.config.data_source import DataSource
 from parties.config.party import load_party
 from parties.run.quotas import check_quotas
 from psi import UnusableKeysError
@@ -38,11 +39,11 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
     print_watching(party, console)
     # What follows takes seconds to import; what is wrong with the files above shows at once.
     from parties.command.disclosure import OF_THE_CONNECTION, leaves_in_overlap
-    from parties.run.alignment import limits_of
+    from parties.run.limits import limits_of
     from parties.run.overlap import read_own_keys
 
     try:
-        where, columns, keys = read_own_keys(party)
+        where, columns, keys = read_own_keys(DataSource.of(party), party.job.align, party.role)
     except UnusableKeysError as error:
         print_key_quality(party, error.report, console)
         raise
@@ -51,7 +52,7 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
     print_key_quality(party, keys.report, console)
     print_no_values(columns, console)
     print_bounds(party, own, console, "overlap")
-    limits_of(party, own).check_own(own)
+    limits_of(party.settings.accept, own).check_own(own)
     print_kernels(console)
     console.print(table_of_leaving(leaves_in_overlap(party, own), f"What an overlap lets leave {party.name}"))
     say(

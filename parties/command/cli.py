@@ -330,13 +330,13 @@ def _live(file: Path, show: Callable[[Event], None], restart: bool) -> int:
     from parties.command.identity import load_identity
     from parties.command.launch import launched
     from parties.config.party import load_party
-    from parties.run.failure_notice import contact_in, notifying_others
+    from parties.run.contact import contact_in
+    from parties.run.failure_notice import notifying_others
 
     file = _party_file(file)
     with notifying_others(lambda: contact_in(file), show):
         party = load_party(file)
-        started = launched(party)
-        party, identity = started if started else (party, load_identity(party))
+        party, identity = launched(party) or (party, load_identity(party))
         show(Step(STARTING))
         # This takes seconds; what is wrong with the files above shows at once.
         from parties.run.party_run import run_party

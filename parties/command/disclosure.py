@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from parties.checkpoints.resuming import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
+from parties.checkpoints.start_messages import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
 from parties.config.digests import Purpose, handshake_digests
-from parties.ledger.heads import HASH, SALT, SIGNATURE, LedgerHead, LedgerLastLine, LedgerSalt
+from parties.ledger.messages import HASH, SALT, SIGNATURE, LedgerHead, LedgerLastLine, LedgerSalt
 from parties.run.handshake import Handshake
 from psi import KeyShapes, expected_row_counts, expected_traffic
 from psi.messages import ListSize, ListSizes, MaskedByAll, MaskedKeys, MatchCount
@@ -63,7 +63,7 @@ def what_leaves(party_data: PartyData, peer_records: int | None = None) -> list[
 
     `peer_records` is how long the others' lists are; None: as long as this party's. The figures grow with it.
     """
-    from parties.run.training import plan_of
+    from parties.run.preparation import plan_of
     from vsplit.learn.batches import part_sizes
     from vsplit.learn.traffic import expected_traffic as expected_training
 

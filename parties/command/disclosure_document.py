@@ -109,7 +109,7 @@ def document_of_run(party_data: PartyData, made: datetime) -> Document:
         made,
         own,
         what_leaves(party_data),
-        bounds_in_force(party, own, most_rows(party, own) if has_many else None),
+        bounds_in_force(party, own, most_rows(party.settings.accept, own) if has_many else None),
         cut=cut_layer(party_data),
         columns=columns,
         warnings=list(filter(None, (warning, needed_with_a_key(party)))),

@@ -11,7 +11,7 @@ from parties.command.ledger_screen import show_ledger, show_verdict
 from parties.ledger.compare import Compared, compare
 from parties.ledger.examination import Examined
 from parties.ledger.kinds import current_name
-from parties.ledger.peer_signatures import vouched
+from parties.ledger.peer_signatures import signature_sentences
 from parties.ledger.show import SessionSummary, Sum, Sums, session_summaries
 from parties.ledger.verify import examine, survey
 from parties.local.text import json_line
@@ -28,7 +28,7 @@ def print_ledger(path: Path, console: Console, *, as_json: bool) -> int:
     """Sum up the ledger at `path`, or of the run folder `path`. Raises ConfigError where there is none."""
     file, _ = _ledger_file(path)
     sums = Sums()
-    found = survey(file, unfinished=True, each=sums.take)
+    found = survey(file, unfinished=True, each=sums.add)
     if found.begin is None:
         raise ConfigError(f"{file} is no ledger: it does not begin as one.")
     rows, met = sums.rows(), session_summaries(found)
@@ -76,7 +76,7 @@ def _ledger_file(path: Path) -> tuple[Path, bool]:
 
 
 def _reveals() -> dict[str, str]:
-    from parties.run.results import KINDS
+    from parties.run.message_kinds import KINDS
 
     told = {kind.__name__: kind.reveals for kind in KINDS}
     return told | {UNREADABLE: "bytes that are no message of the kind that was awaited; they end the session"}
@@ -149,9 +149,10 @@ def _judged(ledgers: list[Examined], compared: Compared | None, strangers: list[
                 "faults": [{"line": fault.line, "sentence": fault.sentence} for fault in found.faults],
                 "sessions": [_met(one) for one in session_summaries(found)],
                 "signed_for": [
-                    {"by": peer, "lines": pin.lines, "training_ended": pin.final} for peer, pin in found.pins.items()
+                    {"by": peer, "lines": signed_line.lines, "training_ended": signed_line.final}
+                    for peer, signed_line in found.signed_lines.items()
                 ],
-                "vouched": [] if found.faults else vouched(found),
+                "vouched": [] if found.faults else signature_sentences(found),
             }
             for found in ledgers
         ],

@@ -11,7 +11,7 @@ from rich.table import Table
 from parties.ledger.compare import Compared
 from parties.ledger.examination import Examined
 from parties.ledger.kinds import current_name
-from parties.ledger.peer_signatures import vouched
+from parties.ledger.peer_signatures import signature_sentences
 from parties.ledger.show import SessionSummary, Sum, session_summaries
 from parties.local.command_line import quoted_command
 
@@ -136,7 +136,7 @@ def _about(found: Examined) -> Iterator[str]:
     for one in met[-MOST_ROWS:]:
         yield f"Session {one.session[:8]}: {one.peer} has signed for {one.signed:,} of {one.messages:,} messages."
     if not found.faults:
-        yield from _first(vouched(found))
+        yield from _first(signature_sentences(found))
 
 
 def _first(sentences: list[str]) -> list[str]:

@@ -10,7 +10,8 @@ from parties.command.identity import load_identity
 from parties.command.launch import launched
 from parties.config.party import load_party
 from parties.monitoring.events import STARTING, Finished, Show, Step
-from parties.run.failure_notice import contact_in, notifying_others
+from parties.run.contact import contact_in
+from parties.run.failure_notice import notifying_others
 
 if TYPE_CHECKING:
     from parties.run.overlap import Counted
@@ -33,7 +34,7 @@ def live_overlap(file: Path, show: Show) -> Counted:
 
 def overlap_lines(counted: Counted) -> list[str]:
     """What a person is told: the size of the overlap, the lists, the quality of the own keys, and what it means."""
-    party, found = counted.party, counted.found
+    party, found = counted.party, counted.result
     job, names = party.job, list(party.job.parties)
     lists = {party.name: found.own_records, **found.peer_records}
     shortest = min(lists.values())
@@ -52,12 +53,12 @@ def overlap_lines(counted: Counted) -> list[str]:
         f"Counted were all records with a usable key; a run leaves out those of {job.label_party} that have no label. "
         "If all parties follow the protocol, nobody learned which records are shared."
     )
-    return lines + [f"At the farewell: {error}" for error in counted.farewell]
+    return lines + [f"While closing the session: {error}" for error in counted.closing_errors]
 
 
 def overlap_figures(counted: Counted) -> dict[str, Any]:
     """The same for programs; `shared_with` is null at a feature party, which is not told these numbers."""
-    party, found = counted.party, counted.found
+    party, found = counted.party, counted.result
     return {
         "job": party.job.job,
         "party": party.name,

@@ -15,7 +15,7 @@ import msgspec
 
 from parties.command.interrupts import KILL, asked_to_end
 from parties.local.command_line import same_command
-from parties.monitoring.events import BEFORE_MEETING, INTERRUPTED, TELLING, Event, Failed, Finished, read_event
+from parties.monitoring.events import BEFORE_CONNECTION, INTERRUPTED, NOTIFYING, Event, Failed, Finished, read_event
 from vsplit.protocol import RemoteError, StoppedError, TransportError
 
 PATIENCE = 5.0
@@ -178,9 +178,9 @@ def _read(child: Child, show: Show) -> None:
                 continue  # something else than this program wrote there
             if isinstance(event, Finished | Failed):
                 child.end = event
-            elif event.stage == TELLING:
+            elif event.stage == NOTIFYING:
                 child.telling = True
-            elif event.stage not in BEFORE_MEETING:
+            elif event.stage not in BEFORE_CONNECTION:
                 child.met = True
             show(child.name, event)
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from parties.command.screen import say
 from parties.local.text import json_line
-from parties.run.past_runs import PastRun, past_runs, remove, stands, to_remove
+from parties.run.past_runs import PastRun, is_unchanged, past_runs, remove, to_remove
 from vsplit.protocol import ConfigError
 
 
@@ -48,7 +48,7 @@ def prune_runs(
     removed = []
     changed = []
     for run in chosen:
-        if not stands(run, file):  # a person may think for long, and other runs go on meanwhile
+        if not is_unchanged(run, file):  # a person may think for long, and other runs go on meanwhile
             changed.append(replace(run, why_kept="is another one by now than was listed"))
             continue
         remove(run)

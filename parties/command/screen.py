@@ -20,7 +20,7 @@ from parties.monitoring.events import (
     FAILURE,
     INTERRUPTED,
     NOTE,
-    TELLING,
+    NOTIFYING,
     WAITING,
     Event,
     Failed,
@@ -32,7 +32,7 @@ from parties.monitoring.events import (
 _PLAIN_PAUSE = 5.0  # seconds between two lines about the same stage where the output is no terminal
 # The same for who waits and says nothing new: the first pause, by which each further one is longer, and the longest.
 _WAITING_PAUSE, _LONGER, _LONGEST_PAUSE = 10.0, 2.0, 300.0
-_WAITS = (WAITING, AWAY, TELLING)
+_WAITS = (WAITING, AWAY, NOTIFYING)
 _WIDE = 110  # columns of a terminal that has room for bars beside the figures
 _BAR = 24
 _LEAST_ROOM = 20  # columns for words, however long the name of a party is

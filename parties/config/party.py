@@ -12,7 +12,7 @@ from parties.config.fields import AUTO, PartyRole, split_address, split_listen
 from parties.config.job import Job, load_job
 from parties.config.missing_bounds import line_to_paste, missing_bounds
 from parties.config.overlap_job import load_overlap_job
-from parties.config.party_file import PartyFile
+from parties.config.party_file import Accept, PartyFile
 from parties.config.proxy import check_proxy
 from parties.config.reading import parse_yaml, read_text
 from parties.config.urls import check_url, is_url
@@ -148,13 +148,12 @@ def name_in(path: Path) -> str:
     return name if isinstance(name, str) and PARTY_NAME.fullmatch(name) else path.stem
 
 
-def longest_list(party: Party, own_records: int) -> int:
+def longest_list(accept: Accept, own_records: int) -> int:
     """The longest list of keys that this party takes from another: `accept.max_records`, or a default by its own list.
 
     Who lists everybody learns of each of them whether this party holds them; so a list far longer than one's own has to
     be allowed by a person.
     """
-    accept = party.settings.accept
     return accept.max_records or max(1_000_000, 10 * own_records, accept.min_list)
 
 

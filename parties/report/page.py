@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from parties.local.text import visible
-from parties.report.content import Judgement, ReportContent
+from parties.report.content import ReportContent, SplitScores
 from parties.report.figures import loss_figure, record_figure, result_figures, traffic_figure
 from parties.report.words import (
     METRIC_NAMES,
@@ -56,7 +56,7 @@ def render_report(content: ReportContent) -> str:
         names=names,
         headline=_headline(content),
         verdict=_verdict(content),
-        tables=[(title, judged.comparison, list(_metric_rows(judged))) for title, judged in splits if judged],
+        tables=[(title, scores.comparison, list(_metric_rows(scores))) for title, scores in splits if scores],
         metrics=[(metric, METRIC_NAMES[metric]) for metric in _shown_metrics(content)],
         result_plots=result_figures(content, names),
         record_plot=record_figure(content),
@@ -110,9 +110,9 @@ def _verdict(content: ReportContent) -> str | None:
     return "The interval of the difference includes zero: these test records do not show that joining helps."
 
 
-def _metric_rows(judged: Judgement) -> Iterator[dict[str, str]]:
+def _metric_rows(scores: SplitScores) -> Iterator[dict[str, str]]:
     """For each metric its name, direction, and the texts of joint, alone and difference with their intervals."""
-    comparison = judged.comparison
+    comparison = scores.comparison
     parts: dict[str, Estimates] = {"joint": comparison["joint"]}
     if "alone" in comparison and "difference" in comparison:
         parts |= {"alone": comparison["alone"], "difference": comparison["difference"]}
@@ -126,5 +126,5 @@ def _metric_rows(judged: Judgement) -> Iterator[dict[str, str]]:
 
 
 def _shown_metrics(content: ReportContent) -> list[str]:
-    judged = content.test or content.validation
-    return in_order(judged.comparison["joint"]) if judged else []
+    scores = content.test or content.validation
+    return in_order(scores.comparison["joint"]) if scores else []

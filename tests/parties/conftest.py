@@ -14,7 +14,7 @@ from parties.network.memory import MemoryNetwork
 from parties.network.peer_connections import Address, PartyListener, dial
 from parties.network.transport import Transport
 from parties.network.worker_pool import Pool
-from parties.run import training
+from parties.run import preparation
 from tests.parties.world import no_report, signals_as_before, three, world  # noqa: F401  fixtures of all tests below
 from vsplit.protocol import Role, VsplitError
 
@@ -111,7 +111,7 @@ def networks(request: pytest.FixtureRequest) -> Networks:
 def one_builds_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parties are processes, each with a random state of torch's of its own; as threads they must take turns."""
     turn = threading.Lock()
-    seed, build = training.runtime.seed, training.build_optimizer
+    seed, build = preparation.runtime.seed, preparation.build_optimizer
 
     def seed_in_turn(number: int) -> None:
         turn.acquire()
@@ -123,5 +123,5 @@ def one_builds_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             turn.release()
 
-    monkeypatch.setattr(training.runtime, "seed", seed_in_turn)
-    monkeypatch.setattr(training, "build_optimizer", build_and_pass)
+    monkeypatch.setattr(preparation.runtime, "seed", seed_in_turn)
+    monkeypatch.setattr(preparation, "build_optimizer", build_and_pass)

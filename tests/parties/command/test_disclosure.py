@@ -25,8 +25,8 @@ from parties.config.party import load_party
 from parties.config.party_file import Accept
 from parties.data.party_data import read_party_data
 from parties.ledger.exchange import job_digest
+from parties.run.message_kinds import KINDS
 from parties.run.quotas import count_run
-from parties.run.results import KINDS
 from vsplit import __version__, measured
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")

@@ -247,7 +247,7 @@ def test_a_failed_party_that_tells_is_not_waited_for_and_keeps_its_own_end(stand
     """The lab cannot be told, since it is gone; the clinic would go on for the whole wait."""
     monkeypatch.setattr(crew, "PATIENCE", 0.2)
     tells = says({"type": "step", "stage": "failure", "text": "Why."})
-    tells += "; " + says({"type": "step", "stage": "telling the others", "text": "lab"})
+    tells += "; " + says({"type": "step", "stage": "notifying the other parties", "text": "lab"})
     folder = stand_ins(
         clinic=f"trap {shlex.quote(fails(3) + '; kill $!')} TERM; {tells}; sleep 60 & wait $!", lab=fails(2, "Its key.")
     )

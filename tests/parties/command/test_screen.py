@@ -15,7 +15,7 @@ from rich.console import Console
 
 from parties.command.progress_rate import Pace
 from parties.command.screen import Screen, print_failure
-from parties.monitoring.events import FAILURE, NOTE, Failed, Finished, Step, away_step, telling_step, waiting_step
+from parties.monitoring.events import FAILURE, NOTE, Failed, Finished, Step, away_step, notifying_step, waiting_step
 
 MASKING = "hashing and masking own keys"
 
@@ -120,15 +120,15 @@ def test_lines_that_are_printed_have_it_too_and_are_not_many(told: Told) -> None
 def test_a_wait_without_news_is_printed_rarely_and_with_news_at_once(told: Told) -> None:
     for second in range(1, 601):
         if second == 400:
-            told.screen.show("clinic", Step("going on"))
+            told.screen.show("clinic", Step("resuming"))
         names = ["lab", "gym"] if second < 100 else ["gym"]
         told.clock.now = second
         told.screen.show("clinic", waiting_step(names, 600 - second))
-        told.screen.show("lab", telling_step(["clinic"], datetime(2026, 3, 1, 12), 600 - second))
+        told.screen.show("lab", notifying_step(["clinic"], datetime(2026, 3, 1, 12), 600 - second))
     printed = told.printed()
     for name, times in {
         "clinic: waiting": [1, 11, 31, 71, 100, 110, 130, 170, 250, 400, 410, 430, 470, 550],
-        "lab: telling": [1, 11, 31, 71, 151, 311],
+        "lab: notifying": [1, 11, 31, 71, 151, 311],
     }.items():
         assert [float(line.split(" s ")[0]) for line in printed if name in line] == times
 
@@ -164,16 +164,16 @@ def test_a_note_is_printed_above_the_lines_of_a_terminal_at_once() -> None:
     with told.screen:
         told.at(0, "clinic", "training", 1, 30)
         before = len(output.getvalue())
-        told.at(1, "clinic", NOTE, 0, 0, "The run goes on from step 973.")
-        assert "clinic: The run goes on from step 973.\n" in output.getvalue()[before:]
+        told.at(1, "clinic", NOTE, 0, 0, "The run resumes from step 973.")
+        assert "clinic: The run resumes from step 973.\n" in output.getvalue()[before:]
         assert told.line("clinic").startswith("training 1/30")
 
 
 def test_every_note_is_printed_where_no_terminal_is(told: Told) -> None:
-    told.at(1, "clinic", NOTE, 0, 0, "The run goes on from step 973.")
+    told.at(1, "clinic", NOTE, 0, 0, "The run resumes from step 973.")
     told.at(1, "clinic", NOTE, 0, 0, "Since then this changed: torch.")
     assert told.printed() == [
-        "1.0 s  clinic: The run goes on from step 973.",
+        "1.0 s  clinic: The run resumes from step 973.",
         "1.0 s  clinic: Since then this changed: torch.",
     ]
 

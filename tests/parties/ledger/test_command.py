@@ -46,8 +46,8 @@ def test_an_unbroken_ledger(pairs: Any) -> None:
     words = " ".join(result.output.split())
     assert "the ledger of lab, unbroken, 23 lines, the last with the hash" in words
     assert "clinic has signed for 11 of 16 messages" in words
-    assert "clinic has signed for lines 1 to 15 as they stand here, when the training had ended." in words
-    assert "For the 8 lines behind line 15 lab alone vouches" in words
+    assert "clinic has signed lines 1 to 15 as they are here, when the training had ended." in words
+    assert "The 8 lines after line 15 are signed by lab alone" in words
     assert "Whose signatures these are, the ledgers say themselves" in words
     [one] = json.loads(ledger("verify", pairs.path("lab"), "--json").output)["ledgers"]
     assert one["signed_for"] == [{"by": "clinic", "lines": 15, "training_ended": True}]
@@ -58,7 +58,7 @@ def test_a_ledger_of_a_run_that_was_killed_says_that_its_end_is_not_signed(pairs
     pairs.talk(2, end=False)
     pairs.open("lab").close()
     words = " ".join(ledger("verify", pairs.path("lab")).output.split())
-    assert "clinic has signed for lines 1 to 15 as they stand here, at a checkpoint. It has signed for no end" in words
+    assert "clinic has signed lines 1 to 15 as they are here, at a checkpoint. It has signed no end" in words
 
 
 def test_ledgers_of_the_format_before_verify_as_what_they_are(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_ledgers_of_the_format_before_verify_as_what_they_are(tmp_path: Path) ->
     assert "The two ledgers tell the same story of 29 messages." in words
     for one, other in (("lab", "clinic"), ("clinic", "lab")):
         assert (
-            f"was recorded by an older version. What {other} signed in it holds the messages with {one} alone, and neither "
+            f"was recorded by an older version. What {other} signed in it covers the messages with {one} alone, and neither "
             "their times nor the other lines and sessions of this file"
         ) in words
     assert "has signed for lines" not in words
@@ -89,7 +89,7 @@ def test_a_ledger_of_the_format_before_goes_on_in_this_one_and_is_held_by_its_he
     found = ledger("verify", pairs.path("lab"))
     assert found.exit_code == 0, found.output
     words = " ".join(found.output.split())
-    assert "clinic has signed for lines 1 to 58 as they stand here" in words
+    assert "clinic has signed lines 1 to 58 as they are here" in words
     assert "older version" not in words
     path = pairs.path("lab")
     assert path.read_bytes().startswith(old)
@@ -113,7 +113,7 @@ def test_a_broken_ledger_has_an_exit_code_of_its_own_and_a_sentence_for_each_fau
     changed(pairs.path("lab"))
     result = ledger("verify", pairs.path("lab"))
     assert result.exit_code == BROKEN == 7
-    assert "Line 6 does not follow on line 5" in " ".join(result.output.split())
+    assert "Line 6 does not follow line 5" in " ".join(result.output.split())
     content = json.loads(ledger("verify", pairs.path("clinic"), pairs.path("lab"), "--json").output)
     assert not content["well"]
     assert not content["same_story"]
@@ -145,7 +145,7 @@ def test_many_faults_are_counted_and_not_all_printed(pairs: Any) -> None:
     result = ledger("verify", path)
     assert result.exit_code == BROKEN
     assert "more, which may follow from these." in result.output
-    assert result.output.count("is no line as vsplit writes them") == 20
+    assert result.output.count("is not a line as vsplit writes it") == 20
 
 
 def test_identities_are_compared_with_a_job_file(pairs: Any, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_time_that_is_none_in_coordinated_time_is_a_damaged_line(pairs: Any) -
         path.write_bytes(b"".join(lines))
         result = ledger("show", path)
         assert result.exit_code == BROKEN, result.output
-        assert "Line 4 is no line as vsplit writes them" in " ".join(ledger("verify", path).output.split())
+        assert "Line 4 is not a line as vsplit writes it" in " ".join(ledger("verify", path).output.split())
 
 
 def many_kinds(pairs: Any, count: int, name: str = "lab") -> Path:
@@ -341,7 +341,7 @@ def test_the_work_grows_with_the_length_of_a_ledger_and_not_faster(pairs: Any) -
         sys.settrace(trace)
         try:
             sums = Sums()
-            survey(one, each=sums.take)
+            survey(one, each=sums.add)
             assert len(sums.rows()) == compare(examine(one), examine(two)).messages == count
         finally:
             sys.settrace(before)

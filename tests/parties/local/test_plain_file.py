@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from parties.checkpoints.checksummed_file import read_checksummed
 from parties.command.cli import app
+from parties.config.data_source import DataSource
+from parties.config.log_target import LogTarget
 from parties.config.party import load_party
 from parties.config.reading import read_text
 from parties.data.images import read_images
@@ -158,12 +160,13 @@ def party_file(folder: Path, **file: Any) -> Path:
 def _source(folder: Path, odd: Path, name: str, **data: Any) -> Any:
     """The source `name` is a link to the odd file, so that it has the ending that says how it is read."""
     (folder / name).symlink_to(odd)
-    return read_source(load_party(party_file(folder, data={"source": name} | data)))
+    return read_source(DataSource.of(load_party(party_file(folder, data={"source": name} | data))))
 
 
 def _database(folder: Path, odd: Path) -> Any:
     (folder / "some.db").symlink_to(odd)
-    return read_source(load_party(party_file(folder, data={"source": "sqlite:///some.db", "query": "select 1"})))
+    data = {"source": "sqlite:///some.db", "query": "select 1"}
+    return read_source(DataSource.of(load_party(party_file(folder, data=data))))
 
 
 def _partners(folder: Path, odd: Path) -> None:
@@ -171,9 +174,14 @@ def _partners(folder: Path, odd: Path) -> None:
 
 
 def _log(folder: Path, odd: Path) -> None:
-    party = load_party(party_file(folder, log={"file": str(odd)}))
-    assert party.log_file is not None
-    _file_handler(party, party.log_file).close()
+    target = LogTarget.of(load_party(party_file(folder, log={"file": str(odd)})))
+    assert target is not None and target.file is not None
+    _file_handler(target, target.file).close()
+
+
+def _order(folder: Path, odd: Path) -> None:
+    party = load_party(party_file(folder, order=str(odd)))
+    order_secret(party.order, party.file)
 
 
 READING: dict[str, Callable[[Path, Path], Any]] = {
@@ -181,7 +189,7 @@ READING: dict[str, Callable[[Path, Path], Any]] = {
     "a party file": lambda _folder, odd: load_party(odd),
     "a job file": lambda folder, odd: load_party(party_file(folder, job=str(odd))),
     "a key file": lambda _folder, odd: PrivateIdentity.load(odd),
-    "order": lambda folder, odd: order_secret(load_party(party_file(folder, order=str(odd)))),
+    "order": _order,
     "partners": _partners,
     "data.source, CSV": lambda folder, odd: _source(folder, odd, "some.csv"),
     "data.source, packed": lambda folder, odd: _source(folder, odd, "some.csv.gz"),

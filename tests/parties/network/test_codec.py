@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from parties.checkpoints.resuming import StateKept
+from parties.checkpoints.start_messages import StateKept
 from parties.network import codec
 from vsplit.protocol import Array, Message
 

@@ -16,7 +16,7 @@ from parties.command.disclosure import Leaving
 from parties.command.disclosure_document import Document, Group, Member, Setting
 from parties.command.disclosure_page import render_disclosure
 from parties.command.groups import TITLES, Words
-from parties.report.content import Columns, Crossing, Epoch, Judgement, Party, Records, ReportContent, Training
+from parties.report.content import Columns, Crossing, Epoch, Party, Records, ReportContent, SplitScores, Training
 from parties.report.page import render_report
 from vsplit.evaluation.curves import curves
 from vsplit.evaluation.metrics import compare
@@ -65,7 +65,7 @@ def content() -> ReportContent:
     rng = np.random.default_rng(0)
     truth = np.arange(400) % 2
     joint, alone = np.clip(truth * 0.5 + rng.random(400) / 2, 0, 1), np.clip(truth * 0.1 + 0.9 * rng.random(400), 0, 1)
-    judged = Judgement(
+    judged = SplitScores(
         comparison=compare("binary", truth, joint, alone, seed=0, resamples=50),
         curves=curves("binary", truth, joint, alone),
     )

@@ -54,7 +54,7 @@ def there(world) -> set[str]:
 @pytest.mark.usefixtures("no_report")
 def test_what_runs_leave_is_listed_and_can_be_taken_away(world) -> None:
     for _ in range(2):
-        world.write().live().well()
+        world.write().run_parties().well()
     assert {file.name for file in world.run("clinic").iterdir()} == WRITTEN
     found = listed(world)
     assert [(run["name"], run["state"], run["job"]) for run in found] == [
@@ -163,11 +163,11 @@ def test_what_is_no_old_run_of_this_party_stays(five) -> None:
     assert before - there(five) == {"clinic-1", "clinic-2", "clinic-3"}
     assert (states["clinic-11"], states["clinic-12"], states["clinic"]) == ("unfinished", "running", "finished")
     for name, why in (
-        ("clinic-11", "it holds a run that may go on"),
-        ("clinic-12", "it holds a run that may go on"),
-        ("clinic-13", "it holds something that no run has written"),
-        ("clinic-14", "it holds something that no run has written"),
-        ("clinic-20", "it holds something that no run has written"),
+        ("clinic-11", "it has a run that may be resumed"),
+        ("clinic-12", "it has a run that may be resumed"),
+        ("clinic-13", "it has something that no run has written"),
+        ("clinic-14", "it has something that no run has written"),
+        ("clinic-20", "it has something that no run has written"),
     ):
         assert f"Left {place}/{name}: {why}." in words
     assert outside.read_text() == "mine"
@@ -199,7 +199,7 @@ def test_one_that_was_begun_to_be_removed_is_found_again(five, monkeypatch) -> N
     monkeypatch.setattr("os.unlink", unlink)
     result, words = runs(five, "--prune", "--keep", "4", "--yes")
     assert result.exit_code != 0
-    assert "clinic-1 cannot be taken away whole (Operation not permitted)" in words
+    assert "clinic-1 cannot be removed completely (Operation not permitted)" in words
     assert removed == ["metrics.json"]
     monkeypatch.undo()
     assert "clinic-1" in [run["name"] for run in listed(five)]
@@ -210,7 +210,7 @@ def test_json_says_what_was_removed_and_what_was_left(five) -> None:
     outcome = json.loads(runs(five, "--prune", "--keep", "2", "--yes", "--json")[0].stdout)
     assert [run["name"] for run in outcome["removed"]] == ["clinic-3", "clinic-1"]
     assert [(run["name"], run["kept_because"]) for run in outcome["left"]] == [
-        ("clinic-2", "holds something that no run has written")
+        ("clinic-2", "has something that no run has written")
     ]
 
 
@@ -247,7 +247,7 @@ def test_a_run_whose_files_the_party_file_names_stays(five, file: str, change: d
     result, words = runs(five, "--prune", "--keep", "1", "--yes")
     assert result.exit_code == 0, result.output
     assert there(five) == {"clinic", "clinic-1"}
-    assert f"Left {old}: it holds a file that {five.folder}/clinic.yaml names." in words
+    assert f"Left {old}: it has a file that {five.folder}/clinic.yaml names." in words
 
 
 @pytest.mark.parametrize("output", ["runs/clinic-1", "'../all runs/clinic-1/'", '"runs/clinic-1"  # of another job'])
@@ -259,7 +259,7 @@ def test_a_run_of_another_party_file_of_a_party_of_this_name_stays(five, output:
     result, _words = runs(five, "--prune", "--keep", "1", "--yes")
     assert result.exit_code == 0, result.output
     assert there(five) == {"clinic", "clinic-1"}
-    assert why_kept(five, "clinic-1") == "holds a run of another party file, whose output is clinic-1"
+    assert why_kept(five, "clinic-1") == "has a run of another party file, whose output is clinic-1"
 
 
 @pytest.mark.parametrize("what", ["a link", "another run", "a file of one's own", "gone", "goes on"])

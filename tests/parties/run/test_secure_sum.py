@@ -29,7 +29,7 @@ def lived(world, aggregate: str) -> None:
     world.job["train"]["epochs"] = 2
     for number, name in enumerate(world.names):
         world.files[name]["seed"] = number
-    world.write().live().well()
+    world.write().run_parties().well()
 
 
 @pytest.mark.parametrize("aggregate", ["masked_sum", "paillier_sum"])
@@ -60,19 +60,19 @@ def test_what_is_left_at_home(three, aggregate: str) -> None:
     settings = {"range": 0.25, "bits": 12} | ({"key_bits": 2048} if aggregate == "paillier_sum" else {})
     three.job["model"] |= {"aggregate": aggregate, "secure_sum": settings}
     three.job["train"]["epochs"] = 1
-    lives = three.write().live().well()
+    outcomes = three.write().run_parties().well()
     found = {name: run_of(three, name)["training"]["secure_sum"] for name in three.names}
     for name in ("lab", "gym"):
         assert 0 < found[name]["clipped"] < found[name]["given"]
         page = (three.run(name) / "report.html").read_text()
         assert f"{found[name]['clipped']:,} were beyond the range of ±0.25" in page
-        assert any("clipped" in event.text for event in lives.events[name] if hasattr(event, "text"))
-        assert "A sum of embeddings gives features away" in page
+        assert any("clipped" in event.text for event in outcomes.events[name] if hasattr(event, "text"))
+        assert "A sum of embeddings reveals features" in page
     assert found["clinic"]["clipped"] is None and found["clinic"]["given"] is None
     page = (three.run("clinic") / "report.html").read_text()
     assert "lab and gym were added " in page
     assert "were beyond the range" not in page
-    assert "clipped" not in str(lives.events["clinic"])
+    assert "clipped" not in str(outcomes.events["clinic"])
     kinds = {file.name for name in three.names for file in three.run(name).iterdir()}
     assert kinds == {
         "job.yaml", "party.yaml", "model.json", "bottom.safetensors", "report.html", "run.json", "order.secret",
