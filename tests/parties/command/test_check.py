@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from parties.command.cli import app
 from parties.command.disclosure import leaves_in_overlap, what_leaves
-from parties.command.overlap import live_overlap
+from parties.command.overlap import run_overlap
 from parties.config.missing_bounds import REQUIRED
 from parties.data.party_data import read_party_data
 from parties.ledger.heads import LedgerHead, LedgerLastLine
@@ -273,7 +273,7 @@ def test_what_an_overlap_lets_leave_is_told_nearly_to_the_byte(three) -> None:
     files = {name: three.write().folder / f"{name}.yaml" for name in three.names}
     with ThreadPoolExecutor() as pool:
         ends = dict(
-            zip(files, pool.map(lambda file: live_overlap(file, lambda _event: None), files.values()), strict=True)
+            zip(files, pool.map(lambda file: run_overlap(file, lambda _event: None), files.values()), strict=True)
         )
     for name, end in ends.items():
         sent = {(kind, to): count for (way, to, kind), count in end.traffic.counts.items() if way == "sent"}
@@ -317,7 +317,7 @@ def test_an_impossible_kind_of_kernels_is_found_before_anybody_is_met(world, mon
     world.hasty().write()
     seen = []
     for command in (
-        lambda: live_overlap(world.folder / "lab.yaml", seen.append),
+        lambda: run_overlap(world.folder / "lab.yaml", seen.append),
         lambda: run_party(world.party("lab"), world.keys["lab"], seen.append),
     ):
         with pytest.raises(ConfigError, match=f"{engine.VARIABLE} on this machine is 'nonsense'"):

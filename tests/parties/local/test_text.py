@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.testing import CliRunner
 
-from parties.command import cli
+from parties.command import cli, execution
 from parties.command.console import Console
 from parties.command.screen import Screen, print_end, print_failure, say
 from parties.local.text import json_text, visible
@@ -136,7 +136,7 @@ def test_a_traceback_reaches_no_terminal_as_it_is(monkeypatch, capsys) -> None:
     def fail() -> int:
         raise RuntimeError(EVIL)
 
-    assert cli._attempt(fail, debug=True) != 0
+    assert execution.attempt(fail, debug=True) != 0
     text = capsys.readouterr().err
     assert "RuntimeError" in text
     assert not acts(text)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from parties.command import cli
 from parties.command.disclosure import sent_by_overlap
-from parties.command.overlap import live_overlap, overlap_figures, overlap_lines
+from parties.command.overlap import overlap_figures, overlap_lines, run_overlap
 from parties.data.party_data import read_party_data
 from parties.data.table import read_key_columns, read_table
 from parties.monitoring.events import Event, Finished, Step
@@ -52,7 +52,7 @@ def in_threads(commands: dict[str, Callable[[], Any]]) -> dict[str, Any]:
 def overlap_of(world, show: Callable[[Event], None] = lambda _event: None) -> dict[str, Any]:
     world.write()
     files = {name: world.folder / f"{name}.yaml" for name in world.names}
-    return in_threads({name: lambda file=file: live_overlap(file, show) for name, file in files.items()})
+    return in_threads({name: lambda file=file: run_overlap(file, show) for name, file in files.items()})
 
 
 def well(ends: dict[str, Any]) -> dict[str, Counted]:
@@ -187,7 +187,7 @@ def test_an_overlap_and_a_run_part_before_any_list_leaves(world, runner: str) ->
     ends = in_threads(
         {
             runner: lambda: run_party(world.party(runner), world.keys[runner], seen[runner].append),
-            other: lambda: live_overlap(world.folder / f"{other}.yaml", seen[other].append),
+            other: lambda: run_overlap(world.folder / f"{other}.yaml", seen[other].append),
         }
     )
     for name, mine, theirs in ((runner, "run", "overlap"), (other, "overlap", "run")):
@@ -207,7 +207,7 @@ def test_a_list_that_is_too_short_is_refused_at_home(world) -> None:
     world.tables["lab"] = world.tables["lab"][:60]
     world.hasty().write()
     with pytest.raises(RefusedError, match=r"only 60 usable keys, fewer than the 100 .*accept\.min_list"):
-        live_overlap(world.folder / "lab.yaml", lambda _event: None)
+        run_overlap(world.folder / "lab.yaml", lambda _event: None)
     with pytest.raises(RefusedError, match=r"accept\.min_list"):
         run_party(world.party("lab"), world.keys["lab"], lambda _event: None)
 
@@ -261,15 +261,15 @@ def test_errors_at_home_are_those_of_a_run(world) -> None:
     world.files["lab"]["data"]["key"] = ["persn"]
     world.hasty().write()
     with pytest.raises(DataError, match=r"no column persn, which the key data\.key of .*did you mean person\?"):
-        live_overlap(world.folder / "lab.yaml", lambda _event: None)
+        run_overlap(world.folder / "lab.yaml", lambda _event: None)
     world.job["parties"]["clinic"]["identity"] = "auto"
     world.write()
     with pytest.raises(ConfigError, match="only works with `vsplit launch "):
-        live_overlap(world.folder / "lab.yaml", lambda _event: None)
+        run_overlap(world.folder / "lab.yaml", lambda _event: None)
     del world.job["align"]
     world.write()
     with pytest.raises(ConfigError, match="align"):
-        live_overlap(world.folder / "lab.yaml", lambda _event: None)
+        run_overlap(world.folder / "lab.yaml", lambda _event: None)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ def test_json_is_one_line_on_standard_output(world) -> None:
     world.write()
     command = [sys.executable, "-m", "parties", "overlap", "--json", str(world.folder / "lab.yaml")]
     lab = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    clinic = live_overlap(world.folder / "clinic.yaml", lambda _event: None)
+    clinic = run_overlap(world.folder / "clinic.yaml", lambda _event: None)
     out, err = lab.communicate(timeout=30)
     assert lab.returncode == 0, err
     found = json.loads(out)
