@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from parties.config.bounds import REQUIRED, line_to_paste, longest_list, missing_bounds
 from parties.config.digests import Purpose
-from parties.config.missing_bounds import REQUIRED, line_to_paste, missing_bounds
-from parties.config.party import Party, longest_list
+from parties.config.party import Party
 from parties.config.party_file import Accept
 from psi.messages import MOST_RECORDS
 
@@ -43,7 +43,7 @@ def bounds_in_force(
     party takes the label party to have; None: there is no such bound.
     """
     accept = party.settings.accept
-    longest = min(longest_list(party, own_records or 0), MOST_RECORDS)
+    longest = min(longest_list(accept, own_records or 0), MOST_RECORDS)
     computed: dict[str, object] = {"max_records": longest, "min_records": accept.min_records or 1}
     if own_records is None and accept.max_records is None:
         computed["max_records"] = f"ten times the own list, and at least {longest:,}"

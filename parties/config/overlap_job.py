@@ -1,6 +1,6 @@
-"""A job file as far as an overlap needs it: who takes part, where they meet, and how keys are read.
+"""A job file as far as an overlap needs it: the parties, the address, and how keys are read.
 
-An overlap comes before any contract. So what the job says about learning may be missing, half written, or different at
+An overlap comes before any contract. So what the job says about learning may be missing, incomplete, or different at
 each party.
 """
 
@@ -19,13 +19,13 @@ _ANY_LEARNING: dict[str, Any] = {
     "model": {"embedding": 1, "aggregate": "concat", "top": {"hidden": [1]}},
     "train": {"epochs": 1, "batch_size": 1, "optimizer": "adam", "lr": 0.001},
 }
-"""It stands for all that an overlap does not look at, so that the rest is checked by the rules of every job."""
+"""A placeholder for all that an overlap ignores, so that the rest is checked by the rules of every job."""
 
 
 def load_overlap_job(path: Path | str, named_by: str = "") -> Job:
-    """Read and check the parts of a job file that an overlap needs; the others are not what the file says.
+    """Read and check the parts of a job file that an overlap needs; the other parts have placeholder values.
 
-    `named_by` says, in an error, which file and key led there. Raises ConfigError as `load_job` does.
+    `named_by` tells, in an error, which file and key named this path. Raises ConfigError as `load_job` does.
     """
     path = Path(path)
     return validate(Job, parse_yaml(read_text(path, named_by), path) | _ANY_LEARNING, path)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from parties.config.party import Party, check_bounds, longest_list
+from parties.config.bounds import check_bounds, longest_list
+from parties.config.party import Party
 from parties.data.labels import Labels, encode_labels
 from parties.data.prepare import inspect_features
 from parties.data.table import Table, read_table
@@ -53,7 +54,7 @@ def most_rows(party: Party, own_records: int) -> int:
 
     Its memory and its work grow with them. Ten rows for each record of the longest list that it takes.
     """
-    return 10 * longest_list(party, own_records)
+    return 10 * longest_list(party.settings.accept, own_records)
 
 
 def read_party_data(party: Party) -> PartyData:

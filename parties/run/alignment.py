@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from parties.config.party import Party, longest_list
+from parties.config.bounds import longest_list
+from parties.config.party import Party
 from parties.run.connection import Run
 from psi import Alignment, Limits, Overlap, align_feature, align_label, overlap_feature, overlap_label
 from psi.keys import KeyList
@@ -21,7 +22,7 @@ if TYPE_CHECKING:  # An overlap needs no scikit-learn.
 def limits_of(party: Party, own_records: int) -> Limits:
     """What this party accepts of an alignment, by its file; see `longest_list` for the default of the longest list."""
     accept = party.settings.accept
-    longest = min(longest_list(party, own_records), MOST_RECORDS)
+    longest = min(longest_list(accept, own_records), MOST_RECORDS)
     return Limits(min_list=accept.min_list, max_list=longest, min_records=accept.min_records or 1)
 
 

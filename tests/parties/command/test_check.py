@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from parties.command.cli import app
 from parties.command.disclosure import leaves_in_overlap, what_leaves
 from parties.command.overlap import run_overlap
-from parties.config.missing_bounds import REQUIRED
+from parties.config.bounds import REQUIRED
 from parties.data.party_data import read_party_data
 from parties.ledger.heads import LedgerHead, LedgerLastLine
 from parties.run.party_run import run_party
@@ -239,15 +239,15 @@ def test_parties_of_one_launch_need_no_bounds(world) -> None:
 
 
 @pytest.mark.parametrize(("name", "what"), [("lab", "93 %"), ("clinic", "labels and scores more exactly")])
-def test_a_seed_beside_a_key_is_said_to_give_something_away(world, name: str, what: str) -> None:
-    assert "gives away" not in words_of(check(world.write(), name))
+def test_a_seed_beside_a_key_is_warned_of(world, name: str, what: str) -> None:
+    assert "reveals what training protects" not in words_of(check(world.write(), name))
     world.files[name]["seed"] = 7
     words = words_of(check(world.write(), name))
-    assert f"Look at this: The key seed in {world.folder / name}.yaml gives away what training protects" in words
+    assert f"Look at this: The key seed in {world.folder / name}.yaml reveals what training protects" in words
     assert what in words
     for member in world.job["parties"].values():
         member["identity"] = "auto"
-    assert "gives away what" not in words_of(check(world.write(), name))
+    assert "reveals what training protects" not in words_of(check(world.write(), name))
 
 
 def test_an_overlap_is_checked_without_anything_of_learning(world) -> None:

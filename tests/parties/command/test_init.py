@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from docs.generator.config import NOT_IN_INIT, comments_in, config_keys
 from parties.command.cli import app
 from parties.command.init import FILL_IN, config_texts
+from parties.config.bounds import check_bounds
 from parties.config.job import Job, load_job
-from parties.config.party import check_bounds, load_party
+from parties.config.party import load_party
 from parties.config.party_file import PartyFile
 from parties.network.identity import PrivateIdentity
 

@@ -92,7 +92,7 @@ def test_a_short_file_of_a_partner_that_spells_out_a_huge_one_costs_nothing(worl
     done = subprocess.run(
         [sys.executable, "-c", code, str(world.folder)], capture_output=True, text=True, timeout=60, check=True
     )
-    assert "anchors (&) and aliases (*) are not used here" in done.stdout
+    assert "anchors (&) and aliases (*) are not allowed" in done.stdout
 
 
 def test_files_of_other_programs_in_the_folder_are_passed_over(world) -> None:

@@ -94,7 +94,7 @@ def test_a_label_party_with_a_proxy_and_a_password_in_a_file_are_refused(world: 
     world.write()
     with pytest.raises(ConfigError, match="the key proxy is given, but clinic is the label party, which dials nobody"):
         world.party("clinic")
-    with pytest.raises(ConfigError, match="the key proxy holds a password") as caught:
+    with pytest.raises(ConfigError, match="the key proxy contains a password") as caught:
         world.party("lab")
     assert CANARY not in str(caught.value)
 
