@@ -14,7 +14,7 @@ import select
 import sys
 from typing import TextIO
 
-from parties.local.text import spelt_out
+from parties.local.text import without_surrogates
 
 READER_GONE = 141
 """The exit code where whoever read the output has closed it: what a shell says of a program that SIGPIPE has ended."""
@@ -26,7 +26,7 @@ def _visible(error: UnicodeError) -> tuple[str, int]:
     """What stands for characters that an encoding lacks."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    text = spelt_out(error.object[error.start : error.end])
+    text = without_surrogates(error.object[error.start : error.end])
     try:
         text.encode(error.encoding)
     except UnicodeEncodeError:

@@ -91,7 +91,7 @@ def test_a_list_of_all_columns_of_a_wide_table_is_taken() -> None:
 
 def test_a_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "job.yaml")
-    with pytest.raises(ConfigError, match=r"job\.yaml cannot be read: it is a named pipe and no plain file"):
+    with pytest.raises(ConfigError, match=r"job\.yaml cannot be read: it is a named pipe, not a plain file"):
         read_text(tmp_path / "job.yaml")
 
 

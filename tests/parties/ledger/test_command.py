@@ -380,4 +380,4 @@ def test_what_is_no_plain_file_is_refused_and_never_waited_for(
     result = ledger(*words[command])
     assert result.exit_code == 2, result.output
     kind = {"link to a pipe": "a named pipe", "pipe": "a named pipe"}.get(what, f"a {what}")
-    assert f"{path} cannot be read: it is {kind} and no plain file." in " ".join(result.output.split())
+    assert f"{path} cannot be read: it is {kind}, not a plain file." in " ".join(result.output.split())
