@@ -1,4 +1,4 @@
-"""How good this party's keys are, for `vsplit check`: a table of the key columns, and what in them wants a look."""
+"""The quality of this party's keys, for `vsplit check`: a table of the key columns, and warnings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from psi import KeyReport, many_malformed
 if TYPE_CHECKING:
     import pandas as pd
 
-_NO_VALUE = (
+_MISSING_WORDS = (
     "N/A",
     "n/a",
     "NA",
@@ -44,29 +44,29 @@ def print_key_quality(party: Party, report: KeyReport, console: Console) -> None
         )
     console.print(_columns(party, report))
     for sentence in many_malformed(report.columns, report.rows):
-        say(console, f"Look at this: {sentence}", style="yellow")
+        say(console, f"Warning: {sentence}", style="yellow")
 
 
-def print_no_values(keys: pd.DataFrame, console: Console) -> None:
-    """Print how many values of each key column read like a word for no value; they count as keys like any other."""
+def print_missing_words(keys: pd.DataFrame, console: Console) -> None:
+    """Print how many values of each key column look like a word for a missing value; they are keys like any other."""
     for name, column in keys.items():
-        found = int(column.isin(_NO_VALUE).sum())
+        found = int(column.isin(_MISSING_WORDS).sum())
         if found:
             say(
                 console,
-                f"Look at this: {name}: {found:,} of {len(column):,} values read like a word for no value (such as N/A, null "
-                "or -), and count as keys all the same; leave them empty in the data.",
+                f"Warning: {name}: {found:,} of {len(column):,} values look like a word for a missing value (such as N/A, null "
+                "or -), but count as keys; leave them empty in the data.",
                 style="yellow",
             )
 
 
 def counts_in_words(report: KeyReport, without_label: int | None = None) -> str:
-    """The rows by what became of them; `without_label` is None at a party without labels."""
+    """The numbers of rows by their keys and labels; `without_label` is None at a party without labels."""
     counts = {
         "with a usable key": report.usable,
         "without a key": report.missing,
         "with a malformed key": report.malformed,
-        "left out since their key is repeated": report.left_out,
+        "left out because their key is repeated": report.left_out,
     }
     if without_label is not None:
         counts["without a label"] = without_label
@@ -92,6 +92,8 @@ def _columns(party: Party, report: KeyReport) -> Table:
         cells = (column.name, f"{column.missing:,}", f"{column.malformed:,}", ", ".join(steps))
         table.add_row(*(Text(cell) for cell in cells))
     if report.merged_keys:
-        table.caption = f"Keys on several rows that are one key only through these normalisers: {report.merged_keys:,}."
+        table.caption = (
+            f"Keys on several rows that became one key only through these normalisers: {report.merged_keys:,}."
+        )
         table.caption_justify = "left"
     return table

@@ -3,7 +3,8 @@
 Control characters move a terminal's cursor and rewrite lines, bidirectional characters let a name read as another one, and
 characters without a width let two names look alike. A path may contain bytes that are not text in this machine's encoding:
 Python represents each such byte by a lone surrogate, which UTF-8 cannot encode. Every output uses this module: the screen
-(`parties.command.console`), the outputs (`parties.command.output`), logs (`parties.monitoring.log_output`), JSON files and the report's page.
+(`parties.command.console`), the outputs (`parties.command.output`), logs (`parties.monitoring.log_output`), JSON files and the
+report's page.
 """
 
 from __future__ import annotations

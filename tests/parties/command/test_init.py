@@ -56,7 +56,7 @@ def test_once_the_paths_are_filled_in_check_and_launch_go_well(tmp_path: Path, n
     for name in names:
         code, words = vsplit("check", folder / f"{name}.yaml")
         assert code == 0, words
-        assert "Nothing at home stands in the way of a run." in words
+        assert "All checks passed: this party is ready for a run." in words
     code, words = vsplit("launch", folder)
     assert code == 0, words
     assert "clinic: test AUC together: " in words

@@ -113,7 +113,12 @@ WRONG: list[tuple[str, object, str, str]] = [
     ("data.query", "select 1", "data.query is given, but data.source is a file", "database URL"),
     ("data.key", ["a", "b"], "data.key names 2 column(s), but align.key of the job has 1", "must name 1"),
     ("data.ignore", ["diagnosis"], "data.ignore names the column 'diagnosis', which data.label names already", "once"),
-    ("data.categories", ["patient_id"], "data.categories names the column 'patient_id', which data.key names already", "once"),
+    (
+        "data.categories",
+        ["patient_id"],
+        "data.categories names the column 'patient_id', which data.key names already",
+        "once",
+    ),
     ("data.image", {"column": "diagnosis", "size": [8, 8]}, "data.image.column names", "once"),
     ("data.image", {"column": "scan", "size": [8] * 3}, "data.image.size is a list of 3", "exactly 2"),
     ("data.image", {"column": "scan", "size": [8, 5000]}, "data.image.size[1] is 5000", "from 1 to 4096"),
@@ -290,7 +295,9 @@ def test_runs_are_counted_beside_the_key_or_where_the_file_says(tmp_path: Path) 
 
 def test_a_job_file_is_not_a_party_file(tmp_path: Path) -> None:
     load(tmp_path, LAB)
-    with pytest.raises(ConfigError, match=r"job\.yaml is a job file, .*; give your party file, the one whose key job names it"):
+    with pytest.raises(
+        ConfigError, match=r"job\.yaml is a job file, .*; give your party file, the one whose key job names it"
+    ):
         load_party(tmp_path / "job.yaml")
 
 

@@ -63,7 +63,9 @@ def test_a_password_in_the_file_is_refused(written: str) -> None:
      "http://p q:3128", "://p:3128", "p:3128@", ":3128"],
 )  # fmt: skip
 def test_what_is_no_proxy(written: str) -> None:
-    with pytest.raises(ConfigError, match=r"In lab\.yaml, the key proxy is not a proxy .* it must be HOST:PORT") as caught:
+    with pytest.raises(
+        ConfigError, match=r"In lab\.yaml, the key proxy is not a proxy .* it must be HOST:PORT"
+    ) as caught:
         check_proxy(written, "lab.yaml")
     assert CANARY not in str(caught.value)
 
