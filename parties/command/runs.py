@@ -1,4 +1,4 @@
-"""`vsplit runs`: the run folders of a party file, and taking old ones away."""
+"""`vsplit runs`: lists the run folders of a party file, and deletes old ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def print_runs(file: Path, console: Console, *, as_json: bool) -> int:
 def prune_runs(
     file: Path, console: Console, *, keep: int | None, older_than: int | None, sure: bool, as_json: bool
 ) -> int:
-    """Take away old run folders and say which; asks first, unless `sure`. Raises ConfigError, StorageError."""
+    """Delete old run folders and print which; asks first, unless `sure`. Raises ConfigError, StorageError."""
     if (keep is None) == (older_than is None):
         raise ConfigError("--prune needs either --keep N, the number of runs to keep, or --older-than DAYS.")
     runs = past_runs(file)
@@ -48,27 +48,27 @@ def prune_runs(
     removed = []
     changed = []
     for run in chosen:
-        if not stands(run, file):  # a person may think for long, and other runs go on meanwhile
-            changed.append(replace(run, why_kept="is another one by now than was listed"))
+        if not stands(run, file):  # other runs may have changed it before the person confirmed
+            changed.append(replace(run, why_kept="is no longer the one that was listed"))
             continue
         remove(run)
         removed.append(run)
         if not as_json:
-            say(console, f"Removed {run.path} ({_when(run)}, {_bytes(run.size)}).")
+            say(console, f"Deleted {run.path} ({_when(run)}, {_bytes(run.size)}).")
     left += changed
     if as_json:
         outcome = {"removed": [_shown(run) for run in removed], "left": [_shown(run) for run in left]}
         print(json_line(outcome))
         return 0
     for run in left:
-        say(console, f"Left {run.path}: it {run.why_kept}.")
+        say(console, f"Kept {run.path}: it {run.why_kept}.")
     if not removed:
-        say(console, "Nothing was removed.")
+        say(console, "Nothing was deleted.")
     return 0
 
 
 def _any(run: PastRun) -> PastRun:
-    """The run as if nothing kept it, to say which of those that were asked for stay."""
+    """The run without a reason to keep it, to find which of the requested ones are kept."""
     return PastRun(run.path, run.state, run.size, run.run, run.job, run.started, run.ended, run.metric)
 
 
@@ -77,10 +77,10 @@ def _ask(chosen: Sequence[PastRun], console: Console) -> None:
         say(console, f"{run.path} ({_when(run)}, {_bytes(run.size)})")
     what = f"{len(chosen)} run folder{'' if len(chosen) == 1 else 's'}"
     if not sys.stdin.isatty():
-        raise ConfigError(f"Nothing was removed: to remove {what} without being asked, add --yes.")
-    say(console, f"Remove {what} for good? Type yes:")
+        raise ConfigError(f"Nothing was deleted: to delete {what} without confirmation, add --yes.")
+    say(console, f"Delete {what} permanently? Type yes:")
     if sys.stdin.readline().strip().lower() != "yes":
-        raise ConfigError("Nothing was removed: the answer was not yes.")
+        raise ConfigError("Nothing was deleted: the answer was not yes.")
 
 
 def _table(runs: Sequence[PastRun]) -> Table:

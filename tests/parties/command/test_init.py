@@ -126,8 +126,8 @@ def test_between_machines_each_party_has_a_key_and_known_lines_are_filled_in(tmp
     (tmp_path / "job.yaml").write_text(job, encoding="utf-8")
     code, words = vsplit("check", tmp_path / "clinic.yaml")
     assert code == 0, words
-    assert "It listens on port 9440 of every address of this machine" in words
-    assert "the others dial label-party.example.org:9440." in words
+    assert "Listens on port 9440 of every address of this machine" in words
+    assert "the feature parties dial label-party.example.org:9440." in words
     others.save(tmp_path / "lab.key")
     assert vsplit("check", tmp_path / "lab.yaml")[0] == 0
 
@@ -149,7 +149,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path, there: 
     (tmp_path / there).write_text("mine", encoding="utf-8")
     code, words = vsplit("init", "clinic", "lab", "--folder", tmp_path)
     assert code == 2
-    assert f"{there} stands already in {tmp_path}" in words
+    assert f"{tmp_path} already contains {there}, and" in words
     assert [path.name for path in tmp_path.iterdir()] == [there]
     assert (tmp_path / there).read_text(encoding="utf-8") == "mine"
 
@@ -158,11 +158,11 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path, there: 
     ("words", "said"),
     [
         (["clinic"], "1 name given; a job has 2 to 64 parties"),
-        (["clinic", "Clinic"], "differ in upper and lower case only"),
+        (["clinic", "Clinic"], "are equal, or differ only in upper and lower case"),
         (["clinic", "../lab"], "'../lab' cannot be a party's name; it must be a letter, then"),
-        (["clinic", "job"], "A party cannot be called job"),
+        (["clinic", "job"], "A party cannot be named job"),
         (["clinic", "con"], "'con' cannot be a party's name"),
-        (["clinic", "lab", "--label", "klinic"], "none of the names clinic, lab; did you mean clinic?"),
+        (["clinic", "lab", "--label", "klinic"], "not one of the names clinic, lab; did you mean clinic?"),
         (
             ["clinic", "lab", "--task", "binry"],
             "'binry'; it must be one of binary, multiclass, regression; did you mean binary?",

@@ -177,7 +177,7 @@ def test_restart_is_handed_on_to_every_party(stand_ins) -> None:
     assert result.exit_code == 0, words
     result, words = launch(folder, "--restart", "--overlap")
     assert result.exit_code == 2
-    assert "An overlap keeps nothing that --restart could discard" in words
+    assert "An overlap keeps no state that --restart could discard" in words
 
 
 def test_keys_that_a_launch_makes_stand_in_no_file(stand_ins, world, monkeypatch, tmp_path) -> None:
@@ -218,7 +218,7 @@ def test_a_party_that_dies_without_a_word_is_heard(stand_ins) -> None:
     )
     result, words = launch(folder)
     assert result.exit_code == 7
-    assert "lab: The process of this party ended with exit code 7; its last word was: ImportError: no torch" in words
+    assert "lab: The process of this party ended with exit code 7; its last output was: ImportError: no torch" in words
     assert "Traceback" not in words
     assert "Traceback" in launch(folder, "--debug")[1]
 
@@ -226,7 +226,7 @@ def test_a_party_that_dies_without_a_word_is_heard(stand_ins) -> None:
 def test_a_party_that_is_killed_is_told_of(stand_ins) -> None:
     result, words = launch(stand_ins(clinic=f"{TRAINS}; {fails(6)}", lab="kill -9 $$"))
     assert result.exit_code == 1
-    assert "lab: The process of this party was ended by the signal SIGKILL; it left no word." in words
+    assert "lab: The process of this party was ended by the signal SIGKILL, without any output." in words
 
 
 def test_noise_on_standard_output_does_no_harm(stand_ins) -> None:
@@ -274,7 +274,7 @@ def test_a_second_interrupt_ends_a_party_that_does_not_listen(stand_ins) -> None
     )
     result, words = interrupted(folder, [signal.SIGINT, signal.SIGINT])
     assert result.exit_code == 130
-    assert "clinic: Interrupted before it could say more." in words
+    assert "clinic: Interrupted before it could report more." in words
 
 
 def interrupted(folder: Path, numbers):
@@ -324,9 +324,9 @@ def test_a_folder_must_hold_one_job_and_all_its_parties(world) -> None:
     with pytest.raises(ConfigError, match=r"no party file for lab, which the job .*job\.yaml lists"):
         find_parties(world.folder)
     (world.folder / "clinic.yaml").unlink()
-    with pytest.raises(ConfigError, match="holds no party file"):
+    with pytest.raises(ConfigError, match="has no party file"):
         find_parties(world.folder)
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         find_parties(world.folder / "none")
 
 
@@ -378,4 +378,4 @@ def test_after_an_interrupt_nobody_is_said_to_have_failed(stand_ins, monkeypatch
     result, words = interrupted(stand_ins(clinic=deaf, lab=deaf), [signal.SIGINT])
     assert result.exit_code == 130
     assert "failed" not in words
-    assert words.count("Interrupted before it could say more.") == 2
+    assert words.count("Interrupted before it could report more.") == 2

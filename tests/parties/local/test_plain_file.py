@@ -42,7 +42,7 @@ NOW = pd.Timestamp("2026-07-01T12:00Z").to_pydatetime()
 
 @pytest.fixture
 def signals_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parties.command.cli.signal.signal", lambda _number, _handler: None)
+    monkeypatch.setattr("parties.command.execution.signal.signal", lambda _number, _handler: None)
 
 
 @pytest.fixture(params=["pipe", "link to a pipe", "device", "socket"])
