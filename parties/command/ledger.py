@@ -92,8 +92,8 @@ def _identity_faults(found: Examined, job_file: Path) -> list[str]:
     listed = {name: member.identity for name, member in load_job(job_file).parties.items()}
     if AUTO in listed.values():
         raise ConfigError(
-            f"The job file {job_file} says `identity: auto`: each launch makes new keys, so it has no identity lines to compare "
-            "with."
+            f"The job file {job_file} says `identity: auto`: each launch makes new keys, so it has no identity lines to "
+            "compare with."
         )
     sentences = []
     for session in found.sessions.values():

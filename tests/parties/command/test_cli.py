@@ -70,7 +70,7 @@ def test_a_name_that_is_no_name_makes_no_key(tmp_path, monkeypatch, name: str) -
         (lambda world: world.files["lab"].update(identity="keys/clinic.key"), 2, "it belongs to clinic"),
         (lambda world: world.files["lab"]["data"].update(ignore=["tsh", "t3"]), 3, "no feature column"),
         (lambda world: world.files["lab"].update(accept={"max_embedding": 1}), 4, "accept.max_embedding"),
-        (lambda world: world.job["parties"]["clinic"].update(identity="auto"), 2, "only works with `vsplit launch "),
+        (lambda world: world.job["parties"]["clinic"].update(identity="auto"), 2, "works only with `vsplit launch "),
     ],
 )
 def test_a_local_error_ends_a_run_with_a_sentence(world, change, code: int, words: str) -> None:

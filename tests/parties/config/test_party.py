@@ -280,9 +280,9 @@ def test_a_bound_on_learning_that_is_missing_allows_nothing(tmp_path: Path, miss
 def test_bounds_on_lists_have_safe_defaults(tmp_path: Path) -> None:
     accept = load(tmp_path, LAB).settings.accept
     assert (accept.min_list, accept.max_runs) == (100, 100)
-    assert [longest_list(load(tmp_path, LAB), own) for own in (5, 200_000)] == [1_000_000, 2_000_000]
-    assert longest_list(load(tmp_path, {**LAB, "accept": {"max_records": 500}}), 10**6) == 500
-    assert longest_list(load(tmp_path, {**LAB, "accept": {"min_list": 2_000_000}}), 5) == 2_000_000
+    assert [longest_list(load(tmp_path, LAB).settings.accept, own) for own in (5, 200_000)] == [1_000_000, 2_000_000]
+    assert longest_list(load(tmp_path, {**LAB, "accept": {"max_records": 500}}).settings.accept, 10**6) == 500
+    assert longest_list(load(tmp_path, {**LAB, "accept": {"min_list": 2_000_000}}).settings.accept, 5) == 2_000_000
 
 
 def test_runs_are_counted_beside_the_key_or_where_the_file_says(tmp_path: Path) -> None:

@@ -160,10 +160,10 @@ def test_rows_without_a_label_count_and_the_bad_ones_do_not(world) -> None:
     assert ends["lab"].found.peer_records == {"clinic": 196}
     lines = overlap_lines(ends["clinic"])
     assert lines[2].endswith(
-        "clinic.csv: 196 with a usable key, 3 without a key, 1 left out since their key is repeated."
+        "clinic.csv: 196 with a usable key, 3 without a key, 1 left out because their key is repeated."
     )
     assert "a run leaves out those of clinic that have no label" in lines[-1]
-    fewest = "asks for 200 records in common (accept.min_records)."
+    fewest = "requires 200 records in common (accept.min_records)."
     assert [fewest in " ".join(overlap_lines(ends[name])) for name in world.names] == [False, True]
 
 
@@ -264,7 +264,7 @@ def test_errors_at_home_are_those_of_a_run(world) -> None:
         run_overlap(world.folder / "lab.yaml", lambda _event: None)
     world.job["parties"]["clinic"]["identity"] = "auto"
     world.write()
-    with pytest.raises(ConfigError, match="only works with `vsplit launch "):
+    with pytest.raises(ConfigError, match="works only with `vsplit launch "):
         run_overlap(world.folder / "lab.yaml", lambda _event: None)
     del world.job["align"]
     world.write()
