@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from parties.command.screen import say
+from parties.command.screen import print_text
 from parties.config.bounds import REQUIRED, line_to_paste, longest_list, missing_bounds
 from parties.config.digests import Purpose
 from parties.config.party import Party
@@ -84,11 +84,13 @@ def needed_with_a_key(party: Party) -> str | None:
 
 def print_bounds(party: Party, own_records: int | None, console: Console, purpose: Purpose = "run") -> None:
     """Print every bound in force, and whether the party file sets it; for an overlap without those on learning."""
-    say(console, f"Bounds in force on what a job may ask of {party.name} (accept):")
+    print_text(console, f"Bounds in force on what a job may ask of {party.name} (accept):")
     for bound in bounds_in_force(party, own_records, purpose=purpose):
-        say(console, f"  {bound.key}: {bound.value} ({'party file' if bound.written else 'default'}): {bound.meaning}.")
+        print_text(
+            console, f"  {bound.key}: {bound.value} ({'party file' if bound.written else 'default'}): {bound.meaning}."
+        )
     if purpose == "run" and (needed := needed_with_a_key(party)):
-        say(console, f"Warning: {needed}", style="yellow")
+        print_text(console, f"Warning: {needed}", style="yellow")
 
 
 def print_quotas(party: Party, console: Console) -> None:
@@ -96,9 +98,9 @@ def print_quotas(party: Party, console: Console) -> None:
     most = party.settings.accept.max_runs
     for name, runs in recent_runs(party, datetime.now(UTC)).items():
         if runs is None:
-            say(console, f"Runs with {name} are not counted: with `identity: auto` each launch makes new keys.")
+            print_text(console, f"Runs with {name} are not counted: with `identity: auto` each launch makes new keys.")
         else:
-            say(
+            print_text(
                 console,
                 f"Runs and overlaps with {name} in the last {DAYS} days: {runs:,} of {most:,} (accept.max_runs).",
             )

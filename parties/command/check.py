@@ -13,7 +13,7 @@ from parties.command.bounds import print_bounds, print_quotas
 from parties.command.check_connection import print_connection, print_identity, print_monitoring
 from parties.command.cut_layer import print_cut_layer
 from parties.command.key_quality import counts_in_words, print_key_quality, print_missing_words
-from parties.command.screen import say
+from parties.command.screen import print_text
 from parties.config.party import Party, load_party
 from parties.config.seed_warning import seed_warning
 from parties.local.command_line import quoted_command
@@ -34,16 +34,16 @@ def print_check(file: Path, console: Console, disclose: Callable[[Document], Non
     `disclose` receives the same for a data-protection officer, once all checks have passed. Raises VsplitError.
     """
     party = load_party(file)
-    say(console, f"{party.name}, {party.role} party of the job {party.job.job} ({party.job.task}).")
+    print_text(console, f"{party.name}, {party.role} party of the job {party.job.job} ({party.job.task}).")
     print_identity(party, console)
     print_connection(party, console)
     print_quotas(party, console)
     if sentence := seed_warning(party):
-        say(console, f"Warning: {sentence}", style="yellow")
+        print_text(console, f"Warning: {sentence}", style="yellow")
     check_output(party)
     if party.order is not None:
         order_secret(party)
-        say(console, f"The common order of the records is that of an earlier run: {party.order}.")
+        print_text(console, f"The common order of the records is that of an earlier run: {party.order}.")
     print_monitoring(party, console)
     party_data = _read_data(party, console)
     # This import takes seconds; errors in the files above are shown before it.
@@ -63,7 +63,7 @@ def print_check(file: Path, console: Console, disclose: Callable[[Document], Non
         from parties.command.disclosure_document import document_of_run
 
         disclose(document_of_run(party_data, datetime.now().astimezone()))
-    say(console, "All checks passed: this party is ready for a run.")
+    print_text(console, "All checks passed: this party is ready for a run.")
     return 0
 
 
@@ -86,7 +86,7 @@ def _print_unfinished(party_data: PartyData, folder: RunFolder, console: Console
     from parties.checkpoints.folder import CheckpointFolder
 
     party = party_data.party.file
-    checkpoints = CheckpointFolder(folder.path, origin_of(party_data), lambda sentence: say(console, sentence))
+    checkpoints = CheckpointFolder(folder.path, origin_of(party_data), lambda sentence: print_text(console, sentence))
     if not checkpoints.folder.is_dir():
         return
     finished = folder.finished_run()
@@ -99,7 +99,7 @@ def _print_unfinished(party_data: PartyData, folder: RunFolder, console: Console
         where = f"after step {state.steps[-1]:,}, or the last earlier step that all parties have stored"
     else:
         where = "from the existing alignment, if all parties have stored it"
-    say(
+    print_text(
         console,
         f"There is an unfinished run in {checkpoints.folder}. {quoted_command('run', party)} resumes it: {where}. "
         f"{quoted_command('run', party, '--restart')}, with --restart at every party, starts from the beginning.",
@@ -116,22 +116,22 @@ def print_kernels(console: Console) -> None:
         "fma": "compiled kernels for fused multiply-add",
         "portable": "portable code, without compiled kernels",
     }
-    say(console, f"Curve arithmetic of the alignment: {names[choice.kind]} ({choice.kind}): {choice.why}.")
+    print_text(console, f"Curve arithmetic of the alignment: {names[choice.kind]} ({choice.kind}): {choice.why}.")
 
 
 def _print_records(party_data: PartyData, console: Console) -> None:
     without_label = party_data.without_label if party_data.party.role == "label" else None
     table, report = party_data.table, party_data.keys.report
-    say(console, f"{table.rows:,} rows in {table.where}: {counts_in_words(report, without_label)}.")
+    print_text(console, f"{table.rows:,} rows in {table.where}: {counts_in_words(report, without_label)}.")
     print_key_quality(party_data.party, report, console)
     print_missing_words(table.keys, console)
     if party_data.labels is not None and party_data.labels.classes:
         classes = party_data.labels.classes
         what = f"{classes[1]} counts as positive, {classes[0]} as negative"
         listed = what if party_data.party.job.task == "binary" else ", ".join(classes)
-        say(console, f"Label {party_data.party.settings.data.label}: {listed}.")
+        print_text(console, f"Label {party_data.party.settings.data.label}: {listed}.")
     columns = list(map(str, table.features.columns))
-    say(
+    print_text(
         console,
         f"{len(columns)} feature column{'' if len(columns) == 1 else 's'}: {', '.join(columns) or 'none'}.",
     )
@@ -143,21 +143,21 @@ def _print_leaving(party_data: PartyData, console: Console) -> None:
 
     party, job = party_data.party, party_data.party.job
     if job.model.secure_sum is not None:
-        say(console, secure_sum_in_words(job, job.model.secure_sum))
+        print_text(console, secure_sum_in_words(job, job.model.secure_sum))
     print_cut_layer(party_data, console)
     console.print(disclosure_table(what_leaves(party_data), f"What leaves {party.name} in a run of this job"))
-    say(
+    print_text(
         console,
         "The figures assume that the other parties' lists are as long as this one, that all records match and that every epoch "
         f"is trained. {OF_THE_CONNECTION}",
     )
     if job.align.repeated == "many_to_one" and party.role == "feature":
-        say(
+        print_text(
             console,
             f"{job.label_party} may have many rows for one of these records. Each of its rows needs an Embedding, so these "
             "figures grow with the rows.",
         )
-    say(
+    print_text(
         console,
         f"An overlap ({quoted_command('overlap', party.file)}) reads the key columns only and sends only these kinds: "
         f"{', '.join(sent_by_overlap(party_data))}.",

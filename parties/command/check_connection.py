@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from parties.command.identity import check_identity
-from parties.command.screen import say
+from parties.command.screen import print_text
 from parties.config.fields import AUTO
 from parties.config.party import Party
 from parties.config.proxy import route_to
@@ -20,10 +20,10 @@ def print_identity(party: Party, console: Console) -> None:
     """Print where the key comes from, and check it against the job. Raises ConfigError."""
     if party.job.parties[party.name].identity == AUTO:
         launch = quoted_command("launch", party.file.parent)
-        say(console, f"Identity: auto, made by {launch}; to run this party alone, it needs a key.")
+        print_text(console, f"Identity: auto, made by {launch}; to run this party alone, it needs a key.")
     if party.identity is not None:
         check_identity(party, PrivateIdentity.load(party.identity))
-        say(console, f"Key file: {party.identity}, readable by this user only.")
+        print_text(console, f"Key file: {party.identity}, readable by this user only.")
 
 
 def print_connection(party: Party, console: Console) -> None:
@@ -31,17 +31,17 @@ def print_connection(party: Party, console: Console) -> None:
     job = party.job
     if party.role == "label":
         host, port = party.bind
-        say(console, f"Listens on port {port} of {_addresses(host)}; the feature parties dial {job.address}.")
+        print_text(console, f"Listens on port {port} of {_addresses(host)}; the feature parties dial {job.address}.")
         if host == EVERYWHERE and not has_ipv6():
-            say(console, ONLY_IPV4)
+            print_text(console, ONLY_IPV4)
     else:
         route = route_to(*job.host_and_port, party.settings.proxy, str(party.file))
         way = f" through the proxy {route.proxy}" if route.proxy else ""
-        say(console, f"Dials {job.label_party} at {job.address}{way}, and opens no port.")
+        print_text(console, f"Dials {job.label_party} at {job.address}{way}, and opens no port.")
         if route.hint:
-            say(console, route.hint)
+            print_text(console, route.hint)
     first, lost = party.settings.first_wait, party.settings.wait
-    say(
+    print_text(
         console,
         f"Waits {first:g} s for the other parties at the start (first_wait), and {lost:g} s for a lost link (wait).",
     )
@@ -53,10 +53,12 @@ def print_monitoring(party: Party, console: Console) -> None:
     if log is not None:
         check_log(party)
         where = party.log_file or "the error output"
-        say(console, f"Log: {where}, level {log.level} and above, as {'JSON' if log.format == 'json' else 'text'}.")
+        print_text(
+            console, f"Log: {where}, level {log.level} and above, as {'JSON' if log.format == 'json' else 'text'}."
+        )
     if party.metrics_address is not None:
         check_metrics(party)
-        say(
+        print_text(
             console,
             f"Metrics: http://{party.settings.metrics}/metrics during a run, for everybody who can reach this address.",
         )

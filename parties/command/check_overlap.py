@@ -13,7 +13,7 @@ from parties.command.bounds import print_bounds, print_quotas
 from parties.command.check import print_kernels
 from parties.command.check_connection import print_connection, print_identity, print_monitoring
 from parties.command.key_quality import counts_in_words, print_key_quality, print_missing_words
-from parties.command.screen import say
+from parties.command.screen import print_text
 from parties.config.party import load_party
 from parties.run.quotas import check_quotas
 from psi import UnusableKeysError
@@ -28,7 +28,7 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
     `disclose` is as in `print_check`. Raises VsplitError.
     """
     party = load_party(file, "overlap")
-    say(
+    print_text(
         console, f"{party.name}, {party.role} party of the job {party.job.job}; what it says about learning is ignored."
     )
     print_identity(party, console)
@@ -47,7 +47,7 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
         print_key_quality(party, error.report, console)
         raise
     own = len(keys.keys)
-    say(console, f"{keys.report.rows:,} rows in {where}: {counts_in_words(keys.report)}.")
+    print_text(console, f"{keys.report.rows:,} rows in {where}: {counts_in_words(keys.report)}.")
     print_key_quality(party, keys.report, console)
     print_missing_words(columns, console)
     print_bounds(party, own, console, "overlap")
@@ -55,7 +55,7 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
     print_kernels(console)
     leaving = leaves_in_overlap(party.job, party.name, own)
     console.print(disclosure_table(leaving, f"What leaves {party.name} in an overlap"))
-    say(
+    print_text(
         console,
         f"The figures assume that the other parties' lists are as long as this one. {OF_THE_CONNECTION} No list is unmasked, "
         "and no party learns which records are shared.",
@@ -65,5 +65,5 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
         from parties.command.disclosure_document import document_of_overlap
 
         disclose(document_of_overlap(party, own, datetime.now().astimezone()))
-    say(console, "All checks passed: this party is ready for an overlap.")
+    print_text(console, "All checks passed: this party is ready for an overlap.")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from parties.command.screen import say
+from parties.command.screen import print_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,10 +95,10 @@ def cut_layer_warning(party_data: PartyData) -> str | None:
 def print_cut_layer(party_data: PartyData, console: Console) -> None:
     """Print what crosses the cut layer for each record, and the warning where it applies."""
     for line in cut_layer_lines(party_data):
-        say(console, line)
+        print_text(console, line)
     warning = cut_layer_warning(party_data)
     if warning is not None:
-        say(console, f"Warning: {warning}", style="yellow")
+        print_text(console, f"Warning: {warning}", style="yellow")
 
 
 def _columns(cut: CutLayer) -> str:

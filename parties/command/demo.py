@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from parties.command.launch import launch
-from parties.command.screen import say
+from parties.command.screen import print_text
 from vsplit.protocol import ConfigError
 
 FOLDER = Path("vsplit-demo")
@@ -25,7 +25,7 @@ def run_demo(console: Console, *, debug: bool = False) -> int:
         if place is None:
             raise ConfigError("This installation of vsplit lacks its example data; reinstall it.")
         _copy(place)
-    say(
+    print_text(
         console,
         f"Two parties on this machine, a clinic and a laboratory, train one model. Their files are in {FOLDER}.",
     )

@@ -45,7 +45,7 @@ _OF_OVERLAP: tuple[type[Message], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class OutgoingMessages:
     """The messages of one kind to one receiver: how many, about how many bytes in all, and what they reveal there."""
 
     kind: str
@@ -57,7 +57,7 @@ class Leaving:
     """The condition under which they are sent; empty: in every run."""
 
 
-def what_leaves(party_data: PartyData, peer_records: int | None = None) -> list[Leaving]:
+def what_leaves(party_data: PartyData, peer_records: int | None = None) -> list[OutgoingMessages]:
     """What this party will send to each other party, if all of its records match and every epoch is trained.
 
     `peer_records` is the length of the other parties' lists; None: that of this party's. The figures grow with it.
@@ -75,52 +75,57 @@ def what_leaves(party_data: PartyData, peer_records: int | None = None) -> list[
     persons = matched if job.align.repeated == "many_to_one" else None
     if persons is not None and party_data.party.role == "label":
         for row in expected_row_counts(job.feature_parties, persons):
-            leaving.append(Leaving(row.kind, row.to, row.messages, row.size + FRAMING * row.messages, row.reveals))
+            leaving.append(
+                OutgoingMessages(row.kind, row.to, row.messages, row.size + FRAMING * row.messages, row.reveals)
+            )
     # Each party counts its own rows of each record; a feature party cannot know those of the label party.
     sizes = part_sizes(round(len(party_data.keys.rows) * matched / own), fractions)
     plan, by_date = plan_of(job, party_data.contributes), job.split.by == "date"
     for flow in expected_training(plan, job.label_party, sizes, by_date=by_date, persons=persons):
         if flow.sender == me:
-            leaving.append(Leaving(flow.kind.__name__, flow.receiver, flow.messages, flow.bytes, flow.kind.reveals))
+            leaving.append(
+                OutgoingMessages(flow.kind.__name__, flow.receiver, flow.messages, flow.bytes, flow.kind.reveals)
+            )
     return _merged(leaving)
 
 
-def leaves_in_overlap(job: Job, me: str, own: int) -> list[Leaving]:
+def leaves_in_overlap(job: Job, me: str, own: int) -> list[OutgoingMessages]:
     """What party `me` will send to each other party in an overlap, if all lists have `own` keys."""
     kinds = {kind.__name__ for kind in _OF_OVERLAP}
     return [row for row in _at_start(job, me, own, own, "overlap") if row.kind in kinds]
 
 
-def _at_start(job: Job, me: str, own: int, others: int, purpose: Purpose) -> list[Leaving]:
+def _at_start(job: Job, me: str, own: int, others: int, purpose: Purpose) -> list[OutgoingMessages]:
     """The handshake, the alignment and the hints; for an overlap without what follows the count of matches."""
     receivers = _receivers(job, me)
     handshake = sum(len(key) + len(digest) for key, digest in handshake_digests(job, purpose).items())
-    leaving = [Leaving(Handshake.__name__, to, 1, handshake + FRAMING, Handshake.reveals) for to in receivers]
+    leaving = [OutgoingMessages(Handshake.__name__, to, 1, handshake + FRAMING, Handshake.reveals) for to in receivers]
     lists = [own if name == me else others for name in (job.label_party, *job.feature_parties)]
     matched = 0 if purpose == "overlap" else None
     for row in expected_traffic(me, job.label_party, job.feature_parties, lists, matched):
-        leaving.append(Leaving(row.kind, row.to, row.messages, row.size + FRAMING * row.messages, row.reveals))
+        leaving.append(OutgoingMessages(row.kind, row.to, row.messages, row.size + FRAMING * row.messages, row.reveals))
     if job.align.hints:
         size = SHAPE_BYTES * len(job.align.key) + FRAMING
         leaving += [
-            Leaving(KeyShapes.__name__, to, 1, size, KeyShapes.reveals, only_if="few match") for to in receivers
+            OutgoingMessages(KeyShapes.__name__, to, 1, size, KeyShapes.reveals, only_if="few match")
+            for to in receivers
         ]
     return leaving
 
 
-def _of_checkpoints(job: Job, me: str) -> list[Leaving]:
+def _of_checkpoints(job: Job, me: str) -> list[OutgoingMessages]:
     """Where all parties start, and that each has stored its side of the alignment, and its outcome, on its disk."""
     kinds: tuple[tuple[type[Message], int], ...] = ((LocalStateOffer, 1), (StateKept, 2))
     if me == job.label_party:
         kinds = ((StartDecision, 1), (StateKeptByAll, 2))
     return [
-        Leaving(kind.__name__, to, count, 2 * FRAMING * count, kind.reveals)
+        OutgoingMessages(kind.__name__, to, count, 2 * FRAMING * count, kind.reveals)
         for to in _receivers(job, me)
         for kind, count in kinds
     ]
 
 
-def _of_ledger(job: Job, me: str) -> list[Leaving]:
+def _of_ledger(job: Job, me: str) -> list[OutgoingMessages]:
     """The salt of the digests, and signatures: once all have the alignment, and once all have trained."""
     last_line, size = HASH + FRAMING, 4 * HASH + SIGNATURE + 5 * FRAMING
     of_feature: list[tuple[type[Message], int]] = [] if me == job.label_party else [(LedgerLastLine, last_line)]
@@ -129,9 +134,12 @@ def _of_ledger(job: Job, me: str) -> list[Leaving]:
         row
         for to in _receivers(job, me)
         for row in (
-            Leaving(LedgerSalt.__name__, to, 1, SALT + FRAMING, LedgerSalt.reveals),
-            *(Leaving(kind.__name__, to, 2, 2 * of_one, kind.reveals) for kind, of_one in signing),
-            *(Leaving(kind.__name__, to, 1, of_one, kind.reveals, only_if="step stored") for kind, of_one in signing),
+            OutgoingMessages(LedgerSalt.__name__, to, 1, SALT + FRAMING, LedgerSalt.reveals),
+            *(OutgoingMessages(kind.__name__, to, 2, 2 * of_one, kind.reveals) for kind, of_one in signing),
+            *(
+                OutgoingMessages(kind.__name__, to, 1, of_one, kind.reveals, only_if="step stored")
+                for kind, of_one in signing
+            ),
         )
     ]
 
@@ -140,9 +148,9 @@ def _receivers(job: Job, me: str) -> tuple[str, ...]:
     return job.feature_parties if me == job.label_party else (job.label_party,)
 
 
-def _merged(leaving: list[Leaving]) -> list[Leaving]:
+def _merged(leaving: list[OutgoingMessages]) -> list[OutgoingMessages]:
     """One row for each kind and receiver: sealed messages are sent both in the alignment and in training."""
-    rows: dict[tuple[str, str, str], Leaving] = {}
+    rows: dict[tuple[str, str, str], OutgoingMessages] = {}
     for row in leaving:
         key = row.kind, row.to, row.only_if
         before = rows.get(key, replace(row, messages=0, bytes=0))

@@ -18,7 +18,7 @@ from vsplit import __version__
 
 if TYPE_CHECKING:
     from parties.command.cut_layer import CutLayer
-    from parties.command.disclosure import Leaving
+    from parties.command.disclosure import OutgoingMessages
     from parties.config.job import Job
     from parties.data.party_data import PartyData
 
@@ -50,7 +50,7 @@ class Group:
     name: GroupName
     title: str
     words: Words
-    kinds: Sequence[Leaving]
+    kinds: Sequence[OutgoingMessages]
 
     @property
     def messages(self) -> int:
@@ -141,7 +141,7 @@ def _document(
     purpose: Purpose,
     made: datetime,
     own_records: int,
-    leaving: Sequence[Leaving],
+    leaving: Sequence[OutgoingMessages],
     bounds: Sequence[Bound],
     *,
     cut: CutLayer | None = None,
@@ -174,7 +174,7 @@ def _document(
     )
 
 
-def _of_group(leaving: Sequence[Leaving], group: GroupName) -> list[Leaving]:
+def _of_group(leaving: Sequence[OutgoingMessages], group: GroupName) -> list[OutgoingMessages]:
     order = {kind: place for place, kind in enumerate(KINDS_OF[group])}
     return sorted((row for row in leaving if GROUP_OF[row.kind] == group), key=lambda row: order[row.kind])
 

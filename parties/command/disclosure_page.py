@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from parties.command.disclosure_document import Document, as_json
-from parties.command.screen import say
+from parties.command.screen import print_text
 from parties.local.atomic import write_whole
 from parties.local.text import json_line
 from vsplit.protocol import ConfigError, StorageError
@@ -54,6 +54,6 @@ def disclose(document: Document, page: Path | None, console: Console, *, print_j
             raise StorageError(
                 f"The page {page} cannot be written ({error.strerror}): free some space, or name another file with --html."
             ) from None
-        say(console, f"Page for the data-protection officer: {page}")
+        print_text(console, f"Page for the data-protection officer: {page}")
     if print_json:
         typer.echo(json_line(as_json(document)))

@@ -10,17 +10,17 @@ from rich.table import Table
 from parties.report.words import bytes_text
 
 if TYPE_CHECKING:
-    from parties.command.disclosure import Leaving
+    from parties.command.disclosure import OutgoingMessages
 
 
-def disclosure_table(leaving: Sequence[Leaving], title: str) -> Table:
+def disclosure_table(leaving: Sequence[OutgoingMessages], title: str) -> Table:
     """A table of what leaves, with what it reveals."""
     table = Table(title=title, title_justify="left", show_lines=True)
     table.add_column("message", no_wrap=True)
     table.add_column("to")
     table.add_column("times", justify="right", no_wrap=True)
     table.add_column("about", justify="right", no_wrap=True)
-    table.add_column("what it reveals there")
+    table.add_column("what it reveals there", overflow="fold")  # also a path that is longer than the column
     for row in leaving:
         times = f"{row.messages:,}" + (f" if {row.only_if}" if row.only_if else "")
         table.add_row(row.kind, row.to, times, bytes_text(row.bytes), row.reveals)

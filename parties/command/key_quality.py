@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parties.command.screen import say
+from parties.command.screen import print_text
 from parties.config.party import Party
 from psi import KeyReport, many_malformed
 
@@ -37,14 +37,14 @@ _MISSING_WORDS = (
 def print_key_quality(party: Party, report: KeyReport, console: Console) -> None:
     """Print how often keys repeat, the quality of each key column, and a sentence for each with many malformed values."""
     if report.repeated_keys:
-        say(
+        print_text(
             console,
             f"Keys on several rows: {report.repeated_keys:,}, on {report.repeated_rows:,} rows in all; the job says "
             f"align.repeated: {party.job.align.repeated}{_in_role(party)}.",
         )
     console.print(_columns(party, report))
     for sentence in many_malformed(report.columns, report.rows):
-        say(console, f"Warning: {sentence}", style="yellow")
+        print_text(console, f"Warning: {sentence}", style="yellow")
 
 
 def print_missing_words(keys: pd.DataFrame, console: Console) -> None:
@@ -52,7 +52,7 @@ def print_missing_words(keys: pd.DataFrame, console: Console) -> None:
     for name, column in keys.items():
         found = int(column.isin(_MISSING_WORDS).sum())
         if found:
-            say(
+            print_text(
                 console,
                 f"Warning: {name}: {found:,} of {len(column):,} values look like a word for a missing value (such as N/A, null "
                 "or -), but count as keys; leave them empty in the data.",

@@ -103,26 +103,28 @@ def show_verdict(
 ) -> None:
     """Print the result of `vsplit ledger verify`."""
 
-    def say(text: str, style: str = "") -> None:
+    def print_line(text: str, style: str = "") -> None:
         console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
     for found in ledgers:
-        say(f"{found.path}: {_verdict(found)}", "red" if found.faults else "green")
+        print_line(f"{found.path}: {_verdict(found)}", "red" if found.faults else "green")
         for sentence in _about(found):
-            say(f"  {sentence}")
+            print_line(f"  {sentence}")
     for sentence in _first(identity_faults):
-        say(sentence, "red")
+        print_line(sentence, "red")
     if not identities_known:
-        say("The identities of the signers are taken from the ledgers; --job JOB.yaml compares them with the job file.")
+        print_line(
+            "The identities of the signers are taken from the ledgers; --job JOB.yaml compares them with the job file."
+        )
     elif not identity_faults:
-        say("The identities are those of the job file.", "green")
+        print_line("The identities are those of the job file.", "green")
     if compared is not None:
         if compared.faults:
-            say("The two ledgers disagree:", "red")
+            print_line("The two ledgers disagree:", "red")
         else:
-            say(f"The two ledgers agree on {compared.messages:,} messages.", "green")
+            print_line(f"The two ledgers agree on {compared.messages:,} messages.", "green")
         for sentence in (*_first(compared.faults), *_first(compared.notes)):
-            say(f"  {sentence}")
+            print_line(f"  {sentence}")
 
 
 def _about(found: Examined) -> Iterator[str]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parties.command.screen import say
+from parties.command.screen import print_text
 from parties.local.text import json_line
 from parties.run.past_runs import PastRun, past_runs, remove, stands, to_remove
 from vsplit.protocol import ConfigError
@@ -27,7 +27,7 @@ def print_runs(file: Path, console: Console, *, as_json: bool) -> int:
     elif runs:
         console.print(_table(runs))
     else:
-        say(console, f"There is no run folder of {file} yet.")
+        print_text(console, f"There is no run folder of {file} yet.")
     return 0
 
 
@@ -54,16 +54,16 @@ def prune_runs(
         remove(run)
         removed.append(run)
         if not as_json:
-            say(console, f"Deleted {run.path} ({_when(run)}, {_bytes(run.size)}).")
+            print_text(console, f"Deleted {run.path} ({_when(run)}, {_bytes(run.size)}).")
     left += changed
     if as_json:
         outcome = {"removed": [_shown(run) for run in removed], "left": [_shown(run) for run in left]}
         print(json_line(outcome))
         return 0
     for run in left:
-        say(console, f"Kept {run.path}: it {run.why_kept}.")
+        print_text(console, f"Kept {run.path}: it {run.why_kept}.")
     if not removed:
-        say(console, "Nothing was deleted.")
+        print_text(console, "Nothing was deleted.")
     return 0
 
 
@@ -74,11 +74,11 @@ def _any(run: PastRun) -> PastRun:
 
 def _ask(chosen: Sequence[PastRun], console: Console) -> None:
     for run in chosen:
-        say(console, f"{run.path} ({_when(run)}, {_bytes(run.size)})")
+        print_text(console, f"{run.path} ({_when(run)}, {_bytes(run.size)})")
     what = f"{len(chosen)} run folder{'' if len(chosen) == 1 else 's'}"
     if not sys.stdin.isatty():
         raise ConfigError(f"Nothing was deleted: to delete {what} without confirmation, add --yes.")
-    say(console, f"Delete {what} permanently? Type yes:")
+    print_text(console, f"Delete {what} permanently? Type yes:")
     if sys.stdin.readline().strip().lower() != "yes":
         raise ConfigError("Nothing was deleted: the answer was not yes.")
 

@@ -90,7 +90,7 @@ class Screen:
 
     def _print_note(self, party: str, sentence: str, style: str = "") -> None:
         time = "" if self._live.is_started else f"{self._clock() - self._began:6.1f} s  "
-        say(self._console, f"{time}{party}: {sentence}", style)
+        print_text(self._console, f"{time}{party}: {sentence}", style)
 
     def _follow(self, party: str, step: Step) -> None:
         place, now = (party, step.stage), self._clock()
@@ -112,7 +112,7 @@ class Screen:
         elif place in self._printed and now - self._printed[place] < _PLAIN_PAUSE and not ended:
             return
         self._printed[place] = now
-        say(self._console, f"{now - self._began:6.1f} s  {party}: {self._words(party, step)}")
+        print_text(self._console, f"{now - self._began:6.1f} s  {party}: {self._words(party, step)}")
 
     def _words(self, party: str, step: Step, room: float = math.inf) -> str:
         """What a party does, with as much about its rate as fits into `room` columns."""
@@ -176,7 +176,7 @@ def _bar(event: Event | None, *, plain: bool = False) -> str:
     return full * done + empty * (_BAR - done) + "  "
 
 
-def say(console: Console, text: str, style: str = "") -> None:
+def print_text(console: Console, text: str, style: str = "") -> None:
     """Print a sentence literally, without interpreting markup; only on a terminal are lines broken, between words."""
     console.print(Text(visible(text), style=style), soft_wrap=not console.is_terminal)
 
@@ -184,7 +184,7 @@ def say(console: Console, text: str, style: str = "") -> None:
 def print_end(console: Console, party: str, event: Finished) -> None:
     """Print the last lines of a party that has finished."""
     for line in event.lines:
-        say(console, f"{party}: {line}")
+        print_text(console, f"{party}: {line}")
     if event.report:  # A path broken over two lines cannot be clicked or copied.
         console.print(Text(visible(f"{party}: report {event.report}")), soft_wrap=True)
 
@@ -192,7 +192,7 @@ def print_end(console: Console, party: str, event: Finished) -> None:
 def print_failure(console: Console, party: str, event: Failed) -> None:
     """Print the sentence of a party that has failed."""
     style = "yellow" if _is_interrupt(event) else "red"
-    say(console, f"{party}: {event.sentence}" if party else event.sentence, style=style)
+    print_text(console, f"{party}: {event.sentence}" if party else event.sentence, style=style)
 
 
 def _is_interrupt(event: Failed) -> bool:

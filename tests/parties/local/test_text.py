@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from parties.command import cli, execution
 from parties.command.console import Console
-from parties.command.screen import Screen, print_end, print_failure, say
+from parties.command.screen import Screen, print_end, print_failure, print_text
 from parties.local.text import json_text, visible
 from parties.monitoring.events import NOTE, Failed, Finished, Step
 from parties.run.run_folder import RunFolder
@@ -79,7 +79,7 @@ def table() -> Table:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda console: say(console, EVIL),
+        lambda console: print_text(console, EVIL),
         lambda console: print_end(console, "lab", Finished([EVIL], EVIL)),
         lambda console: print_failure(console, "lab", Failed(EVIL, 1)),
         lambda console: console.print(EVIL, markup=False),
