@@ -46,7 +46,6 @@ def print_check(file: Path, console: Console, disclose: Callable[[Document], Non
         print_text(console, f"The common order of the records is that of an earlier run: {party.order}.")
     print_monitoring(party, console)
     party_data = _read_data(party, console)
-    # This import takes seconds; errors in the files above are shown before it.
     from parties.run.alignment import limits_of
     from parties.run.training import check_model
 
@@ -68,6 +67,7 @@ def print_check(file: Path, console: Console, disclose: Callable[[Document], Non
 
 
 def _read_data(party: Party, console: Console) -> PartyData:
+    # This import takes seconds; errors in the config are shown before it.
     from parties.data.party_data import read_party_data
 
     try:

@@ -14,7 +14,7 @@ from parties.command.check import print_kernels
 from parties.command.check_connection import print_connection, print_identity, print_monitoring
 from parties.command.key_quality import counts_in_words, print_key_quality, print_missing_words
 from parties.command.screen import print_text
-from parties.config.party import load_party
+from parties.config.party import Party, load_party
 from parties.run.quotas import check_quotas
 from psi import UnusableKeysError
 
@@ -35,21 +35,11 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
     print_connection(party, console)
     print_quotas(party, console)
     print_monitoring(party, console)
-    # These imports take seconds; errors in the files above are shown before them.
+    own = _print_keys(party, console)
     from parties.command.disclosure import OF_THE_CONNECTION, leaves_in_overlap
     from parties.command.disclosure_table import disclosure_table
     from parties.run.alignment import limits_of
-    from parties.run.overlap import read_own_keys
 
-    try:
-        where, columns, keys = read_own_keys(party)
-    except UnusableKeysError as error:
-        print_key_quality(party, error.report, console)
-        raise
-    own = len(keys.keys)
-    print_text(console, f"{keys.report.rows:,} rows in {where}: {counts_in_words(keys.report)}.")
-    print_key_quality(party, keys.report, console)
-    print_missing_words(columns, console)
     print_bounds(party, own, console, "overlap")
     limits_of(party, own).check_own(own)
     print_kernels(console)
@@ -67,3 +57,19 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
         disclose(document_of_overlap(party, own, datetime.now().astimezone()))
     print_text(console, "All checks passed: this party is ready for an overlap.")
     return 0
+
+
+def _print_keys(party: Party, console: Console) -> int:
+    """Read the key columns and print their quality; returns the number of usable keys."""
+    # This import takes seconds; errors in the config are shown before it.
+    from parties.run.overlap import read_own_keys
+
+    try:
+        where, columns, keys = read_own_keys(party)
+    except UnusableKeysError as error:
+        print_key_quality(party, error.report, console)
+        raise
+    print_text(console, f"{keys.report.rows:,} rows in {where}: {counts_in_words(keys.report)}.")
+    print_key_quality(party, keys.report, console)
+    print_missing_words(columns, console)
+    return len(keys.keys)
