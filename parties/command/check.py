@@ -120,9 +120,8 @@ def print_kernels(console: Console) -> None:
 
 
 def _print_records(party_data: PartyData, console: Console) -> None:
-    without_label = party_data.without_label if party_data.party.role == "label" else None
     table, report = party_data.table, party_data.keys.report
-    print_text(console, f"{table.rows:,} rows in {table.where}: {counts_in_words(report, without_label)}.")
+    print_text(console, f"{table.rows:,} rows in {table.where}: {counts_in_words(report, party_data.without_label)}.")
     print_key_quality(party_data.party, report, console)
     print_missing_words(table.keys, console)
     if party_data.labels is not None and party_data.labels.classes:

@@ -31,17 +31,8 @@ OF_THE_CONNECTION = (
 )
 # An overlap is the first half of an alignment.
 _OF_OVERLAP: tuple[type[Message], ...] = (
-    Handshake,
-    FreshKeys,
-    KeyProofs,
-    ListSize,
-    ListSizes,
-    MaskedKeys,
-    Sealed,
-    MaskedByAll,
-    MatchCount,
-    KeyShapes,
-)
+    Handshake, FreshKeys, KeyProofs, ListSize, ListSizes, MaskedKeys, Sealed, MaskedByAll, MatchCount, KeyShapes,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from parties.local.text import listed
 from vsplit.measured import (
     INVERTED,
     INVERTED_SUM,
@@ -36,35 +37,17 @@ TITLES: dict[GroupName, str] = {
 
 KINDS_OF: dict[GroupName, tuple[str, ...]] = {
     "known": (
-        "ListSize",
-        "ListSizes",
-        "MatchCount",
-        "Agreement",
-        "MatchBits",
-        "OwnPositions",
-        "MatchPositions",
-        "RowCounts",
-        "Parts",
+        "ListSize", "ListSizes", "MatchCount", "Agreement", "MatchBits", "OwnPositions", "MatchPositions",
+        "RowCounts", "Parts",
     ),
     "lists": ("MaskedKeys", "MaskedByAll", "Sealed", "KeyShapes"),
     "embeddings": ("Embedding", "MaskedEmbedding", "EncryptedSum"),
     "gradients": ("Gradient", "Verdict"),
     "housekeeping": (
-        "Handshake",
-        "LedgerSalt",
-        "LedgerLastLine",
-        "LedgerHead",
-        "LocalStateOffer",
-        "StartDecision",
-        "StateKept",
-        "StateKeptByAll",
-        "FreshKeys",
-        "KeyProofs",
-        "AttemptNonce",
-        "AttemptNonces",
-        "PaillierKey",
+        "Handshake", "LedgerSalt", "LedgerLastLine", "LedgerHead", "LocalStateOffer", "StartDecision", "StateKept",
+        "StateKeptByAll", "FreshKeys", "KeyProofs", "AttemptNonce", "AttemptNonces", "PaillierKey",
     ),
-}
+}  # fmt: skip
 GROUP_OF: dict[str, GroupName] = {kind: group for group, kinds in KINDS_OF.items() for kind in kinds}
 
 
@@ -97,7 +80,7 @@ def _none(what: str) -> Words:
 
 
 def _known(job: Job, *, overlap: bool) -> Words:
-    label, features = job.label_party, _listed(job.feature_parties)
+    label, features = job.label_party, listed(job.feature_parties)
     counts = "The parties send each other how many records with a usable key they hold, and how many all of them share."
     any_two = ""
     if len(job.feature_parties) > 1:
@@ -140,7 +123,7 @@ def _lists(job: Job) -> Words:
 
 
 def _embeddings(job: Job, cut: CutLayer) -> Words:
-    label, features = job.label_party, _listed(job.feature_parties)
+    label, features = job.label_party, listed(job.feature_parties)
     secure = job.model.secure_sum is not None
     shown = f"the sum of the embeddings of {features}, and no single one" if secure else f"the embedding of {features}"
     return Words(
@@ -155,7 +138,7 @@ def _embeddings(job: Job, cut: CutLayer) -> Words:
 
 
 def _gradients(job: Job, cut: CutLayer) -> Words:
-    label, features = job.label_party, _listed(job.feature_parties)
+    label, features = job.label_party, listed(job.feature_parties)
     both = len(job.feature_parties) > 1
     return Words(
         f"For each training record and epoch {label} sends {'each of ' if both else ''}{features} {cut.width} "
@@ -190,7 +173,3 @@ def _housekeeping() -> Words:
         "numbers, the progress of each party, and signatures over the record of messages.",
         "Which run is resumed and how far it is, how many lines a record of messages has, and nothing about a person.",
     )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -16,22 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MISSING_WORDS = (
-    "N/A",
-    "n/a",
-    "NA",
-    "#N/A",
-    "NaN",
-    "nan",
-    "NULL",
-    "null",
-    "None",
-    "none",
-    "-",
-    "--",
-    "?",
-    "unknown",
-    "unbekannt",
-)
+    "N/A", "n/a", "NA", "#N/A", "NaN", "nan", "NULL", "null", "None", "none", "-", "--", "?", "unknown", "unbekannt",
+)  # fmt: skip
 
 
 def print_key_quality(party: Party, report: KeyReport, console: Console) -> None:
@@ -60,17 +46,16 @@ def print_missing_words(keys: pd.DataFrame, console: Console) -> None:
             )
 
 
-def counts_in_words(report: KeyReport, without_label: int | None = None) -> str:
-    """The numbers of rows by their keys and labels; `without_label` is None at a party without labels."""
+def counts_in_words(report: KeyReport, without_label: int = 0) -> str:
+    """The numbers of rows by their keys and labels, without those that are zero."""
     counts = {
-        "with a usable key": report.usable,
         "without a key": report.missing,
         "with a malformed key": report.malformed,
         "left out because their key is repeated": report.left_out,
+        "without a label": without_label,
     }
-    if without_label is not None:
-        counts["without a label"] = without_label
-    return ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    rest = [f"{count:,} {what}" for what, count in counts.items() if count]
+    return ", ".join([f"{report.usable:,} with a usable key", *rest])
 
 
 def _in_role(party: Party) -> str:

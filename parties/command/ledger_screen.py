@@ -14,6 +14,7 @@ from parties.ledger.kinds import current_name
 from parties.ledger.peer_signatures import vouched
 from parties.ledger.show import SessionSummary, Sum, session_summaries
 from parties.local.command_line import quoted_command
+from parties.report.words import bytes_text
 
 MOST_ROWS = 1000
 """The most rows of a table that are printed; `--json` prints all. A run of two parties has about forty."""
@@ -62,8 +63,6 @@ def show_ledger(
 
 
 def _sum_table(rows: list[Sum]) -> Table:
-    from parties.report.words import bytes_text
-
     table = Table("", "party", "kind", "messages", "size", "first and last (UTC)")
     for row in rows:
         again = f" ({row.resent:,} resent)" if row.resent else ""

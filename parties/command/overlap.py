@@ -6,7 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parties.command.key_quality import counts_in_words
 from parties.command.run import starting
+from parties.local.text import listed
 from parties.monitoring.events import Finished, Show
 
 if TYPE_CHECKING:
@@ -31,13 +33,14 @@ def overlap_lines(counted: Counted) -> list[str]:
     lists = {party.name: found.own_records, **found.peer_records}
     shortest = min(lists.values())
     lines = [
-        f"{found.matched:,} records are common to {_listed(names)}, {found.matched / shortest:.1%} of the shortest list.",
-        f"Usable records: {_listed([f'{lists[name]:,} at {name}' for name in names])}.",
+        f"{found.matched:,} records are common to {listed(names)}, {found.matched / shortest:.1%} of the shortest list.",
+        f"Usable records: {listed([f'{lists[name]:,} at {name}' for name in names])}.",
     ]
     if len(names) > 2 and found.overlaps:
         pairs = [f"{records:,} with {name}" for name, records in found.overlaps.items()]
-        lines.append(f"{party.name} shares {_listed(pairs)}; the feature parties do not learn these numbers.")
-    lines += [_quality(counted), *counted.causes]
+        lines.append(f"{party.name} shares {listed(pairs)}; the feature parties do not learn these numbers.")
+    lines.append(f"{counted.report.rows:,} rows in {counted.where}: {counts_in_words(counted.report)}.")
+    lines += counted.causes
     fewest = party.settings.accept.min_records
     if fewest is not None and found.matched < fewest:
         lines.append(f"A run would stop here: {party.file} requires {fewest:,} records in common (accept.min_records).")
@@ -65,18 +68,3 @@ def overlap_figures(counted: Counted) -> dict[str, Any]:
             for way in ("sent", "received")
         },
     }
-
-
-def _quality(counted: Counted) -> str:
-    report = counted.report
-    counts = {
-        "without a key": report.missing,
-        "with a malformed key": report.malformed,
-        "left out because their key is repeated": report.left_out,
-    }
-    rest = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    return f"{report.rows:,} rows in {counted.where}: {report.usable:,} with a usable key{', ' if rest else ''}{rest}."
-
-
-def _listed(words: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

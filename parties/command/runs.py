@@ -15,6 +15,7 @@ from rich.text import Text
 
 from parties.command.screen import print_text
 from parties.local.text import json_line
+from parties.report.words import bytes_text
 from parties.run.past_runs import PastRun, past_runs, remove, stands, to_remove
 from vsplit.protocol import ConfigError
 
@@ -54,7 +55,7 @@ def prune_runs(
         remove(run)
         removed.append(run)
         if not as_json:
-            print_text(console, f"Deleted {run.path} ({_when(run)}, {_bytes(run.size)}).")
+            print_text(console, f"Deleted {run.path} ({_when(run)}, {bytes_text(run.size)}).")
     left += changed
     if as_json:
         outcome = {"removed": [_shown(run) for run in removed], "left": [_shown(run) for run in left]}
@@ -74,7 +75,7 @@ def _any(run: PastRun) -> PastRun:
 
 def _ask(chosen: Sequence[PastRun], console: Console) -> None:
     for run in chosen:
-        print_text(console, f"{run.path} ({_when(run)}, {_bytes(run.size)})")
+        print_text(console, f"{run.path} ({_when(run)}, {bytes_text(run.size)})")
     what = f"{len(chosen)} run folder{'' if len(chosen) == 1 else 's'}"
     if not sys.stdin.isatty():
         raise ConfigError(f"Nothing was deleted: to delete {what} without confirmation, add --yes.")
@@ -87,19 +88,13 @@ def _table(runs: Sequence[PastRun]) -> Table:
     table = Table("run folder", "ended (UTC)", "state", "job", "size", "test metric")
     for run in runs:
         metric = f"{run.metric[0]} {run.metric[1]:.3f}" if run.metric else ""
-        cells = (run.path.name, _when(run) if run.ended else "", run.state, run.job, _bytes(run.size), metric)
+        cells = (run.path.name, _when(run) if run.ended else "", run.state, run.job, bytes_text(run.size), metric)
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
 def _when(run: PastRun) -> str:
     return f"{run.ended.astimezone(UTC):%Y-%m-%d %H:%M}" if run.ended else "unfinished"
-
-
-def _bytes(size: int) -> str:
-    from parties.report.words import bytes_text
-
-    return bytes_text(size)
 
 
 def _shown(run: PastRun) -> dict[str, Any]:

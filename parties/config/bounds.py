@@ -5,6 +5,7 @@ from __future__ import annotations
 from parties.config.job import Job
 from parties.config.party import Party
 from parties.config.party_file import Accept
+from parties.local.text import listed
 from vsplit.protocol import RefusedError
 
 REQUIRED = ("tasks", "aggregations", "max_embedding")
@@ -31,7 +32,7 @@ def check_bounds(party: Party) -> None:
     missing = missing_bounds(accept)
     if missing and party.has_lasting_key:
         raise RefusedError(
-            f"{party.file} does not set {_and(missing)}, and without {'it' if len(missing) == 1 else 'them'} no run is "
+            f"{party.file} does not set {listed(missing)}, and without {'it' if len(missing) == 1 else 'them'} no run is "
             f"allowed. If {party.name} agrees to what {party.job_file} asks for, "
             f"{'change its key accept to' if accept.model_fields_set else 'add the line'}: {line_to_paste(accept, job)}"
         )
@@ -72,7 +73,3 @@ def _refused(party: Party, asked: str, key: str, allowed: str) -> RefusedError:
 
 def _yaml(value: object) -> str:
     return f"[{', '.join(value)}]" if isinstance(value, tuple) else str(value)
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

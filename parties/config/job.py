@@ -215,11 +215,22 @@ class Job(Model):
         return validate(Job, {**self.model_dump(), "address": address}, f"the job {self.job}")
 
 
-def load_job(path: Path | str, named_by: str = "") -> Job:
+_ANY_LEARNING: dict[str, Any] = {
+    "task": "binary",
+    "split": {"train": 0.7, "validation": 0.1, "test": 0.2},
+    "model": {"embedding": 1, "aggregate": "concat", "top": {"hidden": [1]}},
+    "train": {"epochs": 1, "batch_size": 1, "optimizer": "adam", "lr": 0.001},
+}
+"""A placeholder for all that an overlap ignores, so that the rest is checked by the rules of every job."""
+
+
+def load_job(path: Path | str, named_by: str = "", *, overlap: bool = False) -> Job:
     """Read and check `job.yaml`. `named_by` tells, in an error, which file and key named this path.
 
-    Raises ConfigError: one sentence with the file, the key, what was found and what is allowed.
+    An overlap comes before any contract. So with `overlap` what the file says about learning is replaced by a placeholder, and
+    may be missing, incomplete, or different at each party. Raises ConfigError: one sentence with the file, the key, what was
+    found and what is allowed.
     """
     path = Path(path)
     values: dict[str, Any] = parse_yaml(read_text(path, named_by), path)
-    return validate(Job, values, path)
+    return validate(Job, values | _ANY_LEARNING if overlap else values, path)

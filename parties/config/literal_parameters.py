@@ -5,35 +5,12 @@ from __future__ import annotations
 import re
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-HARMLESS = frozenset(
-    {
-        "application_name",
-        "applicationintent",
-        "catalog",
-        "charset",
-        "client_encoding",
-        "connect_timeout",
-        "driver",
-        "encoding",
-        "encrypt",
-        "mode",
-        "multisubnetfailover",
-        "read_timeout",
-        "role",
-        "schema",
-        "service_name",
-        "ssl_ca",
-        "sslmode",
-        "sslrootcert",
-        "target_session_attrs",
-        "timeout",
-        "trusted_connection",
-        "trustservercertificate",
-        "uri",
-        "warehouse",
-        "write_timeout",
-    }
-)
+HARMLESS = frozenset({
+    "application_name", "applicationintent", "catalog", "charset", "client_encoding", "connect_timeout", "driver",
+    "encoding", "encrypt", "mode", "multisubnetfailover", "read_timeout", "role", "schema", "service_name", "ssl_ca",
+    "sslmode", "sslrootcert", "target_session_attrs", "timeout", "trusted_connection", "trustservercertificate", "uri",
+    "warehouse", "write_timeout",
+})  # fmt: skip
 """The parameters of a database URL that may be written out, in lower case."""
 
 _PATHS = frozenset({"driver", "ssl_ca", "sslrootcert"})

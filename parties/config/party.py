@@ -10,7 +10,6 @@ from parties.config.digests import Purpose
 from parties.config.errors import did_you_mean, shown, validate
 from parties.config.fields import AUTO, PartyRole, split_address, split_listen
 from parties.config.job import Job, load_job
-from parties.config.overlap_job import load_overlap_job
 from parties.config.party_file import PartyFile
 from parties.config.proxy import check_proxy
 from parties.config.reading import parse_yaml, read_text
@@ -99,8 +98,7 @@ def load_party(path: Path | str, purpose: Purpose = "run") -> Party:
     file = Path(path).absolute()
     settings = _read_settings(file)
     job_file = _resolved(file, settings.job)
-    load = load_job if purpose == "run" else load_overlap_job
-    job = load(job_file, named_by=f"the key job of {file}")
+    job = load_job(job_file, named_by=f"the key job of {file}", overlap=purpose == "overlap")
     _check_name(settings.party, job, file, job_file)
     url = is_url(settings.data.source)
     identity = None if settings.identity is None else _resolved(file, settings.identity)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,8 @@ def _without_surrogates(content: Any) -> Any:
 def ended(sentence: str) -> str:
     """The sentence with a full stop, unless it ends with punctuation already, such as a question mark."""
     return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
+
+
+def listed(words: Sequence[str]) -> str:
+    """The words as a list in a sentence: `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
