@@ -75,7 +75,7 @@ def test_three_parties_learn_how_many_all_share(three) -> None:
     assert overlap_lines(clinic)[:3] == [
         f"{common:,} records are common to clinic, lab and gym, {common / 200:.1%} of the shortest list.",
         "Usable records: 200 at clinic, 220 at lab and 200 at gym.",
-        f"clinic shares {pairs['lab']} with lab and {pairs['gym']} with gym; how many with each, no feature party is told.",
+        f"clinic shares {pairs['lab']} with lab and {pairs['gym']} with gym; the feature parties do not learn these numbers.",
     ]
     assert overlap_figures(clinic)["shared_with"] == pairs
     for name in ("lab", "gym"):
