@@ -147,7 +147,7 @@ class World:
         """The keys that all these parties (none: all parties) have in their tables."""
         return set.intersection(*(set(self.tables[name].person) for name in names or self.names))
 
-    def run_party(
+    def run_parties(
         self, *names: str, show: Mapping[str, Callable[[Event], None]] | None = None, restart: Sequence[str] = ()
     ) -> Lives:
         """Live the lives of these parties (none: of all), each in a thread of its own, until all have ended."""

@@ -57,7 +57,7 @@ def test_what_leaves_is_what_was_promised(three, by: str) -> None:
     # All of the clinic's records match, and all lists are equally long: what the figures assume.
     for name, table in three.tables.items():
         three.tables[name] = table[table.person.isin(three.common())].reset_index(drop=True)
-    three.write().live().well()
+    three.write().run_parties().well()
     for name in three.names:
         run = json.loads((three.run(name) / "run.json").read_text())
         sent = {(one["kind"], one["party"]): one for one in run["traffic"] if one["direction"] == "sent"}

@@ -47,7 +47,7 @@ def end_in_training(world, victim: str, number: signal.Signals):
             process.send_signal(number)
 
     try:
-        lives = world.live(*(name for name in world.names if name != victim), show={world.names[0]: look})
+        lives = world.run_parties(*(name for name in world.names if name != victim), show={world.names[0]: look})
     finally:
         if not begun.is_set():
             process.kill()
