@@ -33,7 +33,7 @@ from parties.checkpoints.checksummed_file import (
     write_checksummed,
 )
 from parties.local.atomic import rename, sync_folder
-from parties.local.command_line import restart_advice
+from parties.local.command_line import restart_hint
 from vsplit.protocol import ConfigError, StorageError
 
 if sys.platform != "win32":
@@ -120,7 +120,7 @@ class CheckpointFolder:
         if alignment is None and agreed:
             raise ConfigError(
                 f"The alignment of the unfinished run in {self.folder} is damaged, so that nothing can go on with it: put back "
-                f"a copy of this folder, or {restart_advice()}."
+                f"a copy of this folder, or {restart_hint()}."
             )
         # An alignment that was never agreed on is no loss, whatever it is of.
         if alignment is None or (not agreed and alignment.head.origin != self._origin_like(alignment)):
@@ -356,13 +356,13 @@ class CheckpointFolder:
                 what = f"the key {name} {where}" if where else name
                 raise ConfigError(
                     f"The unfinished run in {self.folder} began with something else than there is now: {what} is not as it "
-                    f"was. Put it back as it was to go on, or {restart_advice()}."
+                    f"was. Put it back as it was to go on, or {restart_hint()}."
                 )
 
     def _of_other_version(self, version: str) -> ConfigError:
         return ConfigError(
             f"The unfinished run in {self.folder} is of vsplit {version}, and this is {self._origin.version}: install that "
-            f"version at every party to go on with it, or {restart_advice()}."
+            f"version at every party to go on with it, or {restart_hint()}."
         )
 
     def _tried(self, action: Callable[[], T]) -> T:

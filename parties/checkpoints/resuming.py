@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from parties.checkpoints.folder import STEPS_KEPT, LocalState
-from parties.local.command_line import restart_advice, same_command
+from parties.local.command_line import current_command, restart_hint
 from vsplit.protocol import Message, MismatchError, ProtocolError, Role, Send, receive
 
 RUN = 16
@@ -171,7 +171,7 @@ def agree_on_start_feature(me: str, label_party: str, parties: Sequence[str], mi
             raise ProtocolError(
                 label_party,
                 f"{label_party} would begin afresh although this party holds a run that all had begun; ask there. To begin "
-                f"afresh, give {same_command('--restart')}, with --restart at every party.",
+                f"afresh, give {current_command('--restart')}, with --restart at every party.",
             )
         return Start(told.run, None)
     # Where all have the outcome and no state in common, which they need not have, the step is 0.
@@ -255,11 +255,11 @@ def _answer(found: Start | _NoStart, fresh: bytes) -> StartDecision:
 def _mismatch(me: str, mine: LocalState, found: _NoStart) -> MismatchError:
     """Why nobody begins, as a sentence for the people of this party."""
     first, *others = ("this party" if party == me else party for party in found.about)
-    restart = restart_advice()
+    restart = restart_hint()
     if found.end == "lacking" and found.about[0] == me and mine.restart:
         sentence = (
             "This party was given --restart, and another one holds a run that all parties had begun together. Nothing was "
-            f"discarded. Give {same_command()} to go on with it, or {restart}."
+            f"discarded. Give {current_command()} to go on with it, or {restart}."
         )
     elif found.end == "lacking":
         sentence = (

@@ -22,7 +22,7 @@ from parties.command.options import DebugOption, EventsOption, JsonOption, Party
 from parties.command.output import Outputs
 from parties.command.party_argument import check_party_argument
 from parties.command.subcommands import identity_app, ledger_app
-from parties.local.command_line import remember
+from parties.local.command_line import set_arguments
 from parties.local.text import json_line
 from parties.monitoring.events import Show
 from vsplit import __version__
@@ -36,7 +36,7 @@ class _Command(TyperGroup):
     """The whole command. It records its arguments, for sentences that ask to repeat the command."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> Any:
-        remember(args)
+        set_arguments(args)
         return super().make_context(info_name, args, *rest, **more)
 
 

@@ -16,7 +16,7 @@ from parties.command.console import Console
 from parties.command.interrupts import termination_signals
 from parties.command.party_argument import name_in
 from parties.command.screen import Screen, print_end, print_failure
-from parties.local.command_line import same_command
+from parties.local.command_line import current_command
 from parties.local.text import visible
 from parties.monitoring.events import Event, Failed, Finished, JsonLines, Show, failed_by
 
@@ -41,7 +41,7 @@ def execute_with_progress(
 
     `resuming` is the sentence after an interruption, up to the command; `at_end` is called after the screen has closed.
     """
-    interrupted = f"Interrupted. Every connected party was notified. {resuming}: {same_command()}."
+    interrupted = f"Interrupted. Every connected party was notified. {resuming}: {current_command()}."
     if events:
         write = JsonLines(event_output())
         _exit(attempt(lambda: command(write), debug=debug, interrupted=interrupted), write)

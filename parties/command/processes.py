@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from parties.command.interrupts import KILL, termination_signals
-from parties.local.command_line import same_command
+from parties.local.command_line import current_command
 from parties.monitoring.events import BEFORE_MEETING, INTERRUPTED, TELLING, Event, Failed, Finished, read_event
 from vsplit.protocol import RemoteError, StoppedError, TransportError
 
@@ -160,7 +160,7 @@ def _end_without_event(child: Child, interrupted: bool) -> Failed:
     else:
         how = f"ended with exit code {code}"
     reason = f"; its last output was: {child.error_output[-1]}" if child.error_output else ", without any output"
-    return Failed(f"The process of this party {how}{reason}. Run {same_command('--debug')} for details.", code or 1)
+    return Failed(f"The process of this party {how}{reason}. Run {current_command('--debug')} for details.", code or 1)
 
 
 def _reader(function: Callable[..., None], *arguments: object) -> threading.Thread:

@@ -17,12 +17,12 @@ _NOT_REPEATED = ("--events", "--debug", "--restart")
 _words: list[str] = []
 
 
-def remember(words: Sequence[str]) -> None:
+def set_arguments(words: Sequence[str]) -> None:
     """Store the words after `vsplit` that this process was started with."""
     _words[:] = words
 
 
-def same_command(*options: str) -> str:
+def current_command(*options: str) -> str:
     """This process's command with these options, ready to be pasted, without the options that hold for one time only."""
     launched = os.environ.get(LAUNCH_VARIABLE)
     words = shlex.split(launched) if launched else [word for word in _words if word not in _NOT_REPEATED]
@@ -42,9 +42,9 @@ def relative_path(path: Path) -> str:
         return str(path)
 
 
-def restart_advice() -> str:
+def restart_hint() -> str:
     """How to start a run from the beginning, as the middle of a sentence."""
     return (
-        f"run {same_command('--restart')}, with --restart at every party, to start from the beginning and discard the stored "
-        "state"
+        f"run {current_command('--restart')}, with --restart at every party, to start from the beginning and discard the "
+        "stored state"
     )

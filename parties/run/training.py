@@ -16,7 +16,7 @@ from parties.data.aligned_rows import AlignedRows, Run
 from parties.data.images import read_images
 from parties.data.party_data import PartyData, Rows
 from parties.data.prepare import Preparation, Prepared
-from parties.local.command_line import same_command
+from parties.local.command_line import current_command
 from parties.local.text import ended
 from parties.run.own_module import builder_at
 from vsplit.aggregation import receiver_for, sender_for
@@ -228,7 +228,7 @@ def _bottom(party_data: PartyData, shape: InputShape) -> Any:
     except (Exception, SystemExit) as error:
         raise ConfigError(
             f"In {party_data.party.file}, the key bottom.module names {own}, which raises {type(error).__name__} for {shape} "
-            f"and an embedding of {width}: {ended(str(error))} Mend it; {same_command('--debug')} shows where."
+            f"and an embedding of {width}: {ended(str(error))} Mend it; {current_command('--debug')} shows where."
         ) from error
 
 

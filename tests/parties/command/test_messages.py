@@ -16,7 +16,7 @@ from parties.command import check, check_overlap, cli, launch
 from parties.command import run as run_command
 from parties.command.run import run_file
 from parties.local import command_line
-from parties.local.command_line import quoted_command, relative_path, remember, same_command
+from parties.local.command_line import current_command, quoted_command, relative_path, set_arguments
 from parties.monitoring.events import READING, STARTING, Step
 from psi import check_match
 from vsplit.protocol import DataError
@@ -44,13 +44,13 @@ def test_a_command_is_spelt_as_a_shell_takes_it(tmp_path, monkeypatch) -> None:
 
 
 def test_the_command_again_is_that_of_the_launch_where_one_has_started_it(monkeypatch) -> None:
-    remember(["run", "lab.yaml", "--events", "--restart", "--debug"])
-    assert same_command("--restart") == "`vsplit run lab.yaml --restart`"
+    set_arguments(["run", "lab.yaml", "--events", "--restart", "--debug"])
+    assert current_command("--restart") == "`vsplit run lab.yaml --restart`"
     monkeypatch.setenv(command_line.LAUNCH_VARIABLE, "launch 'my folder'")
-    assert same_command() == "`vsplit launch 'my folder'`"
+    assert current_command() == "`vsplit launch 'my folder'`"
     monkeypatch.delenv(command_line.LAUNCH_VARIABLE)
-    remember([])
-    assert same_command() == "`vsplit run PARTY.yaml`"
+    set_arguments([])
+    assert current_command() == "`vsplit run PARTY.yaml`"
 
 
 @pytest.mark.parametrize("command", ["run", "check", "overlap"])
