@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from parties.command import cli
 from parties.command import processes as crew
 from parties.command.launch import find_parties
+from parties.command.screen import Screen
 from parties.monitoring.events import Failed, Finished, Step
 from parties.network.identity import PrivateIdentity
 from vsplit.protocol import ConfigError
@@ -281,7 +282,7 @@ def interrupted(folder: Path, numbers):
     """Launch, and send these signals to the launch once both of its parties have begun."""
     begun = threading.Event()
     seen = set()
-    shown = cli.Screen.show
+    shown = Screen.show
 
     def show(screen, party, event):
         shown(screen, party, event)
@@ -302,7 +303,7 @@ def interrupted(folder: Path, numbers):
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cli.Screen, "show", show)
+            patch.setattr(Screen, "show", show)
             found = launch(folder)
     finally:
         signal.signal(signal.SIGHUP, before)
