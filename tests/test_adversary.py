@@ -77,7 +77,7 @@ class Siege:
                 except BaseException as error:  # raised in the test itself, where it is seen
                     knocks.append(error)
 
-        lives = self.world.write().live(show={"lab": look})
+        lives = self.world.write().run_parties(show={"lab": look})
         for failure in filter(None, knocks):
             raise failure
         lives.well()
@@ -246,7 +246,7 @@ def claiming(kind: type[Message], *sides: int) -> Change:
 def is_named(world: Any, liar: str, victim: str, sentence: str) -> None:
     """The run ends: the victim names the liar in this sentence, the liar hears of it, and nothing is written."""
     before = {file for file in world.write().folder.parent.rglob("*") if "runs" not in file.parts}
-    lives = world.live()
+    lives = world.run_parties()
     error, told = lives.errors[victim], lives.errors[liar]
     assert isinstance(error, ProtocolError), repr(error)
     assert error.peer == liar
@@ -322,10 +322,10 @@ def test_a_message_that_was_sealed_in_another_session(tmp_path: Path, monkeypatc
     kept: list[bytes] = []
     with monkeypatch.context() as first:
         lie(first, "clinic", Sealed, lambda _transport, data: kept.append(data) or data)
-        world.write().live().well()
+        world.write().run_parties().well()
     assert kept
     with monkeypatch.context() as second:
         lie(second, "clinic", Sealed, lambda _transport, _data: kept[0])
-        lives = world.live(restart=world.names)
+        lives = world.run_parties(restart=world.names)
     named = [error for name, error in lives.errors.items() if isinstance(error, ProtocolError) and name != "clinic"]
     assert [error.peer for error in named] == ["clinic"], lives.errors

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("no_report")
 
 def ends_badly(world, name: str, kind: type[VsplitError], *words: str) -> None:
     """One party must fail before it has met anybody, and the other is told of it in a word, and nothing else."""
-    lives = world.live()
+    lives = world.run_parties()
     error = lives.errors[name]
     assert isinstance(error, kind), error
     for word in words:
@@ -59,7 +59,7 @@ def nothing_is_left(world) -> None:
 
 
 def both_end(world, **expected: tuple[type[VsplitError], str]) -> None:
-    lives = world.live()
+    lives = world.run_parties()
     for name, (kind, word) in expected.items():
         error = lives.errors[name]
         assert type(error) is kind, f"{name}: {error!r}"
@@ -174,7 +174,7 @@ def test_a_bottom_model_of_ones_own_that_does_not_work(world, module: str, words
 def test_a_run_folder_that_cannot_be_written(world) -> None:
     world.write()
     (world.folder / "runs").write_text("a file in the way")
-    for name, error in world.live().errors.items():  # either fails at home, and can tell the other
+    for name, error in world.run_parties().errors.items():  # either fails at home, and can tell the other
         assert re.search(f"runs/{name} cannot be written .*`output`", str(error))
 
 
@@ -187,7 +187,7 @@ def test_a_run_folder_that_holds_other_files_than_runs(world, output: str) -> No
 def test_a_port_in_use(world) -> None:
     port = world.job["address"].partition(":")[2]
     with socket.create_server(("127.0.0.1", int(port))):
-        lives = world.write().live("clinic")
+        lives = world.write().run_parties("clinic")
     assert isinstance(error := lives.errors["clinic"], ConfigError)
     assert re.search(f"Port {port} .* in use.*`address`", str(error))
     assert lives.stages("clinic") == ["reading data"]  # whom it cannot reach, it cannot tell
@@ -203,7 +203,7 @@ def test_nobody_comes(world) -> None:
         world.files[name]["first_wait"] = 1
     world.write()
     for name, other in (("clinic", "lab"), ("lab", "clinic")):
-        lives = world.live(name)
+        lives = world.run_parties(name)
         error = lives.errors[name]
         assert type(error) is PeerAbsent
         assert re.search(rf"{other} did not (connect|answer at 127.*) within 1 s.*`first_wait`", str(error))
@@ -296,7 +296,7 @@ def test_a_party_that_is_started_twice(three) -> None:
             lab_is_there.set()
 
     everybody = {}
-    first = threading.Thread(target=lambda: everybody.update(all=three.live("clinic", "lab", show={"clinic": look})))
+    first = threading.Thread(target=lambda: everybody.update(all=three.run_parties("clinic", "lab", show={"clinic": look})))
     first.start()
     assert lab_is_there.wait(30)
     again = three.party("lab")
@@ -305,7 +305,7 @@ def test_a_party_that_is_started_twice(three) -> None:
     elsewhere = replace(again, output=three.folder / "elsewhere")
     with pytest.raises(StoppedError, match="is this party started twice"):
         run_party(elsewhere, three.keys["lab"], lambda _event: None)
-    three.live("gym").well()
+    three.run_parties("gym").well()
     first.join(60)
     everybody["all"].well()
 
@@ -315,12 +315,12 @@ def test_training_that_diverges(world) -> None:
     world.job["task"] = "regression"
     world.tables["clinic"]["outcome"] = range(200)
     world.files["clinic"]["data"].pop("positive")
-    lives = world.write().live()
+    lives = world.write().run_parties()
     kinds = {type(error) for error in lives.errors.values()}
     assert kinds == {DataError, StoppedError}
     told = next(error for error in lives.errors.values() if isinstance(error, DataError))
     assert re.search("training has diverged.*lower `train.lr`", str(told))
     assert not list(world.folder.glob("runs/*/*.json"))
     world.job["train"]["lr"] = 0.001
-    error = world.write().live("lab").errors["lab"]
+    error = world.write().run_parties("lab").errors["lab"]
     assert re.search("the key train.lr of the job file is not as it was.*--restart at every party", str(error))

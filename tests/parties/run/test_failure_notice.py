@@ -129,7 +129,7 @@ class Parties:
                 if how is not None:
                     self.ends[label or name] = how(name, show)
                 else:
-                    lives = self._world.live(name, show={name: show})
+                    lives = self._world.run_parties(name, show={name: show})
                     for found, own in ((lives.ends, self.ends), (lives.errors, self.errors)):
                         own.update({label or name: found[name]} if name in found else {})
             except Exception as error:
@@ -173,7 +173,7 @@ def is_told(error: BaseException, name: str, why: str, by: str = "") -> None:
 def test_two_parties_of_which_one_fails(world, monkeypatch, fails, kind, why: str, role: str) -> None:
     monkeypatch.syspath_prepend(world.folder)
     fails(patient(world), role)
-    lives = world.write(without=[role] if fails is not_utf8 else []).live()
+    lives = world.write(without=[role] if fails is not_utf8 else []).run_parties()
     assert type(lives.errors[role]) is kind, lives.errors[role]
     # The own error shows at once, before anybody is told.
     shown = [event for event in lives.events[role] if event.stage == FAILURE]
@@ -220,7 +220,7 @@ def test_three_parties_in_whatever_order(three, order: str, role: str) -> None:
 def test_all_fail_and_each_has_its_own_error(three) -> None:
     for name, fails in zip(three.names, (no_column, narrow, no_device), strict=True):
         fails(patient(three), name)
-    lives = three.write().live()
+    lives = three.write().run_parties()
     assert [type(lives.errors[name]) for name in three.names] == [DataError, RefusedError, ConfigError]
 
 
@@ -230,7 +230,7 @@ def test_an_error_that_was_not_foreseen_is_told_as_such(world, monkeypatch) -> N
             raise ZeroDivisionError
 
     monkeypatch.setattr("parties.run.party_run.check_model", broken)
-    lives = patient(world).write().live()
+    lives = patient(world).write().run_parties()
     assert isinstance(lives.errors["lab"], ZeroDivisionError)
     assert failed_by(lives.errors["lab"]).exit_code == 1
     is_told(lives.errors["clinic"], "lab", ERROR)
@@ -242,7 +242,7 @@ def test_a_package_for_images_is_missing(world, monkeypatch, role: str) -> None:
     patient(world).tables[role]["scan"] = "none.png"
     world.files[role]["data"]["image"] = {"column": "scan", "size": [4, 4]}
     world.files[role]["bottom"] = {"module": "some_bottom:build"}
-    lives = world.write().live()
+    lives = world.write().run_parties()
     assert isinstance(lives.errors[role], ConfigError) and "illow" in str(lives.errors[role])
     is_told(lives.errors["lab" if role == "clinic" else "clinic"], role, CONFIG)
 
@@ -259,7 +259,7 @@ def test_a_disk_that_is_full(world, monkeypatch, role: str) -> None:
         return own_ledger(kept, folder, about)
 
     monkeypatch.setattr(party_run, "own_ledger", full)
-    lives = patient(world).write().live()
+    lives = patient(world).write().run_parties()
     assert isinstance(lives.errors[role], StorageError)
     is_told(lives.errors["lab" if role == "clinic" else "clinic"], role, STORAGE)
 
@@ -268,8 +268,8 @@ def test_a_disk_that_is_full(world, monkeypatch, role: str) -> None:
 def test_one_run_too_many_is_told_although_all_have_met(world, role: str) -> None:
     patient(world).files[role]["accept"]["max_runs"] = 1
     world.job["train"]["epochs"] = 1
-    world.write().live().well()
-    lives = world.live()
+    world.write().run_parties().well()
+    lives = world.run_parties()
     assert isinstance(lives.errors[role], RefusedError)
     told = lives.errors["lab" if role == "clinic" else "clinic"]
     assert type(told) is StoppedError
@@ -401,7 +401,7 @@ def test_the_telling_ends_with_the_first_wait(world) -> None:
         world.files[name]["first_wait"] = 1
     world.write()
     for name, other in (("clinic", "lab"), ("lab", "clinic")):
-        lives = world.live(name)
+        lives = world.run_parties(name)
         assert isinstance(lives.errors[name], DataError)
         telling = [event.text for event in lives.events[name] if event.stage == TELLING]
         assert re.fullmatch(rf"{other}, until [\d: -]+, 1 s left; Ctrl-C ends it at once", telling[0])
@@ -473,7 +473,7 @@ def test_a_port_that_another_program_holds_is_said_and_the_own_error_stays(world
     no_column(patient(world), "clinic")
     port = int(world.job["address"].partition(":")[2])
     with socket.create_server(("127.0.0.1", port)):
-        lives = world.write().live("clinic")
+        lives = world.write().run_parties("clinic")
     assert isinstance(lives.errors["clinic"], DataError)
     notes = [event.text for event in lives.events["clinic"] if event.stage == NOTE]
     assert re.fullmatch(f"The others could not be told. Port {port} of this machine is in use .*", notes[0])
@@ -482,7 +482,7 @@ def test_a_port_that_another_program_holds_is_said_and_the_own_error_stays(world
 def test_the_others_are_not_told_once_the_wait_for_them_is_over(three) -> None:
     for file in three.files.values():
         file["first_wait"] = 2
-    lives = three.write().live("clinic", "lab")
+    lives = three.write().run_parties("clinic", "lab")
     assert isinstance(lives.errors["clinic"], PeerAbsent)
     assert TELLING not in lives.stages("clinic")
     assert "gym did not connect in time, or its link was lost, says clinic" in str(lives.errors["lab"])

@@ -97,11 +97,11 @@ class Pair:
 
     def share(self) -> dict[str, AlignedRows]:
         aligned = self.aligned()
-        return self.live(lambda home, run: align_rows(home, aligned[home.party.name], bytes(32), run))
+        return self.run_parties(lambda home, run: align_rows(home, aligned[home.party.name], bytes(32), run))
 
     def train(self, shared: dict[str, AlignedRows]) -> dict[str, PreparedTraining]:
         seeds = {"clinic": 3, "lab": 4}
-        return self.live(
+        return self.run_parties(
             lambda home, run: train(
                 home, prepare(home, shared[home.party.name], seeds[home.party.name]), run, run_name=bytes(16)
             )

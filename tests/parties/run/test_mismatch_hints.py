@@ -31,7 +31,7 @@ def shapes_in(world, name: str) -> list[str]:
 
 def test_a_low_match_is_explained_at_both_sides(world) -> None:
     in_small_letters(world, kept=60)
-    lives = world.write().live().well()
+    lives = world.write().run_parties().well()
     for name, cause in (("clinic", CAUSE), ("lab", CAUSE_AT_LAB)):
         assert lives.ends[name].lines[:2] == ["60 records in common.", cause]
         assert cause in (world.run(name) / "report.html").read_text()
@@ -41,7 +41,7 @@ def test_a_low_match_is_explained_at_both_sides(world) -> None:
 @pytest.mark.usefixtures("no_report")
 def test_no_match_is_explained_at_both_sides(world) -> None:
     in_small_letters(world, kept=0)
-    lives = world.write().live()
+    lives = world.write().run_parties()
     for name, other, cause in (("clinic", "lab", CAUSE), ("lab", "clinic", CAUSE_AT_LAB)):
         error = lives.errors[name]
         assert isinstance(error, DataError)
@@ -52,7 +52,7 @@ def test_no_match_is_explained_at_both_sides(world) -> None:
 def test_too_small_a_match_is_explained(world) -> None:
     in_small_letters(world, kept=60)
     world.files["lab"]["accept"] |= {"min_records": 100}
-    lives = world.write().live()
+    lives = world.write().run_parties()
     assert isinstance(lives.errors["lab"], RefusedError)
     assert str(lives.errors["lab"]).endswith(CAUSE_AT_LAB)
 
@@ -61,7 +61,7 @@ def test_too_small_a_match_is_explained(world) -> None:
 def test_the_job_can_forbid_it(world) -> None:
     in_small_letters(world, kept=60)
     world.job["align"]["hints"] = False
-    lives = world.write().live().well()
+    lives = world.write().run_parties().well()
     for name in world.names:
         assert lives.ends[name].lines[0] == "60 records in common."
         assert "align.normalise" not in " ".join(lives.ends[name].lines)
@@ -75,7 +75,7 @@ def test_the_contract_mends_it(world) -> None:
     matched = len(
         {person.lower() for person in world.tables["clinic"].person} & set(world.tables["lab"].person.str.lower())
     )
-    lives = world.write().live().well()
+    lives = world.write().run_parties().well()
     for name in world.names:
         assert lives.ends[name].lines[0] == f"{matched} records in common."
         assert shapes_in(world, name) == []
@@ -89,7 +89,7 @@ def test_the_contract_mends_it(world) -> None:
 def test_with_three_parties_each_side_reaches_its_own_verdict(three, turned) -> None:
     """Whoever is done first takes leave; its end is no news at the others."""
     three.tables[turned].person = three.tables[turned].person.str.lower()
-    lives = three.write().live()
+    lives = three.write().run_parties()
     for name in three.names:
         assert isinstance(lives.errors[name], DataError), (name, lives.errors[name])
         assert str(lives.errors[name]).startswith("No record is common to this party and ")
@@ -105,7 +105,7 @@ def test_with_three_parties_each_side_reaches_its_own_verdict(three, turned) -> 
 @pytest.mark.usefixtures("no_report")
 def test_a_bound_of_one_party_ends_all_three_with_what_each_may_say(three) -> None:
     three.files["gym"]["accept"] |= {"min_records": 1000}
-    lives = three.write().live()
+    lives = three.write().run_parties()
     assert isinstance(lives.errors["gym"], RefusedError)
     assert "gym said so" in str(lives.errors["clinic"])
     assert "clinic said so" in str(lives.errors["lab"])
@@ -123,7 +123,7 @@ def test_many_malformed_values_come_first(world) -> None:
         "normalise": {"born": [{"date": ["%Y-%m-%d", "%d/%m/%Y"]}]},
     }
     world.tables["lab"] = world.tables["lab"][lambda lab: lab.born.str[:2] != lab.born.str[3:5]]
-    lives = world.write().live()
+    lives = world.write().run_parties()
     wrong = (world.tables["lab"].born.str[3:5].astype(int) > 12).sum()
     assert wrong > 100
     ends = {name: str(lives.errors[name]) for name in world.names}

@@ -58,7 +58,7 @@ def test_log_and_figures_of_a_whole_life_hold_nothing_of_any_record(three):
 
         return show
 
-    three.write().live(show={name: fetching(name) for name in three.names}).well()
+    three.write().run_parties(show={name: fetching(name) for name in three.names}).well()
     for name in three.names:
         told = log_of(three, name)
         assert told[0]["event"] == "begin"
@@ -85,7 +85,7 @@ def test_log_and_figures_of_a_whole_life_hold_nothing_of_any_record(three):
 
 def test_a_life_that_fails_says_so_in_its_log_and_in_nobody_elses(world):
     watched(world, level="info", form="text").files["clinic"]["accept"] |= {"min_records": 100_000}
-    errors = world.write().live().errors
+    errors = world.write().run_parties().errors
     assert set(errors) == set(world.names)
     last = (world.folder / "clinic.log").read_text().splitlines()[-1]
     assert " ERROR   vsplit.run clinic: " in last
@@ -97,7 +97,7 @@ def test_a_taken_port_is_found_before_anything_is_read(world):
     watched(world).hasty().write()
     port = port_of(world, "lab")
     with socket.create_server(("127.0.0.1", port)):
-        lives = world.live("lab")
+        lives = world.run_parties("lab")
     assert isinstance(lives.errors["lab"], ConfigError)
     assert f"the key metrics names 127.0.0.1:{port}" in str(lives.errors["lab"])
     assert READING not in {event.stage for event in lives.events["lab"] if isinstance(event, Step)}

@@ -229,13 +229,13 @@ def test_another_list_that_is_too_short_or_too_long_is_refused(world) -> None:
 def test_runs_and_overlaps_are_counted_together_and_refused_beyond_the_bound(world) -> None:
     world.files["lab"]["accept"] |= {"max_runs": 2}
     well(overlap_of(world))
-    world.live().well()
+    world.run_parties().well()
     ends = overlap_of(world)
     assert isinstance(ends["lab"], RefusedError)
     assert "There were 2 runs and overlaps with clinic since" in str(ends["lab"])
     assert isinstance(ends["clinic"], StoppedError)
     assert "lab stopped the session: it refuses" in str(ends["clinic"])
-    lives = world.live()
+    lives = world.run_parties()
     assert isinstance(lives.errors["lab"], RefusedError)
     # The clinic counted the attempts that lab refused: it could not know before its own list might leave.
     words = " ".join(CliRunner().invoke(cli.app, ["check", str(world.folder / "clinic.yaml")]).output.split())

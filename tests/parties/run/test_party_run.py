@@ -44,7 +44,7 @@ def test_a_seed_beside_a_key_is_told_on_the_screen_and_in_the_run_folder(world, 
     world.files["lab"]["seed"] = 7
     shown = []
     monkeypatch.setattr("parties.run.results.render_report", lambda content: shown.append(content) or "<html></html>")
-    lives = world.write().live().well()
+    lives = world.write().run_parties().well()
     sentence = f"The key seed in {world.folder}/lab.yaml reveals what training protects"
     assert any(line.startswith(sentence) for line in lives.ends["lab"].lines)
     assert any(getattr(event, "text", "").startswith(sentence) for event in lives.events["lab"])
@@ -64,7 +64,7 @@ def test_a_whole_life_leaves_two_complete_run_folders(world):
     world.files["lab"]["data"]["key"] = ["pid"]
     world.write(without=["lab"])
     world.tables["lab"].rename(columns={"person": "pid"}).to_csv(world.folder / "lab.csv", index=False)
-    lives = world.live().well()
+    lives = world.run_parties().well()
 
     common = world.common() - unlabelled
     assert names_in(world.run("clinic")) == BOTH | LABEL_ONLY
@@ -131,7 +131,7 @@ def test_three_parties_add_their_embeddings_and_split_by_date(three):
         three.tables["lab"].to_sql("results", database, index=False)
     database.close()
     three.tables["gym"].to_parquet(three.folder / "gym.parquet", index=False)
-    three.live().well()
+    three.run_parties().well()
 
     common = three.common()
     for name in three.names:
@@ -157,7 +157,7 @@ def test_a_label_party_without_features_and_three_classes(world):
     world.files["clinic"]["seed"], world.files["lab"]["seed"] = 1, 2
     world.job["task"] = "multiclass"
     world.job["train"] |= {"epochs": 4, "lr": 0.01}
-    world.write().live().well()
+    world.write().run_parties().well()
     found = predictions_of(world)
     assert [name for name in found if name.startswith("joint")] == ["joint_high", "joint_low", "joint_middle"]
     assert np.allclose(found[["joint_high", "joint_low", "joint_middle"]].sum(axis=1), 1)
@@ -204,7 +204,7 @@ def test_images_through_a_bottom_model_of_the_users_own(world):
                 return Scans(shape, width)
         """)
     )
-    world.write().live().well()
+    world.write().run_parties().well()
     metrics = json.loads((world.run("clinic") / "metrics.json").read_text())["test"]
     assert metrics["joint"]["r2"]["value"] > 0.6
     assert metrics["difference"]["r2"]["low"] > 0
@@ -216,9 +216,9 @@ def test_the_same_private_seeds_and_order_give_the_same_run_again_and_the_older_
     monkeypatch.setattr(party_run, "order_secret", lambda _party: bytes(32))
     world.files["clinic"]["seed"] = 1
     world.files["lab"]["seed"] = 2
-    world.write().live().well()
+    world.write().run_parties().well()
     first, order = (world.run("clinic") / "metrics.json").read_bytes(), predictions_of(world)
-    again = world.live().well()
+    again = world.run_parties().well()
     assert (world.run("clinic") / "metrics.json").read_bytes() == first
     pd.testing.assert_frame_equal(predictions_of(world), order)
     for name in world.names:
@@ -228,25 +228,25 @@ def test_the_same_private_seeds_and_order_give_the_same_run_again_and_the_older_
     assert (world.folder / "runs/clinic-1/metrics.json").read_bytes() == first
 
     monkeypatch.undo()  # the order is drawn afresh now
-    world.live().well()
+    world.run_parties().well()
     assert not predictions_of(world).person.equals(order.person)
     assert (world.folder / "runs/clinic-2/run.json").exists()
 
 
 @pytest.mark.usefixtures("no_report")
 def test_a_later_run_takes_the_order_of_an_earlier_one_and_so_its_split(world):
-    world.write().live().well()
+    world.write().run_parties().well()
     first, secret = predictions_of(world), (world.run("clinic") / "order.secret").read_bytes()
     # The earlier run moves aside only when this one has come to its end, so it may stand in the same folder.
     world.files["clinic"]["order"] = "runs/clinic/order.secret"
-    world.write().live().well()
+    world.write().run_parties().well()
     again = predictions_of(world)
     assert again.person.equals(first.person)
     assert again["split"].equals(first["split"])
     assert (world.run("clinic") / "order.secret").read_bytes() == secret
 
     world.files["clinic"]["order"] = "none.secret"
-    errors = world.write().live("clinic").errors
+    errors = world.write().run_parties("clinic").errors
     assert "the key order names the file" in str(errors["clinic"])
 
 
@@ -255,7 +255,7 @@ def test_a_key_column_may_be_called_like_a_column_of_the_predictions(world):
     world.files["clinic"]["data"]["key"] = ["label"]
     world.write(without=["clinic"])
     world.tables["clinic"].rename(columns={"person": "label"}).to_csv(world.folder / "clinic.csv", index=False)
-    world.live().well()
+    world.run_parties().well()
     found = predictions_of(world)
     assert set(found.key_label) <= world.common()
     assert set(found.label) == {"sick", "healthy"}
@@ -276,7 +276,7 @@ def test_a_comparison_that_fails_does_not_cost_the_joint_result(world, monkeypat
 
     monkeypatch.setattr(training, "label_role", alone_diverges)
     world.write()
-    lives = world.live().well()
+    lives = world.run_parties().well()
     metrics = json.loads((world.run("clinic") / "metrics.json").read_text())
     assert set(metrics["test"]) == {"rows", "resamples", "joint"}
     assert "joint" in predictions_of(world) and "alone" not in predictions_of(world)

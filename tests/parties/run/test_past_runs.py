@@ -54,7 +54,7 @@ def there(world) -> set[str]:
 @pytest.mark.usefixtures("no_report")
 def test_what_runs_leave_is_listed_and_can_be_taken_away(world) -> None:
     for _ in range(2):
-        world.write().live().well()
+        world.write().run_parties().well()
     assert {file.name for file in world.run("clinic").iterdir()} == WRITTEN
     found = listed(world)
     assert [(run["name"], run["state"], run["job"]) for run in found] == [

@@ -62,7 +62,7 @@ def in_peace(world: Any, alignments: Path) -> dict[str, Any]:
         if world.run(name).exists():
             shutil.rmtree(world.run(name))
         shutil.copytree(alignments / name, world.run(name) / UNFINISHED)
-    world.live().well()
+    world.run_parties().well()
     return outcome(world)
 
 
@@ -72,12 +72,12 @@ def test_a_run_that_is_broken_off_twice_ends_as_one_in_peace(three: Any, tmp_pat
         three.tables["clinic"]["visit"] = three.tables["clinic"].person.map(three.visits)
         three.files["clinic"]["data"]["date"] = "visit"
         three.job["split"]["by"] = "date"
-    small(three).live(show={"lab": at(2)})
+    small(three).run_parties(show={"lab": at(2)})
     assert all(len(kept(three, name)) == 3 for name in three.names)
     copy_alignments(three, tmp_path / "alignments")
     meetings = {file: file.read_text() for file in three.folder.glob("keys/*.partners.json")}
-    three.live(show={"clinic": at(4)})
-    lives = three.live().well()
+    three.run_parties(show={"clinic": at(4)})
+    lives = three.run_parties().well()
     assert {file: file.read_text() for file in meetings} == meetings  # no list was compared again
     for name in three.names:
         assert not (three.run(name) / UNFINISHED / "alignment").exists()
@@ -99,25 +99,25 @@ def test_an_alignment_that_not_all_have_starts_over(world: Any, monkeypatch: pyt
 
     with monkeypatch.context() as patch:
         patch.setattr(session, "all_keep_label", broken)
-        small(world).live()
+        small(world).run_parties()
     runs = {name: kept(world, name) for name in world.names}
     assert runs["clinic"] == {"alignment-offered"} and runs["lab"] <= {"alignment-offered"}
     first = read_checksummed(world.run("clinic") / UNFINISHED / "alignment-offered").head.run
     (world.run("lab") / UNFINISHED / "alignment-offered").unlink(missing_ok=True)
-    world.live().well()
+    world.run_parties().well()
     assert run_of(world, "clinic")["run"] == run_of(world, "lab")["run"] != first
     counts = [len(json.loads(file.read_text())["partners"].popitem()[1]) for file in world.folder.glob("keys/*.json")]
     assert counts == [2, 2]  # lists were compared twice
 
 
 def test_a_damaged_state_is_said_and_the_one_before_is_used(world: Any, tmp_path: Path) -> None:
-    small(world).live(show={"lab": at(3)})
+    small(world).run_parties(show={"lab": at(3)})
     copy_alignments(world, tmp_path / "alignments")
     last = max((world.run("lab") / UNFINISHED).glob("step-*"), key=lambda file: int(file.name[5:]))
     data = bytearray(last.read_bytes())
     data[len(data) // 2] ^= 1
     last.write_bytes(data)
-    lives = world.live().well()
+    lives = world.run_parties().well()
     assert f"{last} is damaged" in " ".join(lives.ends["lab"].lines)
     assert run_of(world, "clinic")["resumed"][0]["step"] < int(last.name[5:])
     found = outcome(world)
@@ -132,7 +132,7 @@ def check(world: Any, name: str) -> tuple[int, str]:
 @pytest.mark.usefixtures("signals_as_before")
 def test_check_says_with_what_a_run_would_go_on(world: Any) -> None:
     assert "There is an unfinished run" not in check(small(world), "lab")[1]
-    world.live(show={"lab": at(2)})
+    world.run_parties(show={"lab": at(2)})
     before = kept(world, "lab")
     last = max(int(name.removeprefix("step-")) for name in before if name.startswith("step-"))
     code, said = check(world, "lab")
@@ -148,10 +148,10 @@ def test_check_says_with_what_a_run_would_go_on(world: Any) -> None:
 
 
 def test_other_data_at_home_is_named_before_anybody_is_met(world: Any) -> None:
-    small(world).live(show={"lab": at(2)})
+    small(world).run_parties(show={"lab": at(2)})
     before = kept(world, "lab")
     world.tables["lab"].loc[3, "tsh"] += 1.0
-    lives = world.hasty().write().live("lab")
+    lives = world.hasty().write().run_parties("lab")
     assert isinstance(lives.errors["lab"], ConfigError)
     assert "the column tsh is not as it was" in str(lives.errors["lab"])
     assert lives.stages("lab") == ["reading data", FAILURE, TELLING]  # which tells the clinic, were it there
@@ -159,15 +159,15 @@ def test_other_data_at_home_is_named_before_anybody_is_met(world: Any) -> None:
 
 
 def test_restart_begins_afresh_where_all_give_it_and_costs_nobody_anything_where_one_does(world: Any) -> None:
-    small(world).live(show={"lab": at(2)})
+    small(world).run_parties(show={"lab": at(2)})
     held = {name: kept(world, name) for name in world.names}
-    lives = world.live(restart=("lab",))
+    lives = world.run_parties(restart=("lab",))
     for name in world.names:
         assert isinstance(lives.errors[name], MismatchError), lives.errors[name]
         told = "This party was given --restart" if name == "lab" else "lab holds nothing"
         assert told in str(lives.errors[name])
     assert {name: kept(world, name) for name in world.names} == held
-    lives = world.live(restart=world.names).well()
+    lives = world.run_parties(restart=world.names).well()
     for name in world.names:
         told = " ".join(lives.ends[name].lines)
         assert re.search(r"this was discarded: the alignment, the state of step \d, the state of step \d", told)
@@ -192,22 +192,22 @@ def test_a_party_that_has_its_outcome_ends_alone_where_the_others_do_not_come(
     all_keep = session._confirm_stored
     with monkeypatch.context() as patch:
         patch.setattr(session, "_confirm_stored", broken)
-        world.live()
+        world.run_parties()
     for name in world.names:
         assert "final-offered" in kept(world, name)
     copy_alignments(world, tmp_path / "alignments")
     assert "resumes it: this party has its outcome already" in check(world, "lab")[1]
     for name in reversed(world.names):
-        lives = world.live(name).well()
+        lives = world.run_parties(name).well()
         told = " ".join(lives.ends[name].lines)
         assert "it ends without the others" in told
         assert kept(world, name)  # somebody else may need it still
     assert "There is an unfinished run" not in check(world, "lab")[1]
     found = outcome(world)
     # Whoever comes again is not sent away, and nothing of the finished run is lost.
-    assert isinstance(world.live("lab").errors["lab"], PeerAbsent)
+    assert isinstance(world.run_parties("lab").errors["lab"], PeerAbsent)
     assert outcome(world) == found
-    lives = world.live().well()
+    lives = world.run_parties().well()
     assert outcome(world) == found
     assert (world.folder / "runs" / "lab-1" / "run.json").exists()
     assert not kept(world, "lab") and not kept(world, "clinic")
@@ -221,9 +221,9 @@ def test_a_party_that_was_killed_after_its_last_word_only_clears_up(
     small(world)
     with monkeypatch.context() as patch:
         patch.setattr("parties.checkpoints.folder.CheckpointFolder.discard_run", lambda *_: None)
-        world.live().well()
+        world.run_parties().well()
     assert "final" in kept(world, "lab")
-    lives = world.live("lab").well()
+    lives = world.run_parties("lab").well()
     assert "had come to its end already" in lives.ends["lab"].lines[0]
     assert not (world.run("lab") / UNFINISHED).exists()
     assert run_of(world, "lab")["run"] == run_of(world, "clinic")["run"]
@@ -231,15 +231,15 @@ def test_a_party_that_was_killed_after_its_last_word_only_clears_up(
 
 def test_what_is_kept_goes_back_where_an_older_run_was_moved_aside(world: Any) -> None:
     """A run that fails at its very end leaves the older one in its place, and all that it kept."""
-    small(world).live().well()
+    small(world).run_parties().well()
     older = run_of(world, "lab")["run"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("parties.run.results.save_part", lambda *_: (_ for _ in ()).throw(ConfigError("no room")))
-        lives = world.live()
+        lives = world.run_parties()
     assert "no room" in str(lives.errors["lab"])
     assert run_of(world, "lab")["run"] == older
     assert "final" in kept(world, "lab")
-    world.live().well()
+    world.run_parties().well()
     assert run_of(world, "lab")["run"] != older
     assert json.loads((world.folder / "runs" / "lab-1" / "run.json").read_text())["run"] == older
 
@@ -247,12 +247,12 @@ def test_what_is_kept_goes_back_where_an_older_run_was_moved_aside(world: Any) -
 @pytest.mark.parametrize("killed_after", [1, 2])
 def test_a_kill_while_an_older_run_is_moved_aside_loses_nothing(world: Any, killed_after: int) -> None:
     """The folder is renamed, made anew, and what is unfinished comes back: after each of these the program may end."""
-    small(world).live().well()
-    small(world).live(show={"lab": at(2)})
+    small(world).run_parties().well()
+    small(world).run_parties(show={"lab": at(2)})
     moved = world.folder / "runs" / "lab-1"
     world.run("lab").rename(moved)
     if killed_after == 2:
         world.run("lab").mkdir()
-    world.live().well()
+    world.run_parties().well()
     assert run_of(world, "lab")["resumed"]
     assert json.loads((moved / "run.json").read_text())["run"] != run_of(world, "lab")["run"]

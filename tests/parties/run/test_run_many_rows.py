@@ -26,7 +26,7 @@ def with_visits(world, repeated):
 
 def test_three_parties_work_on_the_visits_and_keep_those_of_a_person_together(three):
     with_visits(three, "many_to_one")
-    lives = three.live().well()
+    lives = three.run_parties().well()
     visits, common = three.tables["clinic"], three.common()
     shared = visits[visits.person.isin(common)]
     for name in three.names:
@@ -63,7 +63,7 @@ def test_three_parties_work_on_the_visits_and_keep_those_of_a_person_together(th
 
 @pytest.mark.usefixtures("no_report")
 def test_without_the_policy_many_rows_of_one_person_stop_the_clinic_at_home(world):
-    lives = with_visits(world, "error").live("clinic")
+    lives = with_visits(world, "error").run_parties("clinic")
     assert isinstance(lives.errors["clinic"], DataError)
     assert "KEY0" not in str(lives.errors["clinic"])
 

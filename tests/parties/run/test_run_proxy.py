@@ -64,7 +64,7 @@ def test_a_run_through_a_proxy_goes_on_after_a_cut(
             cut.append(event)
             proxy.cut()
 
-    world.write().live(show={"lab": cut_once}).well()
+    world.write().run_parties(show={"lab": cut_once}).well()
     assert cut
     assert proxy.tunnels >= 2
     assert all("Proxy-Authorization: Basic" in head for head in proxy.asked)
@@ -79,7 +79,7 @@ def test_a_label_party_that_is_not_there_is_not_reached_and_the_variable_is_name
 ) -> None:
     monkeypatch.setenv("https_proxy", f"http://lab:{CANARY}@proxy.example:3128")
     world.files["lab"]["wait"] = 1
-    error = world.write().live("lab").errors["lab"]
+    error = world.write().run_parties("lab").errors["lab"]
     assert isinstance(error, PeerAbsent)
     assert str(error).endswith(
         "https_proxy is set to http://proxy.example:3128, which vsplit does not use unless the party file says "
@@ -144,4 +144,4 @@ def test_a_run_with_a_host_name_and_a_port_at_every_address(world: Any) -> None:
     port = free_port("127.0.0.1")
     world.job["address"] = f"localhost:{port}"
     world.files["clinic"]["listen"] = f":{port}"
-    world.write().live().well()
+    world.write().run_parties().well()

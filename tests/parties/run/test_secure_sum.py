@@ -29,7 +29,7 @@ def lived(world, aggregate: str) -> None:
     world.job["train"]["epochs"] = 2
     for number, name in enumerate(world.names):
         world.files[name]["seed"] = number
-    world.write().live().well()
+    world.write().run_parties().well()
 
 
 @pytest.mark.parametrize("aggregate", ["masked_sum", "paillier_sum"])
@@ -60,7 +60,7 @@ def test_what_is_left_at_home(three, aggregate: str) -> None:
     settings = {"range": 0.25, "bits": 12} | ({"key_bits": 2048} if aggregate == "paillier_sum" else {})
     three.job["model"] |= {"aggregate": aggregate, "secure_sum": settings}
     three.job["train"]["epochs"] = 1
-    lives = three.write().live().well()
+    lives = three.write().run_parties().well()
     found = {name: run_of(three, name)["training"]["secure_sum"] for name in three.names}
     for name in ("lab", "gym"):
         assert 0 < found[name]["clipped"] < found[name]["given"]
