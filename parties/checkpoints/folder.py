@@ -30,7 +30,7 @@ from parties.checkpoints.folder_lock import FolderLock
 from parties.checkpoints.local_state import STEPS_STORED, LocalState
 from parties.checkpoints.origin import Origin
 from parties.local.atomic import rename, sync_folder
-from parties.local.command_line import restart_advice
+from parties.local.command_line import restart_hint
 from vsplit.protocol import ConfigError, StorageError
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class CheckpointFolder:
         if alignment is None and agreed:
             raise ConfigError(
                 f"The alignment of the unfinished run in {self.folder} is damaged, so that it cannot be resumed: put back "
-                f"a copy of this folder, or {restart_advice()}."
+                f"a copy of this folder, or {restart_hint()}."
             )
         # An alignment that was never agreed on is no loss, whatever its origin.
         if alignment is None or (not agreed and not self.origin.is_like(alignment.head.origin)):

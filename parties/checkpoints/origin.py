@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from parties.local.command_line import restart_advice
+from parties.local.command_line import restart_hint
 from vsplit.protocol import ConfigError
 
 
@@ -51,12 +51,12 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 what = f"the key {name}{where}" if where else name
                 raise ConfigError(
                     f"The unfinished run in {folder} began with other inputs: {what} is not the same. Restore it to resume the "
-                    f"run, or {restart_advice()}."
+                    f"run, or {restart_hint()}."
                 )
 
     def other_version(self, version: str, folder: Path) -> ConfigError:
         """The error for a run in `folder` that another version of vsplit has begun."""
         return ConfigError(
             f"The unfinished run in {folder} is of vsplit {version}, and this is {self.version}: install that "
-            f"version at every party to resume it, or {restart_advice()}."
+            f"version at every party to resume it, or {restart_hint()}."
         )

@@ -14,7 +14,7 @@ from parties.checkpoints.start_messages import (
     StateKept,
     StateKeptByAll,
 )
-from parties.local.command_line import same_command
+from parties.local.command_line import current_command
 from vsplit.protocol import ProtocolError, Role, Send, receive
 
 _LIMIT = 4096
@@ -91,7 +91,7 @@ def _check_new_run(label_party: str, mine: LocalState, decision: StartDecision) 
         raise ProtocolError(
             label_party,
             f"{label_party} would begin a new run although this party has one that all had begun; ask there. To begin a new "
-            f"one, give {same_command('--restart')}, with --restart at every party.",
+            f"one, give {current_command('--restart')}, with --restart at every party.",
         )
     return Start(decision.run, None)
 

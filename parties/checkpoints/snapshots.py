@@ -16,7 +16,7 @@ from safetensors.numpy import save as save_arrays
 from parties.checkpoints.checksummed_file import ChecksummedFile
 from parties.checkpoints.folder import CheckpointFolder
 from parties.data.aligned_rows import AlignedRows
-from parties.local.command_line import restart_advice
+from parties.local.command_line import restart_hint
 from parties.local.text import ended
 from psi import Alignment
 from vsplit.learn.checkpoint import State, from_bytes, to_bytes
@@ -149,7 +149,7 @@ def _restore(folder: CheckpointFolder, state: State, data: memoryview, *, with_r
     except ValueError as error:
         raise ConfigError(
             f"The training in {folder.folder} cannot be resumed: {ended(str(error))} Put the bottom model back as it was, or "
-            f"{restart_advice()}."
+            f"{restart_hint()}."
         ) from None
 
 
@@ -175,5 +175,5 @@ def _record(folder: CheckpointFolder, file: ChecksummedFile, kind: type[T]) -> T
 
 def _unreadable(folder: CheckpointFolder) -> ConfigError:
     return ConfigError(
-        f"A file in {folder.folder} is complete and has another content than this version of vsplit writes; {restart_advice()}."
+        f"A file in {folder.folder} is complete and has another content than this version of vsplit writes; {restart_hint()}."
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from parties.checkpoints.local_state import LocalState
 from parties.checkpoints.start_messages import NEW_RUN, End, StartDecision
-from parties.local.command_line import restart_advice, same_command
+from parties.local.command_line import current_command, restart_hint
 from vsplit.protocol import MismatchError
 
 
@@ -79,11 +79,11 @@ def as_message(decision: Start | NoStart, new_run: bytes) -> StartDecision:
 def mismatch(me: str, mine: LocalState, decision: NoStart) -> MismatchError:
     """Why no party starts, as a sentence for the operator of this party."""
     first, *rest = ("this party" if party == me else party for party in decision.about)
-    restart = restart_advice()
+    restart = restart_hint()
     if decision.end == "lacking" and decision.about[0] == me and mine.restart:
         sentence = (
             "This party was given --restart, and another one has a run that all parties had begun together. Nothing was "
-            f"discarded. Give {same_command()} to resume it, or {restart}."
+            f"discarded. Give {current_command()} to resume it, or {restart}."
         )
     elif decision.end == "lacking":
         sentence = (

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from parties.config.bounds import check_bounds, longest_list
 from parties.config.data_source import DataSource
-from parties.config.party import Party, check_bounds, longest_list
+from parties.config.party import Party
 from parties.config.party_file import Accept
 from parties.data.labels import Labels, encode_labels
 from parties.data.prepare import inspect_features

@@ -10,7 +10,7 @@ from typing import TextIO
 
 import msgspec
 
-from parties.local.command_line import same_command
+from parties.local.command_line import current_command
 from parties.local.text import json_bytes
 from vsplit.protocol import Note, VsplitError
 
@@ -66,7 +66,7 @@ def failed_by(error: BaseException, interrupted: str = "Interrupted.") -> Failed
     if isinstance(error, KeyboardInterrupt):
         return Failed(interrupted, INTERRUPTED)
     return Failed(
-        f"Unexpected error ({type(error).__name__}): run {same_command('--debug')}, and report its output.",
+        f"Unexpected error ({type(error).__name__}): run {current_command('--debug')}, and report its output.",
         1,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parties.config.party import longest_list
+from parties.config.bounds import longest_list
 from parties.config.party_file import Accept
 from psi import Limits
 from psi.messages import MOST_RECORDS

@@ -17,7 +17,7 @@ from parties.data.aligned_rows import AlignedRows
 from parties.data.images import read_images
 from parties.data.party_data import PartyData, Rows
 from parties.data.prepare import Preparation, Prepared
-from parties.local.command_line import same_command
+from parties.local.command_line import current_command
 from parties.local.text import ended
 from parties.run.own_module import builder_at
 from vsplit.aggregation.interface import SecureSum
@@ -151,7 +151,7 @@ def _bottom(model: LocalModel, shape: InputShape, width: int) -> Any:
     except (Exception, SystemExit) as error:
         raise ConfigError(
             f"In {model.file}, the key bottom.module names {own}, which raises {type(error).__name__} for {shape} "
-            f"and an embedding of {width}: {ended(str(error))} Mend it; {same_command('--debug')} shows where."
+            f"and an embedding of {width}: {ended(str(error))} Mend it; {current_command('--debug')} shows where."
         ) from error
 
 

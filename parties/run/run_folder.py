@@ -21,7 +21,7 @@ from parties.config.reading import read_text
 from parties.local.atomic import pieces, sync_folder, write_whole
 from parties.local.permissions import check_permissions
 from parties.local.plain_file import read_plain
-from parties.local.text import beside, json_text, spelt_out
+from parties.local.text import beside, json_text, without_surrogates
 from vsplit.protocol import ConfigError, StorageError
 
 FINISHED = "run.json"
@@ -214,7 +214,7 @@ def check_output(party: Party) -> None:
 
 
 def _as_bytes(data: bytes | str) -> bytes:
-    return spelt_out(data).encode() if isinstance(data, str) else data
+    return without_surrogates(data).encode() if isinstance(data, str) else data
 
 
 def _unused(path: Path) -> Path:

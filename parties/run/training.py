@@ -13,9 +13,9 @@ import numpy.typing as npt
 from parties.checkpoints.folder import CheckpointFolder
 from parties.checkpoints.schedule import CheckpointSchedule
 from parties.checkpoints.snapshots import store_step
-from parties.config.job import Train
 from parties.config.local_model import LocalModel
 from parties.config.party_names import PartyNames
+from parties.config.train import Train
 from parties.run.context import RunContext
 from parties.run.preparation import PreparedTraining, label_state
 from parties.run.seals import Run

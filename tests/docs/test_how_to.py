@@ -39,7 +39,7 @@ def test_a_module_of_ones_own_is_built_as_the_guide_says(project: Path, tmp_path
     reader = Reader(tmp_path)
     reader.follow(project / "docs/how-to/own-model.md")
     assert "3 feature columns: tsh, t3, sex." in " ".join(reader.printed.split())
-    assert "Nothing at home stands in the way of a run." in reader.printed
+    assert "All checks passed: this party is ready for a run." in reader.printed
 
 
 def test_the_device_stands_where_the_guide_puts_it(project: Path, tmp_path: Path) -> None:

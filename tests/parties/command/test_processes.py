@@ -74,7 +74,7 @@ def test_a_killed_party_ends_all_others(three) -> None:
 def test_ctrl_c_ends_all_others(world) -> None:
     outcomes, code, output = end_in_training(world, "lab", signal.SIGINT)
     assert code == 130, output
-    assert "Interrupted here; every party that this one was connected to was told." in output
+    assert "Interrupted. Every connected party was notified." in output
     assert "Traceback" not in output
     clinic = outcomes.errors["clinic"]
     assert isinstance(clinic, StoppedError)

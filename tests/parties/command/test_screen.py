@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from parties.command.progress_rate import Pace
+from parties.command.progress_rate import ProgressRate
 from parties.command.screen import Screen, print_failure
 from parties.monitoring.events import FAILURE, NOTE, Failed, Finished, Step, away_step, notifying_step, waiting_step
 
@@ -180,7 +180,7 @@ def test_every_note_is_printed_where_no_terminal_is(told: Told) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.floats(0, 10**4)), max_size=30), st.integers(1, 10**8))
 def test_no_course_of_a_stage_is_too_much(steps: list[tuple[int, float]], total: int) -> None:
-    pace, done, now = Pace(0, total, 0.0), 0, 0.0
+    pace, done, now = ProgressRate(0, total, 0.0), 0, 0.0
     for moved, took in steps:
         done, now = min(total, done + moved), now + took
         assert pace.follows(done, total)
@@ -193,7 +193,7 @@ def test_no_course_of_a_stage_is_too_much(steps: list[tuple[int, float]], total:
 @given(st.floats(0.5, 10**5), st.floats(0.01, 5), st.integers(100, 300))
 def test_a_steady_pace_is_told_as_it_is(rate: float, gap: float, steps: int) -> None:
     total = 10**9
-    pace = Pace(0, total, 0.0)
+    pace = ProgressRate(0, total, 0.0)
     for number in range(1, steps + 1):
         pace.step(round(number * gap * rate * 1000), number * gap)
     told = pace.wordings(steps * gap)
@@ -203,7 +203,7 @@ def test_a_steady_pace_is_told_as_it_is(rate: float, gap: float, steps: int) -> 
 
 def test_a_pace_follows_a_change() -> None:
     """After half a minute at a tenth of the rate, the time left is judged by what is seen now."""
-    pace = Pace(0, 1_000_000, 0.0)
+    pace = ProgressRate(0, 1_000_000, 0.0)
     for second in range(1, 61):
         pace.step(10_000 * second, second)
     for second in range(1, 31):

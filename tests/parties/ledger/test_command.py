@@ -28,7 +28,7 @@ from parties.network.identity import PrivateIdentity
 
 @pytest.fixture(autouse=True)
 def _no_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parties.command.cli.signal.signal", lambda _number, _handler: None)
+    monkeypatch.setattr("parties.command.execution.signal.signal", lambda _number, _handler: None)
 
 
 def ledger(*words: object) -> Result:
@@ -67,7 +67,7 @@ def test_ledgers_of_the_format_before_verify_as_what_they_are(tmp_path: Path) ->
     both = ledger("verify", old["lab"], old["clinic"])
     assert both.exit_code == 0, both.output
     words = " ".join(both.output.split())
-    assert "The two ledgers tell the same story of 29 messages." in words
+    assert "The two ledgers agree on 29 messages." in words
     for one, other in (("lab", "clinic"), ("clinic", "lab")):
         assert (
             f"was recorded by an older version. What {other} signed in it covers the messages with {one} alone, and neither "
@@ -97,12 +97,12 @@ def test_a_ledger_of_the_format_before_goes_on_in_this_one_and_is_held_by_its_he
     assert ledger("verify", path).exit_code == BROKEN
 
 
-def test_two_ledgers_that_tell_the_same_story(pairs: Any) -> None:
+def test_two_ledgers_that_agree(pairs: Any) -> None:
     pairs.talk(2)
     result = ledger("verify", pairs.path("lab"), pairs.path("clinic"), "--json")
     assert result.exit_code == 0
     content = json.loads(result.output)
-    assert (content["well"], content["same_story"], content["messages_in_common"]) == (True, True, 16)
+    assert (content["valid"], content["ledgers_agree"], content["messages_in_common"]) == (True, True, 16)
     assert [one["party"] for one in content["ledgers"]] == ["lab", "clinic"]
     assert [one["unbroken"] for one in content["ledgers"]] == [True, True]
     assert content["differences"] == content["notes"] == content["identity_faults"] == []
@@ -115,8 +115,8 @@ def test_a_broken_ledger_has_an_exit_code_of_its_own_and_a_sentence_for_each_fau
     assert result.exit_code == BROKEN == 7
     assert "Line 6 does not follow line 5" in " ".join(result.output.split())
     content = json.loads(ledger("verify", pairs.path("clinic"), pairs.path("lab"), "--json").output)
-    assert not content["well"]
-    assert not content["same_story"]
+    assert not content["valid"]
+    assert not content["ledgers_agree"]
     assert content["ledgers"][0]["faults"] == []
     assert content["ledgers"][1]["faults"][0]["line"] == 6
     shown = ledger("show", pairs.path("lab"))
@@ -172,7 +172,7 @@ def test_identities_are_compared_with_a_job_file(pairs: Any, tmp_path: Path) -> 
     write(pairs.keys)
     well = ledger("verify", pairs.path("lab"), "--job", job)
     assert well.exit_code == 0, well.output
-    assert "Whose signatures" not in well.output
+    assert "The identities of the signers" not in well.output
     assert "The identities are those of the job file." in well.output
     job.write_text(job.read_text().replace(pairs.keys["lab"].public.line, "auto"))
     assert ledger("verify", pairs.path("lab"), "--job", job).exit_code == 2
@@ -192,7 +192,7 @@ def test_a_run_folder_is_as_good_as_its_ledger(pairs: Any, tmp_path: Path) -> No
     (run / ".unfinished/ledger").write_bytes(torn[: torn.rindex(b'{"what":"end"') + 9])
     result = ledger("verify", run)  # the run may go on, so that neither a torn line nor a missing end is a fault
     assert result.exit_code == 0, result.output
-    assert "a crash has left a last line without its end" in " ".join(result.output.split())
+    assert "a crash has left the last line incomplete" in " ".join(result.output.split())
     assert ledger("verify", run / ".unfinished/ledger").exit_code == BROKEN
     assert ledger("verify", run / ".unfinished/ledger", "--unfinished").exit_code == 0
     pairs.path("lab").rename(run / "ledger.jsonl")
@@ -297,8 +297,7 @@ def test_a_table_of_many_kinds_has_an_end_and_says_so(pairs: Any) -> None:
     assert result.exit_code == 0
     words = " ".join(result.output.split())
     assert (
-        "These are the first 1,000 of 5,000 rows; the others sum up 4,000 messages. With --json all are printed."
-        in words
+        "These are the first 1,000 of 5,000 rows; the others are the sum of 4,000 messages. --json prints all." in words
     )
     assert result.output.count("Kind") == 2 * 1000
     assert len(json.loads(ledger("show", path, "--json").output)["kinds"]) == 5000
@@ -380,4 +379,4 @@ def test_what_is_no_plain_file_is_refused_and_never_waited_for(
     result = ledger(*words[command])
     assert result.exit_code == 2, result.output
     kind = {"link to a pipe": "a named pipe", "pipe": "a named pipe"}.get(what, f"a {what}")
-    assert f"{path} cannot be read: it is {kind} and no plain file." in " ".join(result.output.split())
+    assert f"{path} cannot be read: it is {kind}, not a plain file." in " ".join(result.output.split())

@@ -44,12 +44,12 @@ NOW = pd.Timestamp("2026-07-01T12:00Z").to_pydatetime()
 
 @pytest.fixture
 def signals_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parties.command.cli.signal.signal", lambda _number, _handler: None)
+    monkeypatch.setattr("parties.command.execution.signal.signal", lambda _number, _handler: None)
 
 
 @pytest.fixture(params=["pipe", "link to a pipe", "device", "socket"])
 def odd(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A path at which stands no plain file."""
+    """A path that is not that of a plain file."""
     if request.param == "device":
         return Path("/dev/zero")
     if request.param == "socket":
@@ -70,7 +70,7 @@ def test_a_plain_file_is_read_and_anything_else_is_named(odd: Path, tmp_path: Pa
     (tmp_path / "to-plain").symlink_to(plain)
     assert read_plain(plain) == read_plain(tmp_path / "to-plain") == b"content"
     for reading in (open_plain, read_plain, check_plain):
-        with pytest.raises(NotPlainError, match=r"it is a (named pipe|device|socket) and no plain file") as caught:
+        with pytest.raises(NotPlainError, match=r"it is a (named pipe|device|socket), not a plain file") as caught:
             reading(odd)  # type: ignore[operator]
         assert caught.value.errno == errno.EINVAL
         with pytest.raises(IsADirectoryError):
@@ -100,7 +100,7 @@ def test_a_file_of_the_system_is_none_that_a_person_means(place: str, link: bool
     path = tmp_path / "link" if link else Path(place)
     if link:
         path.symlink_to(place)
-    with pytest.raises(NotPlainError, match="it is a file of the system and no plain file"):
+    with pytest.raises(NotPlainError, match="it is a system file, not a plain file"):
         open_plain(path)
 
 
@@ -121,7 +121,7 @@ def test_links_that_lead_in_a_circle_are_said(key: str, tmp_path: Path) -> None:
     file = party_file(tmp_path, accept=bounds, **change)
     result = CliRunner().invoke(app, ["check", str(file)])
     assert result.exit_code in (2, 3), result.output
-    assert "which is a link that leads in a circle" in " ".join(result.output.split())
+    assert "a link that leads back to itself" in " ".join(result.output.split())
 
 
 def party_file(folder: Path, **file: Any) -> Path:
@@ -228,7 +228,7 @@ def test_an_image_that_is_no_plain_file_counts_as_one_that_cannot_be_read(odd: P
 
 def test_what_a_run_keeps_is_not_waited_for(odd: Path, tmp_path: Path) -> None:
     """Files that vsplit itself has written, and that somebody put something else in the place of."""
-    with pytest.raises(OSError, match="no plain file"):
+    with pytest.raises(OSError, match="not a plain file"):
         read_checksummed(odd)
     output = tmp_path / "run"
     output.mkdir()
@@ -265,7 +265,7 @@ def test_a_launch_does_not_wait_for_a_pipe_in_its_folder(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "odd.yaml")
     result = CliRunner().invoke(app, ["launch", str(tmp_path)])
     assert result.exit_code == 2, result.output
-    assert "odd.yaml cannot be read: it is a named pipe and no plain file" in " ".join(result.output.split())
+    assert "odd.yaml cannot be read: it is a named pipe, not a plain file" in " ".join(result.output.split())
 
 
 def test_images_are_still_read(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from parties.command.bounds import Bound
 from parties.command.cut_layer import CutLayer
-from parties.command.disclosure import Leaving
+from parties.command.disclosure import OutgoingMessages
 from parties.command.disclosure_document import Document, Group, Member, Setting
 from parties.command.disclosure_page import render_disclosure
 from parties.command.groups import TITLES, Words
@@ -95,7 +95,9 @@ def content() -> ReportContent:
 
 
 def disclosure() -> Document:
-    rows = [Leaving("Gradient", "lab & <co>", 900, 1_200_000, "how the loss would change with the embedding, " * 5)]
+    rows = [
+        OutgoingMessages("Gradient", "lab & <co>", 900, 1_200_000, "how the loss would change with the embedding, " * 5)
+    ]
     told = Words("Numbers for each record. " * 8, "What they are made from. " * 8, "As was measured. " * 4)
     groups = [Group(name, title, told, rows if name == "gradients" else []) for name, title in TITLES.items()]
     return Document(

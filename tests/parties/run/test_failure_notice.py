@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from parties.command import cli
+from parties.command.run import run_file
 from parties.monitoring.events import FAILURE, NOTE, NOTIFYING, WAITING, Event, Step, failed_by
 from parties.run.overlap import find_overlap
 from vsplit.protocol import ConfigError, DataError, PeerAbsent, RefusedError, StoppedError, StorageError
@@ -310,7 +310,7 @@ def wrong_job(world: Any, _name: str) -> None:
     [("run", wrong_key), ("run", wrong_job), ("overlap", wrong_key)],  # an overlap looks at less
 )
 def test_files_that_are_wrong_in_another_key(world, fails, role: str, command: str) -> None:
-    from parties.command.overlap import live_overlap
+    from parties.command.overlap import run_overlap
 
     fails(patient(world), role)
     if fails is wrong_job:
@@ -318,7 +318,7 @@ def test_files_that_are_wrong_in_another_key(world, fails, role: str, command: s
     world.write()
     parties = Parties(world)
     for name in world.names:
-        how = live_overlap if command == "overlap" else lambda file, show: cli._live(file, show, restart=False)
+        how = run_overlap if command == "overlap" else lambda file, show: run_file(file, show, restart=False)
         parties.start(name, how=lambda name, show, how=how: how(world.folder / f"{name}.yaml", show))
     parties.end()
     assert isinstance(parties.errors[role], ConfigError) and not isinstance(parties.errors[role], StoppedError)
@@ -353,7 +353,7 @@ def test_files_that_are_wrong_in_a_key_by_which_the_others_are_reached(world, fa
     world.write()
     parties = Parties(world)
     for name in world.names:
-        parties.start(name, how=lambda name, show: cli._live(world.folder / f"{name}.yaml", show, restart=False))
+        parties.start(name, how=lambda name, show: run_file(world.folder / f"{name}.yaml", show, restart=False))
     parties.end()
     assert isinstance(parties.errors[role], ConfigError) and not isinstance(parties.errors[role], StoppedError)
     assert "secret" not in str(parties.errors[role])
@@ -363,7 +363,7 @@ def test_files_that_are_wrong_in_a_key_by_which_the_others_are_reached(world, fa
 def test_who_has_the_name_of_one_party_and_the_key_of_another_speaks_for_neither(world) -> None:
     patient(world).files["lab"]["party"] = "clinic"
     parties = Parties(world.write())
-    parties.start("lab", how=lambda name, show: cli._live(world.folder / f"{name}.yaml", show, restart=False))
+    parties.start("lab", how=lambda name, show: run_file(world.folder / f"{name}.yaml", show, restart=False))
     parties.end()
     assert isinstance(parties.errors["lab"], ConfigError)
     assert parties.steps("lab") == []
@@ -373,7 +373,7 @@ def test_a_package_that_the_program_needs_is_missing(world, monkeypatch) -> None
     monkeypatch.setitem(sys.modules, "parties.run.party_run", None)
     parties = Parties(patient(world).write())
     parties.start("clinic")
-    parties.start("lab", how=lambda name, show: cli._live(world.folder / f"{name}.yaml", show, restart=False))
+    parties.start("lab", how=lambda name, show: run_file(world.folder / f"{name}.yaml", show, restart=False))
     parties.end()
     assert isinstance(parties.errors["lab"], ImportError)
     is_told(parties.errors["clinic"], "lab", ERROR)
@@ -384,7 +384,7 @@ def test_a_party_that_cannot_show_its_key_ends_as_it_did(world, role: str) -> No
     patient(world).write()
     (world.folder / f"keys/{role}.key").chmod(0o644)
     parties = Parties(world)
-    parties.start(role, how=lambda name, show: cli._live(world.folder / f"{name}.yaml", show, restart=False))
+    parties.start(role, how=lambda name, show: run_file(world.folder / f"{name}.yaml", show, restart=False))
     parties.end()
     assert "chmod 600" in str(parties.errors[role])
     assert parties.steps(role) == []

@@ -108,12 +108,14 @@ def test_check_says_where_log_figures_and_order_come_and_leaves_nothing_behind(w
     (world.folder / "earlier.secret").write_bytes(bytes(32))
     watched(world, level="warning").files["clinic"]["order"] = "earlier.secret"
     told = checked(world.write(), "clinic")
-    assert f"Log: {world.folder}/clinic.log, from level warning on, as JSON." in told
-    assert f"Metrics: http://{world.files['clinic']['metrics']}/metrics, to whoever reaches this address" in told
+    assert f"Log: {world.folder}/clinic.log, level warning and above, as JSON." in told
+    assert (
+        f"Metrics: http://{world.files['clinic']['metrics']}/metrics during a run, for everybody who can reach" in told
+    )
     assert f"The common order of the records is that of an earlier run: {world.folder}/earlier.secret." in told
     assert not (world.folder / "clinic.log").exists()
     world.files["clinic"]["log"] = {}
-    assert "Log: the error output, from level info on, as text." in checked(world.write(), "clinic")
+    assert "Log: the error output, level info and above, as text." in checked(world.write(), "clinic")
     world.files["clinic"]["log"] = {"file": "none/clinic.log"}
     with pytest.raises(ConfigError, match=r"the key log\.file names"):
         checked(world.write(), "clinic")

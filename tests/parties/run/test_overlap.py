@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from parties.command import cli
 from parties.command.disclosure import sent_by_overlap
-from parties.command.overlap import live_overlap, overlap_figures, overlap_lines
+from parties.command.overlap import overlap_figures, overlap_lines, run_overlap
 from parties.config.data_source import DataSource
 from parties.data.party_data import read_party_data
 from parties.data.table import read_key_columns, read_table
@@ -53,7 +53,7 @@ def in_threads(commands: dict[str, Callable[[], Any]]) -> dict[str, Any]:
 def overlap_of(world, show: Callable[[Event], None] = lambda _event: None) -> dict[str, Any]:
     world.write()
     files = {name: world.folder / f"{name}.yaml" for name in world.names}
-    return in_threads({name: lambda file=file: live_overlap(file, show) for name, file in files.items()})
+    return in_threads({name: lambda file=file: run_overlap(file, show) for name, file in files.items()})
 
 
 def well(ends: dict[str, Any]) -> dict[str, Counted]:
@@ -76,7 +76,7 @@ def test_three_parties_learn_how_many_all_share(three) -> None:
     assert overlap_lines(clinic)[:3] == [
         f"{common:,} records are common to clinic, lab and gym, {common / 200:.1%} of the shortest list.",
         "Usable records: 200 at clinic, 220 at lab and 200 at gym.",
-        f"clinic shares {pairs['lab']} with lab and {pairs['gym']} with gym; how many with each, no feature party is told.",
+        f"clinic shares {pairs['lab']} with lab and {pairs['gym']} with gym; the feature parties do not learn these numbers.",
     ]
     assert overlap_figures(clinic)["shared_with"] == pairs
     for name in ("lab", "gym"):
@@ -161,10 +161,10 @@ def test_rows_without_a_label_count_and_the_bad_ones_do_not(world) -> None:
     assert ends["lab"].result.peer_records == {"clinic": 196}
     lines = overlap_lines(ends["clinic"])
     assert lines[2].endswith(
-        "clinic.csv: 196 with a usable key, 3 without a key, 1 left out since their key is repeated."
+        "clinic.csv: 196 with a usable key, 3 without a key, 1 left out because their key is repeated."
     )
     assert "a run leaves out those of clinic that have no label" in lines[-1]
-    fewest = "asks for 200 records in common (accept.min_records)."
+    fewest = "requires 200 records in common (accept.min_records)."
     assert [fewest in " ".join(overlap_lines(ends[name])) for name in world.names] == [False, True]
 
 
@@ -188,7 +188,7 @@ def test_an_overlap_and_a_run_part_before_any_list_leaves(world, runner: str) ->
     ends = in_threads(
         {
             runner: lambda: run_party(world.party(runner), world.keys[runner], seen[runner].append),
-            other: lambda: live_overlap(world.folder / f"{other}.yaml", seen[other].append),
+            other: lambda: run_overlap(world.folder / f"{other}.yaml", seen[other].append),
         }
     )
     for name, mine, theirs in ((runner, "run", "overlap"), (other, "overlap", "run")):
@@ -208,7 +208,7 @@ def test_a_list_that_is_too_short_is_refused_at_home(world) -> None:
     world.tables["lab"] = world.tables["lab"][:60]
     world.hasty().write()
     with pytest.raises(RefusedError, match=r"only 60 usable keys, fewer than the 100 .*accept\.min_list"):
-        live_overlap(world.folder / "lab.yaml", lambda _event: None)
+        run_overlap(world.folder / "lab.yaml", lambda _event: None)
     with pytest.raises(RefusedError, match=r"accept\.min_list"):
         run_party(world.party("lab"), world.keys["lab"], lambda _event: None)
 
@@ -262,15 +262,15 @@ def test_errors_at_home_are_those_of_a_run(world) -> None:
     world.files["lab"]["data"]["key"] = ["persn"]
     world.hasty().write()
     with pytest.raises(DataError, match=r"no column persn, which the key data\.key of .*did you mean person\?"):
-        live_overlap(world.folder / "lab.yaml", lambda _event: None)
+        run_overlap(world.folder / "lab.yaml", lambda _event: None)
     world.job["parties"]["clinic"]["identity"] = "auto"
     world.write()
-    with pytest.raises(ConfigError, match="only works with `vsplit launch "):
-        live_overlap(world.folder / "lab.yaml", lambda _event: None)
+    with pytest.raises(ConfigError, match="works only with `vsplit launch "):
+        run_overlap(world.folder / "lab.yaml", lambda _event: None)
     del world.job["align"]
     world.write()
     with pytest.raises(ConfigError, match="align"):
-        live_overlap(world.folder / "lab.yaml", lambda _event: None)
+        run_overlap(world.folder / "lab.yaml", lambda _event: None)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def test_json_is_one_line_on_standard_output(world) -> None:
     world.write()
     command = [sys.executable, "-m", "parties", "overlap", "--json", str(world.folder / "lab.yaml")]
     lab = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    clinic = live_overlap(world.folder / "clinic.yaml", lambda _event: None)
+    clinic = run_overlap(world.folder / "clinic.yaml", lambda _event: None)
     out, err = lab.communicate(timeout=30)
     assert lab.returncode == 0, err
     found = json.loads(out)

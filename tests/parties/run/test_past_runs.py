@@ -69,7 +69,7 @@ def test_what_runs_leave_is_listed_and_can_be_taken_away(world) -> None:
     (world.folder / "job.yaml").unlink()  # which a listing does not need
     result, words = runs(world, "--prune", "--keep", "1", "--yes")
     assert result.exit_code == 0, result.output
-    assert f"Removed {world.folder}/runs/clinic-1" in words
+    assert f"Deleted {world.folder}/runs/clinic-1" in words
     assert there(world) == {"clinic", "lab", "lab-1"}
     lab = json.loads(runs(world, "--json", name="lab")[0].stdout)["runs"]
     assert [run["metric"] for run in lab] == [None, None]
@@ -102,7 +102,7 @@ def test_as_many_go_as_were_asked_for_and_never_the_latest(five, options: list[s
 def test_it_asks_first(five) -> None:
     result, words = runs(five, "--prune", "--keep", "2")
     assert result.exit_code == 2
-    assert "to remove 3 run folders without being asked, add --yes" in words
+    assert "to delete 3 run folders without confirmation, add --yes" in words
     assert len(there(five)) == 5
     for wrong in (["--prune"], ["--prune", "--keep", "1", "--older-than", "3"], ["--keep", "1"], ["--yes"]):
         assert runs(five, *wrong)[0].exit_code == 2
@@ -169,7 +169,7 @@ def test_what_is_no_old_run_of_this_party_stays(five) -> None:
         ("clinic-14", "it has something that no run has written"),
         ("clinic-20", "it has something that no run has written"),
     ):
-        assert f"Left {place}/{name}: {why}." in words
+        assert f"Kept {place}/{name}: {why}." in words
     assert outside.read_text() == "mine"
     assert (elsewhere / "run.json").exists()
 
@@ -183,7 +183,7 @@ def test_a_current_folder_with_an_unfinished_run_alone_is_listed(world) -> None:
     (kept / "alignment").write_bytes(bytes(10))
     (found,) = past_runs(world.folder / "clinic.yaml")
     assert (found.state, found.size, found.ended) == ("unfinished", 10, None)
-    assert runs(world, "--prune", "--older-than", "0", "--yes")[1] == "Nothing was removed."
+    assert runs(world, "--prune", "--older-than", "0", "--yes")[1] == "Nothing was deleted."
     assert kept.exists()
 
 
@@ -295,7 +295,7 @@ def test_what_has_become_something_else_since_it_was_listed_stays(five, monkeypa
     code = command.prune_runs(five.folder / "clinic.yaml", console, keep=2, older_than=None, sure=False, as_json=False)
     text = console.export_text()
     assert code == 0
-    assert f"Left {old}: it is another one by now than was listed." in text
+    assert f"Kept {old}: it is no longer the one that was listed." in text
     assert there(five) == {"clinic", "clinic-4", "clinic-3"} - ({"clinic-3"} if what == "gone" else set())
     for place in (old, elsewhere):
         if place.exists():

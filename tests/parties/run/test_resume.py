@@ -137,10 +137,10 @@ def test_check_says_with_what_a_run_would_go_on(world: Any) -> None:
     last = max(int(name.removeprefix("step-")) for name in before if name.startswith("step-"))
     code, said = check(world, "lab")
     assert (code, kept(world, "lab")) == (0, before)
-    assert f"lab.yaml` goes on with it: after step {last}, or the last one before it" in said
+    assert f"lab.yaml` resumes it: after step {last}, or the last earlier step" in said
     for name in before - {"alignment"}:
         (world.run("lab") / UNFINISHED / name).unlink()
-    assert "goes on with it: with the alignment that is there" in check(world, "lab")[1]
+    assert "resumes it: from the existing alignment" in check(world, "lab")[1]
     world.tables["lab"].loc[3, "tsh"] += 1.0
     code, said = check(world.write(), "lab")
     assert code == 2
@@ -198,13 +198,13 @@ def test_a_party_that_has_its_outcome_ends_alone_where_the_others_do_not_come(
     for name in world.names:
         assert "final-offered" in kept(world, name)
     copy_alignments(world, tmp_path / "alignments")
-    assert "goes on with it: this party has its outcome already" in check(world, "lab")[1]
+    assert "resumes it: this party has its outcome already" in check(world, "lab")[1]
     for name in reversed(world.names):
         outcomes = world.run_parties(name).well()
         told = " ".join(outcomes.ends[name].lines)
         assert "it finishes without the other parties" in told
         assert kept(world, name)  # somebody else may need it still
-    assert "An unfinished run stands" not in check(world, "lab")[1]
+    assert "There is an unfinished run" not in check(world, "lab")[1]
     found = outcome(world)
     # Whoever comes again is not sent away, and nothing of the finished run is lost.
     assert isinstance(world.run_parties("lab").errors["lab"], PeerAbsent)

@@ -89,8 +89,8 @@ def test_check_says_what_the_label_party_is_shown_and_how_exactly(three, aggrega
         result = CliRunner().invoke(app, ["check", str(three.folder / f"{name}.yaml")])
         assert result.exit_code == 0, result.output
         words = " ".join(result.output.split())
-        assert f"cross by {aggregate}: clinic is shown the sum of those of lab and gym, and no single one." in words
-        assert "outside -8 to 8 are clipped" in words and "by 0.00025 at most" in words
+        assert f"joined by {aggregate}: clinic learns the sum of those of lab and gym, and no single one." in words
+        assert "outside -8 to 8 are clipped" in words and "by at most 0.00025." in words
         assert ("3,072-bit key holds 170 values" in words) == packed
 
 
