@@ -62,7 +62,7 @@ def matched_rows(keys: Keys, positions: Rows, order_secret: bytes) -> tuple[Rows
     return rows[np.lexsort((_ranks(order_secret, len(rows)), record))], counts
 
 
-def tell_row_counts(feature_parties: Sequence[str], counts: Rows) -> Role[None]:
+def send_row_counts(feature_parties: Sequence[str], counts: Rows) -> Role[None]:
     """Tell each feature party how many rows this party has of each matched record: `counts`, int64 [matched].
 
     Learns: nothing.
@@ -78,7 +78,7 @@ def tell_row_counts(feature_parties: Sequence[str], counts: Rows) -> Role[None]:
         yield Note(STAGE, first + len(chunk), len(counts))
 
 
-def learn_row_counts(label_party: str, matched: int, most_rows: int) -> Role[Rows]:
+def receive_row_counts(label_party: str, matched: int, most_rows: int) -> Role[Rows]:
     """How many rows the label party has of each of the `matched` records, int64 [matched], in the common order.
 
     Learns: just this.

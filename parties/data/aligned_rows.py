@@ -10,7 +10,7 @@ import numpy as np
 
 from parties.config.job import Job
 from parties.data.party_data import PartyData, Rows, most_rows
-from psi import Alignment, learn_row_counts, matched_rows, tell_row_counts
+from psi import Alignment, matched_rows, receive_row_counts, send_row_counts
 from vsplit.learn.batches import Split, from_parts, split_by_date, split_by_seed, to_parts
 from vsplit.learn.feature import receive_split
 from vsplit.learn.groups import Groups
@@ -55,7 +55,7 @@ def align_rows(party_data: PartyData, aligned: Alignment, order_secret: bytes, r
     """The shared rows of this party. With `align.repeated: many_to_one` the parties first speak about their numbers, and
     with `split.by: date` the label party tells the parts.
 
-    `order_secret` is the one of the alignment; only the label party has one. Raises what `psi.learn_row_counts` and
+    `order_secret` is the one of the alignment; only the label party has one. Raises what `psi.receive_row_counts` and
     `receive_split` do, and DataError where a part is too small.
     """
     shared = _rows(party_data, aligned, order_secret, run)
@@ -76,10 +76,10 @@ def _rows(party_data: PartyData, aligned: Alignment, order_secret: bytes, run: R
         return AlignedRows(keys.rows[aligned.positions])
     if party_data.party.role == "label":
         rows, counts = matched_rows(keys, aligned.positions, order_secret)
-        run(tell_row_counts(job.feature_parties, counts))
+        run(send_row_counts(job.feature_parties, counts))
         return AlignedRows(rows, Groups(counts))
     most = most_rows(party_data.party, len(keys.keys))
-    groups = Groups(run(learn_row_counts(job.label_party, aligned.matched, most)))
+    groups = Groups(run(receive_row_counts(job.label_party, aligned.matched, most)))
     return AlignedRows(keys.rows[aligned.positions][groups.person], groups)
 
 

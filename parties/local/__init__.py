@@ -1,1 +1,3 @@
-"""What every room needs of this machine: files read and written safely, text made fit to show, the command as it was typed."""
+"""What all rooms need of the local machine: safe file access, text that is safe to print, and the command as it was typed."""
+
+__all__: list[str] = []

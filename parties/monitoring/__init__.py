@@ -1,1 +1,3 @@
-"""What a party tells its operators while it lives: logs, and figures for Prometheus."""
+"""What a run reports to its operator: events on the screen, the log, and metrics for Prometheus."""
+
+__all__: list[str] = []

@@ -29,6 +29,7 @@ from vsplit.learn.label import Due, LabelSide, LabelState, Predictions, label_ro
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Target, build_optimizer, make_target
+from vsplit.paillier.keys import check_installed
 from vsplit.protocol import ConfigError, DataError, VsplitError
 from vsplit.sealing import Seal
 
@@ -94,13 +95,15 @@ def private_seed(party_data: PartyData) -> int | bytes:
 
 
 def check_model(party_data: PartyData) -> None:
-    """Look for the device, and build the bottom model for all usable rows, as a run does for those in common.
+    """Look for the device and phe, and build the bottom model for all usable rows, as a run does for those in common.
 
     Opens every image, so that a broken one is found before anything is known of the match. Raises ConfigError or
     DataError.
     """
     settings = party_data.party.settings
     runtime.configure(settings.threads, settings.device)
+    if party_data.party.job.model.aggregate == "paillier_sum":
+        check_installed()
     if party_data.contributes:
         _, prepared = _prepared(party_data, party_data.keys.rows, np.arange(len(party_data.keys.rows)))
         read = _images(party_data, party_data.keys.rows)

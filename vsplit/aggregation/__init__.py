@@ -1,6 +1,7 @@
 """How embeddings reach the top model: as they are, added under masks, or added under Paillier encryption.
 
-What only describes an aggregation (`interface`) loads no torch; each way is loaded where it is taken.
+`sender_for` and `receiver_for` return the two sides of the aggregation that a job names; `__all__` names them and the
+public modules. Each aggregation is imported when it is asked for; what only describes one (`interface`) loads no torch.
 """
 
 from __future__ import annotations
@@ -12,6 +13,17 @@ if TYPE_CHECKING:
     from vsplit.aggregation.attempt import RandomBytes
     from vsplit.aggregation.interface import CutLayer, EmbeddingReceiver, EmbeddingSender
     from vsplit.aggregation.secure_sum import Member
+
+__all__ = [
+    "attempt",
+    "interface",
+    "masked_sum",
+    "paillier_sum",
+    "plain",
+    "receiver_for",
+    "secure_sum",
+    "sender_for",
+]
 
 
 def sender_for(cut: CutLayer, member: Member) -> EmbeddingSender:

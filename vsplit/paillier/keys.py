@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from gmpy2 import gcd, is_power, is_prime, mpz, primorial
-from phe.paillier import PaillierPrivateKey, PaillierPublicKey
 
 from vsplit.protocol import Bytes, ConfigError, ProtocolError
 
-PublicKey: TypeAlias = PaillierPublicKey
-PrivateKey: TypeAlias = PaillierPrivateKey
+if TYPE_CHECKING:  # phe is imported only where a key is made, so that all else works without it
+    from phe.paillier import PaillierPrivateKey, PaillierPublicKey
+
+PublicKey: TypeAlias = "PaillierPublicKey"
+PrivateKey: TypeAlias = "PaillierPrivateKey"
 
 LEAST_BITS, MOST_BITS = 2048, 8192
 """How long a key may be. Below 2048 bits a modulus must be thought breakable within the life of the data."""
@@ -25,6 +27,18 @@ LEAST_BITS, MOST_BITS = 2048, 8192
 _ROUNDS = 40  # GMP runs a Baillie-PSW test and then Miller-Rabin tests up to this count.
 _SMALLEST, _SMALL = 1 << 10, 1 << 16
 _APART = 100  # Fermat's method finds primes whose difference is this many bits shorter than they are at the most.
+
+
+def check_installed() -> Any:
+    """Return the module `phe.paillier`; raise ConfigError where phe is not installed."""
+    try:
+        import phe.paillier
+    except ImportError:
+        raise ConfigError(
+            "The job's model.aggregate is paillier_sum, which needs the package phe, and phe is not installed here: install "
+            "it with pip install phe, or agree on another aggregation in the job; masked_sum needs no further package."
+        ) from None
+    return phe.paillier
 
 
 def check_bits(bits: int) -> None:
@@ -44,11 +58,12 @@ def generate(bits: int, random_bytes: Callable[[int], bytes]) -> PrivateKey:
     often, depends on chance. Raises ConfigError for a length that is not allowed.
     """
     check_bits(bits)
+    phe = check_installed()
     p = _prime(bits // 2, random_bytes)
     while True:
         q = _prime(bits // 2, random_bytes)
         if gcd(p - 1, q - 1) == 2 and abs(p - q).bit_length() > bits // 2 - _APART:
-            return PaillierPrivateKey(PaillierPublicKey(int(p * q)), int(p), int(q))
+            return phe.PaillierPrivateKey(phe.PaillierPublicKey(int(p * q)), int(p), int(q))
 
 
 def public_bytes(key: PublicKey) -> Bytes:
@@ -75,7 +90,7 @@ def read_public(raw: Bytes, bits: int, sender: str) -> PublicKey:
         raise _bad(sender, "has a small factor")
     if is_prime(n) or is_power(n):
         raise _bad(sender, "is a prime or the power of a number, so that anybody can decrypt with it")
-    return PaillierPublicKey(int(n))
+    return check_installed().PaillierPublicKey(int(n))
 
 
 def key_bytes(key: PublicKey) -> int:
