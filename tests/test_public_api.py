@@ -21,6 +21,11 @@ PUBLIC = {
     "vsplit.kernels": "curve25519 engine montgomery portable",
     "vsplit.learn": "batches checkpoint feature groups label messages models plan runtime traffic training",
     "vsplit.paillier": "cipher fixed_point keys noise packing",
+    "vsplit.protocol": """
+        HEAD Array Bytes Checkpoint Collect ConfigError DataError Deadlock Effect Floats LocalError Message
+        MismatchError Note PeerAbsent PeerLost ProtocolError Receive RefusedError RemoteError Role Send StoppedError
+        StorageError TransportError VsplitError Work all_finite array_fields receive send work
+    """,
     "psi": """
         CONTRACT MOST_RECORDS MOST_STEPS ORDER_SECRET Alignment ColumnReport ColumnShape KeyList KeyReport KeyShapes Keys
         Limits Outflow Overlap Repeated RowCounts Shapes Step StepReport UnusableKeysError align_feature align_label

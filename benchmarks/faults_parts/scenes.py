@@ -41,9 +41,9 @@ from psi import (
     exchange_shapes_feature,
     exchange_shapes_label,
     key_shapes,
-    receive_row_counts,
     overlap_feature,
     overlap_label,
+    receive_row_counts,
     send_row_counts,
 )
 from psi.keys import KeyList

@@ -92,7 +92,7 @@ def connect(party: Party, identity: PrivateIdentity, onlooker: Observer, first: 
         except BaseException as error:
             listener.close()
             # Those who have not come yet would dial in vain; but for them, the wait may be over.
-            first.over, first.told = isinstance(error, PeerAbsent), frozenset(listener.told)
+            first.over, first.told = isinstance(error, PeerAbsent), frozenset(listener.notified)
             raise
     else:
         first.end()

@@ -18,12 +18,12 @@ from parties.config.contact import read_contact_keys
 from parties.config.party import Party
 from parties.config.proxy import route_to
 from parties.monitoring.events import FAILURE, NOTE, Show, Step, failed_by, telling_step
-from parties.network.dialling import Address, Target
+from parties.network.dialling import Target
 from parties.network.identity import PrivateIdentity, PublicIdentity
-from parties.network.peer_connections import PartyListener
+from parties.network.peer_connections import Address, PartyListener
 from parties.network.route import Route
 from parties.network.stop_notice import notify_label_party
-from parties.network.transport import reason_of
+from parties.network.stop_reasons import reason_of
 from parties.run.notice_lock import end_earlier_notice, notice_lock
 from vsplit.protocol import StoppedError, VsplitError
 

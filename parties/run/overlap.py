@@ -15,7 +15,7 @@ from parties.monitoring.events import READING, Finished, Show, Step, step_of
 from parties.monitoring.monitor import Monitor, monitoring
 from parties.network.driver import Traffic, drive
 from parties.network.identity import PrivateIdentity
-from parties.network.transport import stop_word
+from parties.network.stop_reasons import reason_code
 from parties.network.worker_pool import Pool, cores
 from parties.run.alignment import count_common, limits_of
 from parties.run.connection import begin_session, connect
@@ -81,7 +81,7 @@ def _find(party: Party, identity: PrivateIdentity, monitor: Monitor, first: Firs
             found = count_common(party, keys.keys, seals, run)
             causes = find_causes(party, keys.keys, keys.report, found, run)
         except BaseException as error:
-            transport.stop(stop_word(error))
+            transport.stop(reason_code(error))
             raise
         return Counted(party, where, keys.report, found, causes, monitor.traffic, transport.finish())
 

@@ -38,8 +38,8 @@ from parties.ledger.exchange import IN_RUN_FOLDER, agree_keys, exchange_heads
 from parties.ledger.record import FINISHED
 from parties.monitoring.events import Step
 from parties.network.driver import drive
+from parties.network.stop_reasons import reason_code
 from parties.network.tls import TlsTransport
-from parties.network.transport import stop_word
 from parties.run.alignment import align
 from parties.run.connection import agree_on_seals, connect, exchange_handshakes
 from parties.run.context import RunContext
@@ -172,7 +172,7 @@ def _stopping(context: RunContext, transport: TlsTransport) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        word = stop_word(error)
+        word = reason_code(error)
         transport.stop(word)
         with contextlib.suppress(VsplitError):  # a ledger that cannot be written has ended this life
             context.ledger.end_session(word)

@@ -60,7 +60,7 @@ def run_parties(roles: Mapping[str, Role[Any]], open_transport: Open) -> Outcome
             outcome.farewells[name] = transport.finish()
         except Exception as error:
             outcome.errors[name] = error
-            transport.stop(error.word if isinstance(error, VsplitError) else "error")
+            transport.stop(error.reason_code if isinstance(error, VsplitError) else "error")
 
     threads = [threading.Thread(target=live, args=item, daemon=True) for item in roles.items()]
     for thread in threads:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psi import expected_row_counts, receive_row_counts, matched_rows, multiplicity, read_keys, send_row_counts
+from psi import expected_row_counts, matched_rows, multiplicity, read_keys, receive_row_counts, send_row_counts
 from psi.multiplicity import RowCounts
 from vsplit.protocol import ProtocolError
 

@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from parties.network.dialling import pauses, refusal
+from parties.network.dialling import pauses
 from parties.network.frames import Opening, Type
-from parties.network.transport import StartedAgain
+from parties.network.stop_reasons import StartedAgain, refusal
 from vsplit.protocol import ProtocolError, StoppedError
 
 BOUNDS = [0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]

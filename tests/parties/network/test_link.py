@@ -9,8 +9,10 @@ import pytest
 
 from parties.network import frames
 from parties.network import link as link_module
-from parties.network.frames import HEAD, MAGIC, FrameWriter, Type
-from parties.network.link import SILENT, Link
+from parties.network.frame_writer import FrameWriter
+from parties.network.frames import HEAD, MAGIC, Type
+from parties.network.heartbeat import SILENT
+from parties.network.link import Link
 from vsplit.protocol import ProtocolError, StoppedError
 
 SESSION = b"0123456789abcdef"
@@ -144,7 +146,7 @@ def test_a_party_that_waits_for_room_reads_on_to_find_the_acknowledgement(ends: 
     ends.comes_control(Type.BEAT, acknowledged=1)
     ends.link.read(1.0)
     assert ends.link.full and not ends.link.wants_to_read
-    ends.link.pressed = True
+    ends.link.waits_for_room = True
     ends.link.read(2.0)
     assert not ends.link.full
     ends.comes(QUEUE, QUEUE, QUEUE)
@@ -176,7 +178,7 @@ def test_a_peer_that_goes_without_a_word_is_lost_and_one_that_is_done_as_well(en
 
 def test_the_farewell_is_over_when_both_know_that_the_other_is_done(ends: Ends) -> None:
     ends.link.queue([memoryview(b"x")])
-    ends.link.say_done()
+    ends.link.send_done()
     ends.link.write(1.0)
     ends.comes_control(Type.DONE, acknowledged=1)
     ends.link.read(1.0)
@@ -278,7 +280,7 @@ def test_a_peer_that_floods_messages_is_held_back_whatever_their_size(
     ends.link.read(1.0)
     assert not ends.link.wants_to_read
     assert sent - len(ends.stream.coming) < 3 * QUEUE
-    assert len(ends.link.inbox) < QUEUE // 400  # an empty message costs memory too
+    assert len(ends.link.receive_queue.messages) < QUEUE // 400  # an empty message costs memory too
 
 
 def test_a_flood_of_control_frames_is_read_in_portions(ends: Ends) -> None:

@@ -19,7 +19,7 @@ from parties.network import listener as listener_module
 from parties.network.certificates import client_context, server_context, shown_identity
 from parties.network.frames import Type
 from parties.network.identity import PrivateIdentity
-from parties.network.listener import MOST_STRANGERS
+from parties.network.listener import MOST_PENDING
 from vsplit.protocol import ConfigError, MismatchError, PeerAbsent, ProtocolError, StoppedError
 
 SAFETY = 20.0
@@ -152,7 +152,7 @@ def test_a_client_without_certificate_is_refused(star: Any) -> None:
 def test_half_open_handshakes_block_nobody_and_too_many_end_the_oldest(star: Any) -> None:
     listener = star.listen("lab")
     gathering = star.gather(listener)
-    idle = [star.connect(listener.port) for _ in range(MOST_STRANGERS + 3)]
+    idle = [star.connect(listener.port) for _ in range(MOST_PENDING + 3)]
     goes_on(star, listener, gathering)
     assert [plain.recv(1) for plain in idle[:4]] == [b""] * 4  # the lab's own connection ended the fourth
     assert listener.refused == 4
@@ -242,7 +242,9 @@ def test_those_who_never_came_are_named_and_strangers_are_counted(star: Any) -> 
     ) as caught:
         gathering.result(SAFETY)
     assert caught.value.peer == "bank"
-    with pytest.raises(StoppedError, match="bank did not connect in time, or its link was lost, says clinic: no run"):
+    with pytest.raises(
+        StoppedError, match="bank did not connect in time, or its link was lost, as clinic reports: no run"
+    ):
         lab.receive("clinic", 100)
     names, left = zip(*star.told, strict=True)
     assert names[0] == ("lab", "bank")

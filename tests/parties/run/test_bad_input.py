@@ -24,9 +24,9 @@ from vsplit.protocol import (
 )
 
 BEFORE = {
-    "config": "its config is wrong, or a file, a package or a device that it needs is missing",
+    "config": "its configuration is wrong, or a file, a package or a device that it needs is missing",
     "data": "its data cannot be used",
-    "refused": "its party file does not allow what the job asks, or how long a list is, or one more run",
+    "refused": "its party file does not allow what the job asks, the length of a list, or one more run",
 }
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -43,8 +43,8 @@ def ends_badly(world, name: str, kind: type[VsplitError], *words: str) -> None:
     told = lives.errors[other]
     assert type(told) is StoppedError, told
     assert str(told) == (
-        f"{name} stopped before the run began: {BEFORE[error.word]}. Its own screen says more: ask there, then start all "
-        "parties again."
+        f"{name} stopped before the run began: {BEFORE[error.reason_code]}. The screen of {name} has the details: ask "
+        "there, then start all parties again."
     )
     nothing_is_left(world)
 
