@@ -26,6 +26,9 @@ PUBLIC = {
         MismatchError Note PeerAbsent PeerLost ProtocolError Receive RefusedError RemoteError Role Send StoppedError
         StorageError TransportError VsplitError Work all_finite array_fields receive send work
     """,
+    "vsplit.sealing": """
+        KEY SIGNATURE TAG Credentials FreshKeys KeyProofs Place Seal Sealed exchange_keys pass_on relay_key_exchange
+    """,
     "psi": """
         CONTRACT MOST_RECORDS MOST_STEPS ORDER_SECRET Alignment ColumnReport ColumnShape KeyList KeyReport KeyShapes Keys
         Limits Outflow Overlap Repeated RowCounts Shapes Step StepReport UnusableKeysError align_feature align_label

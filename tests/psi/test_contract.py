@@ -212,7 +212,7 @@ def test_the_names_of_the_columns_do_not_enter_the_key():
             r"In the key column 'pid' .* 1 key\(s\) occur more than once, on 2 rows",
         ),
         ([text("canary", None), text(None, "canary", name="x")], "key columns 'id' and 'x' together .* no usable key"),
-        ([text(0.5, None, 1.5, name=None)], r"2 of 3 values can be no id .* 1 of 3 values are missing"),
+        ([text(0.5, None, 1.5, name=None)], r"2 of 3 values cannot be ids .* 1 of 3 values are missing"),
     ],
 )
 def test_keys_that_cannot_be_used(columns, sentence):
@@ -482,4 +482,4 @@ def test_a_notable_share_of_malformed_values_is_told(wrong, told):
 
 def test_malformed_values_that_no_step_found_are_told_as_such():
     report = read_keys([pd.Series([0.5, 1.0], name="pid")]).report
-    assert many_malformed(report.columns, report.rows)[0].startswith("pid: 1 of 2 values can be no id (a fraction")
+    assert many_malformed(report.columns, report.rows)[0].startswith("pid: 1 of 2 values cannot be ids (a fraction")

@@ -1,10 +1,10 @@
-"""Metrics as functions of row weights [b, n], so that many resamples are judged at once.
+"""Metrics as functions of row weights [b, n], so that many resamples are evaluated at once.
 
 Each function here sorts and prepares once and returns a function from weights to each metric, float64 [b]; a test
 compares every one with scikit-learn's `sample_weight`.
 
 Each row of weights is summed along contiguous memory, in the one order of numpy's pairwise sum. A product of matrices would
-sum in an order that depends on the processor, on the layout of the weights in memory and on the number of rows judged at
+sum in an order that depends on the processor, on the layout of the weights in memory and on the number of rows evaluated at
 once, and equal resamples would differ in the last bits.
 """
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Weighted = Callable[[Array], dict[str, Array]]
 
-# The models count in float32. A probability nearer to 0 or 1 than this is held at it, so that no log loss is infinite.
+# The models compute in float32. A probability nearer to 0 or 1 than this is clipped, so that no log loss is infinite.
 NEAREST = float(np.finfo(np.float32).eps)
 
 

@@ -165,7 +165,7 @@ def test_a_peer_that_does_not_come_back_is_given_up_whatever_its_partner_does(
     clinic, lab, proxy = star.clinic_and_labs(proxies, "lab", wait=1.0)
     proxy.shut()
     proxy.cut()
-    sentence = r"and it did not come back within 1 s.* a run goes on from its last checkpoint"
+    sentence = r"and was not re-established within 1 s.* a run resumes from its last checkpoint"
     for transport, peer in ((clinic, "lab"), (lab, "clinic")):
         if doing == "receive":
             with pytest.raises(PeerLost, match=sentence):

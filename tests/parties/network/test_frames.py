@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parties.network import codec, frames
+from parties.network import codec, frame_writer, frames
 from parties.network.frame_writer import Frame, FrameWriter
 from parties.network.frames import (
     CHUNK,
@@ -78,7 +78,8 @@ def test_every_cut_of_the_stream_gives_the_same_messages(
     writer = FrameWriter(SESSION)
     stream = b""
     expected: list[object] = []
-    with mock.patch.multiple(frames, CHUNK=64, _TOGETHER=30):  # so that most messages take several frames and pieces
+    # So that most messages take several frames and pieces.
+    with mock.patch.object(frames, "CHUNK", 64), mock.patch.object(frame_writer, "_ONE_PIECE", 30):
         for item in sent:
             if isinstance(item, tuple):
                 stream += writer.control(item[0], 0, item[1])

@@ -114,7 +114,7 @@ class Pair:
                 link.read(self.now)
         for number, link in enumerate(self.links):
             link.beat(self.now)
-            while (data := link.take()) is not None:
+            while (data := link.receive_queue.take()) is not None:
                 self.got[number].append(data.tobytes())
 
     def cut(self) -> None:

@@ -30,7 +30,7 @@ def test_a_feature_party_that_was_killed_and_started_ends_the_session_at_once_fo
     clinic.stop(error.reason_code)
     told = other.exception(SAFETY)
     assert isinstance(told, StoppedError)
-    assert "a party was started again. Start this party again too; a run goes on from its last checkpoint" in str(told)
+    assert "a party was started again. Start this party again too; a run resumes from its last checkpoint" in str(told)
     assert fresh.hear() == (Type.STOP, b"again")
 
 

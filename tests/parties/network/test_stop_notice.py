@@ -63,7 +63,7 @@ def test_it_tells_nothing_to_somebody_else(star: Any) -> None:
     listener = star.listen("lab")
     star.gather(listener)
     wrong = Target(star.keys["lab"], "clinic", star.keys["bank"].public, Address("127.0.0.1", listener.port))
-    with pytest.raises(MismatchError, match="Do not go on"):
+    with pytest.raises(MismatchError, match="Do not continue"):
         notify_label_party(wrong, "data", always)
 
 

@@ -303,7 +303,7 @@ def test_a_server_that_says_nothing(star: Any, monkeypatch: pytest.MonkeyPatch) 
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(
-            PeerAbsent, match=r"within 1 s \(something takes connections there and says nothing: a forwarder"
+            PeerAbsent, match=r"within 1 s \(the connection was accepted there and no answer came: a forwarder"
         ),
     ):
         star.dial("lab", silent.getsockname()[1], wait=1.0)
@@ -350,9 +350,9 @@ def test_a_label_party_that_does_not_welcome(star: Any, how: str, monkeypatch: p
         star.later(take)  # it comes again
     error = dialling_in.exception(SAFETY)
     expected = {
-        "silence": (PeerAbsent, "said nothing"),
+        "silence": (PeerAbsent, "did not answer"),
         "message": (ProtocolError, "bytes that open no vsplit link"),
-        "no session": (ProtocolError, "answered as the protocol does not allow"),
+        "no session": (ProtocolError, "answered with a frame that the protocol does not allow"),
     }
     kind, sentence = expected[how]
     assert isinstance(error, kind)

@@ -132,4 +132,4 @@ def test_many_malformed_values_come_first(world) -> None:
         in ends["lab"]
     )
     for end in ends.values():
-        assert "too short" in end or "how many keys each side's screen calls malformed. Of born" in end
+        assert "too short" in end or "how many keys are reported as malformed at each side. For born" in end
