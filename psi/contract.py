@@ -37,11 +37,10 @@ _LENGTH = 4  # bytes before each text of a key
 class KeyReport:
     """The quality of a party's keys, in counts of rows: rows = missing + malformed + left_out + usable.
 
-    missing: a key column has no value. malformed: a value cannot be an id (a fraction, a number too long to be exact, a
-    truth value, bytes, text that is not valid Unicode or too long, a date where no date is asked for), or a normaliser finds it
-    so. repeated_keys, repeated_rows: the keys on more than one row, and all their rows. merged_keys: those of these keys
-    that the normalisers made equal. left_out: the repeated rows that are not used (with the policies first and
-    last). usable: the rest. `columns` has the same for each key column.
+    missing: a key column has no value. malformed: a value cannot be an id (a fraction, a number too long to be exact, a truth
+    value, bytes, text that is not valid Unicode or too long, a date where no date is asked for), or a normaliser finds it so.
+    repeated_keys, repeated_rows: the keys on more than one row, and all their rows. merged_keys: those of these keys that the
+    normalisers made equal. left_out: the repeated rows that are not used (policies first and last). usable: the rest.
     """
 
     rows: int
@@ -81,10 +80,7 @@ class Keys:
 
 
 def read_keys(
-    columns: Sequence[Column],
-    *,
-    normalise: Sequence[Sequence[Step]] | None = None,
-    repeated: Repeated = "error",
+    columns: Sequence[Column], *, normalise: Sequence[Sequence[Step]] | None = None, repeated: Repeated = "error"
 ) -> Keys:
     """The canonical keys of a table with these key columns, each a pandas Series of text or numbers, all equally long.
 
@@ -94,10 +90,7 @@ def read_keys(
     Raises DataError for a key column without any value, and UnusableKeysError, a DataError with the report, for repeated
     keys under the policy error and for no usable key at all. The sentence names the columns and shows no key.
     """
-    if not columns or len({len(column) for column in columns}) != 1:
-        raise ValueError("a key has one or more columns, all of the same length")
-    steps = [()] * len(columns) if normalise is None else normalise
-    readers = [ColumnReader(column, todo) for column, todo in zip(columns, steps, strict=True)]
+    readers = _readers(columns, normalise)
     total = len(columns[0])
     parts, rows, missing = _read_all(readers, total)
     _check_values(readers, total)
@@ -108,7 +101,7 @@ def read_keys(
     several = counts > 1
     chosen = {"first": starts[:-1], "last": starts[1:] - 1}.get(repeated)
     used = rows[order if chosen is None else order[chosen]]
-    merged = any(steps) and several.any()
+    merged = any(normalise or ()) and several.any()
     report = KeyReport(
         rows=total,
         missing=missing,
@@ -122,6 +115,13 @@ def read_keys(
     )
     _check_usable(readers, report, repeated)
     return Keys(keys, starts if chosen is None else np.arange(len(keys) + 1), used, report)
+
+
+def _readers(columns: Sequence[Column], normalise: Sequence[Sequence[Step]] | None) -> list[ColumnReader]:
+    if not columns or len({len(column) for column in columns}) != 1:
+        raise ValueError("a key has one or more columns, all of the same length")
+    steps = [()] * len(columns) if normalise is None else normalise
+    return [ColumnReader(column, todo) for column, todo in zip(columns, steps, strict=True)]
 
 
 def _read_all(readers: Sequence[ColumnReader], total: int) -> tuple[list[Any], Rows, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import select
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -153,14 +154,13 @@ def dial(
 ) -> TlsTransport:
     """Connect a feature party to the label party, which must show `identity`.
 
-    Dials repeatedly until `first_wait` seconds (None: `wait`, the one for a lost link) have passed, and calls
-    `waiting([label_party], seconds left)` meanwhile. Raises PeerAbsent when there is no answer, MismatchError when the other
-    side has another identity or does not accept that of `me`, and StoppedError when it turns this party away.
+    Dials repeatedly for `first_wait` seconds (None: `wait`, the one for a lost link), and calls `waiting([label_party], seconds
+    left)`. Raises PeerAbsent when there is no answer, MismatchError when the other side has another identity or does not
+    accept that of `me`, and StoppedError when it turns this party away.
     """
     target = Target(me, label_party, identity, address, route)
-    first_wait = wait if first_wait is None else first_wait
+    first_wait, reason = wait if first_wait is None else first_wait, "no answer"
     until = time.monotonic() + first_wait
-    reason = "no answer"
     join = FrameWriter(os.urandom(16)).control(Type.JOIN, 0)
     for pause in pauses():
         try:
@@ -169,9 +169,7 @@ def dial(
             reason = error.strerror or str(error) or reason
         else:
             if opening.type is Type.WELCOME and opening.session != NO_SESSION:
-                observers = LinkObservers(*([observer] if observer else []))
-                link = Link(label_party, stream, opening.session, time.monotonic(), observers)
-                return TlsTransport({label_party: link}, wait, Redialler(target), observers)
+                return _transport(target, stream, opening.session, wait, observer)
             stream.close()
             refused = refusal(label_party, opening)
             if not isinstance(refused, StartedAgain):
@@ -182,6 +180,14 @@ def dial(
         if time.monotonic() >= until:
             break
     raise _no_answer(target, first_wait, reason, route.hint)
+
+
+def _transport(
+    target: Target, stream: ssl.SSLSocket, session: bytes, wait: float, observer: LinkObserver | None
+) -> TlsTransport:
+    observers = LinkObservers(*([observer] if observer else []))
+    link = Link(target.name, stream, session, time.monotonic(), observers)
+    return TlsTransport({target.name: link}, wait, Redialler(target), observers)
 
 
 def _no_answer(target: Target, first_wait: float, reason: str, hint: str) -> PeerAbsent:
