@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PUBLIC = {
     "vsplit": "__version__",
-    "vsplit.aggregation": "attempt interface masked_sum paillier_sum plain receiver_for secure_sum sender_for",
+    "vsplit.aggregation": "attempt check_installed interface masked_sum paillier_sum plain receiver_for secure_sum sender_for",
     "vsplit.evaluation": "curves metrics",
     "vsplit.kernels": "curve25519 engine montgomery portable",
     "vsplit.learn": "batches checkpoint feature groups label messages models plan runtime traffic training",

@@ -19,7 +19,7 @@ from parties.data.prepare import Preparation, Prepared
 from parties.local.command_line import same_command
 from parties.local.text import ended
 from parties.run.own_module import builder_at
-from vsplit.aggregation import receiver_for, sender_for
+from vsplit.aggregation import check_installed, receiver_for, sender_for
 from vsplit.aggregation.interface import SecureSum
 from vsplit.aggregation.secure_sum import Member
 from vsplit.learn import runtime
@@ -29,7 +29,6 @@ from vsplit.learn.label import Due, LabelSide, LabelState, Predictions, label_ro
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Target, build_optimizer, make_target
-from vsplit.paillier.keys import check_installed
 from vsplit.protocol import ConfigError, DataError, VsplitError
 from vsplit.sealing import Seal
 
@@ -97,13 +96,11 @@ def private_seed(party_data: PartyData) -> int | bytes:
 def check_model(party_data: PartyData) -> None:
     """Look for the device and phe, and build the bottom model for all usable rows, as a run does for those in common.
 
-    Opens every image, so that a broken one is found before anything is known of the match. Raises ConfigError or
-    DataError.
+    Opens every image, so that a broken one is found before the match is known. Raises ConfigError or DataError.
     """
     settings = party_data.party.settings
     runtime.configure(settings.threads, settings.device)
-    if party_data.party.job.model.aggregate == "paillier_sum":
-        check_installed()
+    check_installed(party_data.party.job.model.aggregate)
     if party_data.contributes:
         _, prepared = _prepared(party_data, party_data.keys.rows, np.arange(len(party_data.keys.rows)))
         read = _images(party_data, party_data.keys.rows)

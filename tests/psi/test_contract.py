@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from psi import CONTRACT, ColumnReport, StepReport, UnusableKeysError, many_malformed, read_keys, read_steps
-from psi.contract import _STRETCH
+from psi.contract import _RANGE
 from psi.normalise import MOST_CHARACTERS, canonical
 from vsplit.protocol import DataError
 
@@ -357,7 +357,7 @@ def test_bytes_that_are_no_utf_8_are_malformed():
 
 
 def test_many_rows_are_read_in_stretches():
-    rows = _STRETCH + 1000
+    rows = _RANGE + 1000
     column = pd.Series([f"K{row % (rows - 1):06d}" for row in range(rows)], name="id")
     keys = read_keys([column], repeated="many_to_one")
     assert (len(keys.keys), len(keys.rows), keys.report.repeated_keys) == (rows - 1, rows, 1)
@@ -381,7 +381,7 @@ def test_keys_that_steps_made_one_are_counted():
     assert merged(column, steps=[[]]) == merged(column, steps=[["nfkc", "trim"]]) == 0
     assert merged(text("a", "a", "b"), steps=[["lower"]]) == 0
     with pytest.raises(
-        DataError, match=r"3 key\(s\) occur more than once, on 7 rows in all \(2 of these keys are one only"
+        DataError, match=r"3 key\(s\) occur more than once, on 7 rows in all \(2 of these keys only"
     ):
         merged(column, steps=[["lower"]], policy="error")
     with pytest.raises(DataError, match=r"on 2 rows in all, and only one"):
@@ -408,11 +408,11 @@ def test_numbers_that_steps_made_one_are_counted():
 
 def test_neighbours_in_two_stretches_are_compared():
     # Each key stands on as many rows as a stretch has, and only the first row of the second key differs from the rest.
-    plain = ["a"] * _STRETCH + ["B"] + ["b"] * (_STRETCH - 1) + ["c"]
+    plain = ["a"] * _RANGE + ["B"] + ["b"] * (_RANGE - 1) + ["c"]
     assert merged(pd.Series(plain, name="id"), steps=[["lower"]]) == 1
     # The last row of a stretch is one, and the first row of the next is the other.
-    plain = ["x"] + ["a"] * (_STRETCH - 1) + ["A"]
-    assert merged(pd.Series(["a"] * _STRETCH + ["A"], name="id"), steps=[["lower"]]) == 1
+    plain = ["x"] + ["a"] * (_RANGE - 1) + ["A"]
+    assert merged(pd.Series(["a"] * _RANGE + ["A"], name="id"), steps=[["lower"]]) == 1
     assert merged(pd.Series(plain, name="id"), steps=[["lower"]]) == 1
 
 

@@ -15,18 +15,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from vsplit.protocol import Message, ProtocolError, Receive, Send
 from vsplit.sealing import (
-    _PROOF,
     Credentials,
     FreshKeys,
     KeyProofs,
     Place,
     Seal,
     Sealed,
-    _statement,
     exchange_keys,
     pass_on,
     relay_key_exchange,
 )
+from vsplit.sealing.key_exchange import _PROOF, _statement
 
 RELAY = "clinic"
 NAMES = ["a", "b", "c"]

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vsplit.aggregation.attempt import RandomBytes
-    from vsplit.aggregation.interface import CutLayer, EmbeddingReceiver, EmbeddingSender
+    from vsplit.aggregation.interface import Aggregate, CutLayer, EmbeddingReceiver, EmbeddingSender
     from vsplit.aggregation.secure_sum import Member
 
 __all__ = [
     "attempt",
+    "check_installed",
     "interface",
     "masked_sum",
     "paillier_sum",
@@ -24,6 +25,14 @@ __all__ = [
     "secure_sum",
     "sender_for",
 ]
+
+
+def check_installed(aggregate: Aggregate) -> None:
+    """Raise ConfigError where a package that this aggregation needs is not installed."""
+    if aggregate == "paillier_sum":
+        from vsplit.paillier.keys import phe_paillier
+
+        phe_paillier()
 
 
 def sender_for(cut: CutLayer, member: Member) -> EmbeddingSender:

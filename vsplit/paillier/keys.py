@@ -29,8 +29,8 @@ _SMALLEST, _SMALL = 1 << 10, 1 << 16
 _APART = 100  # Fermat's method finds primes whose difference is this many bits shorter than they are at the most.
 
 
-def check_installed() -> Any:
-    """Return the module `phe.paillier`; raise ConfigError where phe is not installed."""
+def phe_paillier() -> Any:
+    """The module `phe.paillier`. Raises ConfigError where phe is not installed."""
     try:
         import phe.paillier
     except ImportError:
@@ -58,7 +58,7 @@ def generate(bits: int, random_bytes: Callable[[int], bytes]) -> PrivateKey:
     often, depends on chance. Raises ConfigError for a length that is not allowed.
     """
     check_bits(bits)
-    phe = check_installed()
+    phe = phe_paillier()
     p = _prime(bits // 2, random_bytes)
     while True:
         q = _prime(bits // 2, random_bytes)
@@ -90,7 +90,7 @@ def read_public(raw: Bytes, bits: int, sender: str) -> PublicKey:
         raise _bad(sender, "has a small factor")
     if is_prime(n) or is_power(n):
         raise _bad(sender, "is a prime or the power of a number, so that anybody can decrypt with it")
-    return check_installed().PaillierPublicKey(int(n))
+    return phe_paillier().PaillierPublicKey(int(n))
 
 
 def key_bytes(key: PublicKey) -> int:
