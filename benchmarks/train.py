@@ -51,7 +51,8 @@ from parties.ledger.opening import About
 from parties.local.allocator import keep_freed_memory
 from parties.network.driver import drive
 from parties.network.identity import PrivateIdentity, PublicIdentity
-from parties.network.peer_connections import Address, PartyListener, dial
+from parties.network.peer_connections import PartyListener, dial
+from parties.network.route import Address
 from parties.network.tls import TlsTransport
 from parties.network.worker_pool import Pool
 from vsplit.aggregation.plain import join

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from psi.normalise import MOST_CHARACTERS, Step, clean
+from psi.normalise import MOST_CHARACTERS, Step
+from psi.normalisers import clean
 from psi.values import day_of, significand, text_of
 
 if TYPE_CHECKING:  # a worker process that hashes keys needs neither pandas nor Arrow

@@ -16,7 +16,8 @@ from parties.config.party import Party
 from parties.config.proxy import route_to
 from parties.monitoring.events import NOTE, Event, Step, away_step, back_step, waiting_step
 from parties.network.identity import PrivateIdentity
-from parties.network.peer_connections import Address, PartyListener, dial
+from parties.network.peer_connections import PartyListener, dial
+from parties.network.route import Address
 from parties.network.tls import TlsTransport
 from parties.network.transport import Absence
 from parties.run.failure_notice import FirstContact

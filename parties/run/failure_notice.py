@@ -20,8 +20,8 @@ from parties.config.proxy import route_to
 from parties.monitoring.events import FAILURE, NOTE, Show, Step, failed_by, telling_step
 from parties.network.dialling import Target
 from parties.network.identity import PrivateIdentity, PublicIdentity
-from parties.network.peer_connections import Address, PartyListener
-from parties.network.route import Route
+from parties.network.peer_connections import PartyListener
+from parties.network.route import Address, Route
 from parties.network.stop_notice import notify_label_party
 from parties.network.stop_reasons import reason_of
 from parties.run.notice_lock import end_earlier_notice, notice_lock

@@ -11,7 +11,8 @@ import pytest
 from parties.network.driver import Traffic, drive
 from parties.network.identity import PrivateIdentity
 from parties.network.memory import MemoryNetwork
-from parties.network.peer_connections import Address, PartyListener, dial
+from parties.network.peer_connections import PartyListener, dial
+from parties.network.route import Address
 from parties.network.transport import Transport
 from parties.network.worker_pool import Pool
 from parties.run import training

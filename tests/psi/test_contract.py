@@ -380,9 +380,7 @@ def test_keys_that_steps_made_one_are_counted():
         assert merged(column, steps=[["lower"]], policy=policy) == 2
     assert merged(column, steps=[[]]) == merged(column, steps=[["nfkc", "trim"]]) == 0
     assert merged(text("a", "a", "b"), steps=[["lower"]]) == 0
-    with pytest.raises(
-        DataError, match=r"3 key\(s\) occur more than once, on 7 rows in all \(2 of these keys only"
-    ):
+    with pytest.raises(DataError, match=r"3 key\(s\) occur more than once, on 7 rows in all \(2 of these keys only"):
         merged(column, steps=[["lower"]], policy="error")
     with pytest.raises(DataError, match=r"on 2 rows in all, and only one"):
         merged(text("a", "a", "b"), steps=[["lower"]], policy="error")

@@ -183,7 +183,7 @@ def test_a_message_that_no_shape_can_be_is_refused(columns):
             day("d.m.Y"), lambda: re.sub(r"\b0", "", day("d.m.Y")()),
             r'one digit more often at lab than here: put \{date: \["%d.%m.%Y"\]\}',
         ),
-        (day("Y-m-d"), lambda: day("Y-m-d")() + "T10:00", "No format reads years of two digits, names of months or times of day"),
+        (day("Y-m-d"), lambda: day("Y-m-d")() + "T10:00", "No format reads .* names of months or times of day"),
         (lambda: "030 " + number(6)(), lambda: "0049 30 " + number(6)(), r"begins with a 00 .* put \{phone: DE\}"),
         (lambda: "a b" + number(4)(), lambda: "a  b" + number(4)(), "several spaces in a row .* at lab .*: put spaces into"),
         (lambda: name()() + "\u00eb", lambda: name()() + "\u00c3\u00ab", "more often at lab than here: .* wrong encoding"),

@@ -308,7 +308,9 @@ def test_values_that_want_a_look_are_counted(world, look) -> None:
     world.tables["clinic"].loc[:2, "person"] = "unknown"
     result = look(world.write(), "lab")
     assert result.exit_code == 0, result.output
-    assert "Look at this: person: 20 of 220 values are not addresses by email; rows with such values" in words_of(result)
+    assert "Look at this: person: 20 of 220 values are not addresses by email; rows with such values" in words_of(
+        result
+    )
     assert "Look at this: person: 20 of 220 values read like a word for no value" in words_of(result)
 
 

@@ -6,7 +6,8 @@ import threading
 from typing import Any
 
 from parties.network.identity import PrivateIdentity
-from parties.network.peer_connections import Address, PartyListener, dial
+from parties.network.peer_connections import PartyListener, dial
+from parties.network.route import Address
 from vsplit.protocol import PeerLost
 
 

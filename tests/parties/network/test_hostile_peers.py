@@ -255,5 +255,7 @@ def test_what_came_before_a_stop_is_still_handed_out(star: Any) -> None:
     puppet.message(b"one")
     puppet.say(Type.STOP, b"mismatch")
     assert clinic.receive("lab", 100).tobytes() == b"one"
-    with pytest.raises(StoppedError, match="lab stopped the session: it reports that the parties do not run the same job"):
+    with pytest.raises(
+        StoppedError, match="lab stopped the session: it reports that the parties do not run the same job"
+    ):
         clinic.receive("lab", 100)

@@ -105,5 +105,7 @@ def test_what_came_before_a_stop_is_still_handed_out() -> None:
     lab.send("clinic", ONE)
     lab.stop("mismatch")
     assert clinic.receive("lab", 100).tobytes() == b"one"
-    with pytest.raises(StoppedError, match="lab stopped the session: it reports that the parties do not run the same job"):
+    with pytest.raises(
+        StoppedError, match="lab stopped the session: it reports that the parties do not run the same job"
+    ):
         clinic.receive("lab", 100)

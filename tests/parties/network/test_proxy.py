@@ -16,8 +16,8 @@ import pytest
 
 from parties.network import route as route_module
 from parties.network.certificates import server_context
-from parties.network.peer_connections import Address, dial, free_port
-from parties.network.route import Proxy, Route
+from parties.network.peer_connections import dial, free_port
+from parties.network.route import Address, Proxy, Route
 from vsplit.protocol import ConfigError, MismatchError, PeerAbsent, VsplitError
 
 _file = importlib.util.spec_from_file_location("vsplit_http_proxy", Path(__file__).with_name("http_proxy.py"))

@@ -273,9 +273,8 @@ def test_one_run_too_many_is_told_although_all_have_met(world, role: str) -> Non
     assert isinstance(lives.errors[role], RefusedError)
     told = lives.errors["lab" if role == "clinic" else "clinic"]
     assert type(told) is StoppedError
-    assert (
-        f"{role} stopped the session: it refuses what the job asks of it, the length of a list, or one more"
-        in str(told)
+    assert f"{role} stopped the session: it refuses what the job asks of it, the length of a list, or one more" in str(
+        told
     )
 
 
