@@ -132,7 +132,7 @@ def test_a_device_that_is_not_there(world) -> None:
         ("own_bottoms:NUMBER", ["not a function"]),
         ("own_bottoms:too_wide", [r"\(2, 5\) for two rows", r"model\.embedding asks for float32 \(2, 4\)"]),
         ("own_bottoms:no_module", ["did not return a torch.nn.Module"]),
-        ("own_bottoms:no_tensor", [r"bottom model gives a \w+ where a tensor is due"]),
+        ("own_bottoms:no_tensor", [r"bottom model returns a \w+ where a tensor is due"]),
         ("own_bottoms:fails", [r"lab\.yaml", r"bottom\.module", "RuntimeError", "not on a Sunday"]),
         ("own_bottoms_broken:build", [r"lab\.yaml", r"bottom\.module", "SyntaxError"]),
     ],
