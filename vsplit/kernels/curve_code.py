@@ -39,7 +39,7 @@ SCRATCH_VECTORS = 3 * LIMBS
 def multiply_blocks(field: Field, arguments: Sequence[ir.Value]) -> None:
     """Emit X25519 of one scalar with many points: (scalar: 32 bytes, points, products, scratch, blocks).
 
-    `points` and `products` are 32 bytes each, little endian. The scalar is used as it stands, bits 254 to 0; its three
+    `points` and `products` are 32 bytes each, little endian. The scalar is used unchanged, bits 254 to 0; its three
     lowest bits must be zero. A product without a u-coordinate is zero.
     """
     scalar, points, products, scratch, blocks = arguments
@@ -208,7 +208,7 @@ def _load_point(field: Field, points: ir.Value, number: ir.Value) -> Element:
 
 
 def _load_hashed(field: Field, digests: ir.Value, number: ir.Value) -> Element:
-    """48 bytes modulo p: what stands above bit 255 counts 19-fold."""
+    """48 bytes modulo p: the bits from 255 on count 19-fold."""
     lanes, b = field.lanes, field.lanes.b
     first = b.mul(number, WORD(HASHED_STRIDE * lanes.width))
     words = [lanes.load_column(digests, first, HASHED_STRIDE, word) for word in reversed(range(_HASHED_WORDS))]

@@ -1,7 +1,7 @@
-"""Key pairs: how the label party makes one, and what a feature party checks of the public half that it is sent.
+"""Key pairs: how the label party generates one, and what a feature party checks of the public key that it receives.
 
-The classes are phe's, so that its users know them and any key here also works there. The primes are made here, since the
-noise of SPEC.md, section 4, needs them of a kind that phe's own generator makes one time in five.
+The classes are those of phe, so that its users know them and any key here also works there. The primes are generated here,
+since the noise of SPEC.md, section 4, needs primes of a kind that phe's own generator returns one time in five.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PublicKey: TypeAlias = "PaillierPublicKey"
 PrivateKey: TypeAlias = "PaillierPrivateKey"
 
 LEAST_BITS, MOST_BITS = 2048, 8192
-"""How long a key may be. Below 2048 bits a modulus must be thought breakable within the life of the data."""
+"""Allowed lengths of a key. Below 2048 bits a modulus may be factored while the data still needs protection."""
 
 _ROUNDS = 40  # GMP runs a Baillie-PSW test and then Miller-Rabin tests up to this count.
 _SMALLEST, _SMALL = 1 << 10, 1 << 16
@@ -46,7 +46,7 @@ def check_bits(bits: int) -> None:
     if not LEAST_BITS <= bits <= MOST_BITS or bits % 64:
         raise ConfigError(
             f"model.secure_sum.key_bits is {bits}, but a Paillier key has {LEAST_BITS} to {MOST_BITS} bits, a multiple of 64: "
-            "shorter ones can be broken. 3072 is the default."
+            "shorter keys can be broken. 3072 is the default."
         )
 
 
@@ -54,7 +54,7 @@ def generate(bits: int, random_bytes: Callable[[int], bytes]) -> PrivateKey:
     """A fresh private key, whose `public_key` has a modulus n = p q of exactly `bits` bits.
 
     Both primes are 3 modulo 4, have bits / 2 bits, and neither (p - 1) / 2 nor (q - 1) / 2 has a factor below 65,536;
-    gcd(p - 1, q - 1) is 2. `random_bytes(k)` returns k bytes that nobody else can know; which k it is asked for, and how
+    gcd(p - 1, q - 1) is 2. `random_bytes(k)` returns k bytes that no other party can know; for which k it is called, and how
     often, depends on chance. Raises ConfigError for a length that is not allowed.
     """
     check_bits(bits)
@@ -75,8 +75,8 @@ def read_public(raw: Bytes, bits: int, sender: str) -> PublicKey:
     """The public key that `sender` sent as `raw`, uint8 [bits / 8], of the length that the job asks for.
 
     Raises ProtocolError, which names the sender, for a modulus of another length, and for one that no generator of
-    section 2 of SPEC.md makes: even, not 1 modulo 4, with a factor below 65,536, prime, or the power of a number.
-    That n has just two large prime factors, and of the right kind, can be checked by its owner alone.
+    section 2 of SPEC.md returns: even, not 1 modulo 4, with a factor below 65,536, prime, or the power of a number.
+    That n has exactly two large prime factors, and of the right kind, can be checked only by its owner.
     """
     check_bits(bits)
     n = mpz.from_bytes(raw.tobytes(), "little")
@@ -89,7 +89,7 @@ def read_public(raw: Bytes, bits: int, sender: str) -> PublicKey:
     if gcd(n, _primes_below(_SMALL)) != 1:
         raise _bad(sender, "has a small factor")
     if is_prime(n) or is_power(n):
-        raise _bad(sender, "is a prime or the power of a number, so that anybody can decrypt with it")
+        raise _bad(sender, "is a prime or the power of a number, so that anybody could decrypt with it")
     return phe_paillier().PaillierPublicKey(int(n))
 
 
@@ -101,12 +101,12 @@ def key_bytes(key: PublicKey) -> int:
 
 def _prime(bits: int, random_bytes: Callable[[int], bytes]) -> mpz:
     # The two highest bits are set so that a product of two such primes has exactly twice as many bits; the two lowest
-    # make the number 3 modulo 4. All others are new for each candidate, so that all primes are equally likely.
+    # make the number 3 modulo 4. All others are drawn for each candidate, so that all primes are equally likely.
     fixed = mpz(3) << (bits - 2) | 3
     while True:
         candidate = mpz.from_bytes(random_bytes(bits // 8), "little") | fixed
         half = candidate >> 1  # (candidate - 1) / 2
-        # Most candidates fall by the few smallest primes, which take a hundredth of the time of all small ones.
+        # Most candidates have a factor among the smallest primes, whose test takes a hundredth of the time of all small ones.
         few = all(gcd(number, _primes_below(_SMALLEST)) == 1 for number in (candidate, half))
         if few and gcd(half, _primes_below(_SMALL)) == 1 and is_prime(candidate, _ROUNDS):
             return candidate
@@ -121,6 +121,6 @@ def _primes_below(bound: int) -> mpz:
 def _bad(sender: str, what: str) -> ProtocolError:
     return ProtocolError(
         sender,
-        f"The Paillier key of {sender} {what}; its program is another version, or it does not follow the protocol, so ask "
+        f"The Paillier key of {sender} {what}; its program is another version, or it does not follow the protocol, ask "
         "there.",
     )
