@@ -181,7 +181,7 @@ def _merged(readers: Sequence[ColumnReader], rows: Rows, counts: Rows) -> int:
     """How many keys had more than one text before the normalisers, in any column.
 
     `rows` are those of the keys with several rows, key by key, and `counts` how many each of these keys has. The texts
-    are read once more, since they are not kept; only a range of them is in memory at a time.
+    are read once more, since they are not stored; only a range of them is in memory at a time.
     """
     import pyarrow.compute as pc
 

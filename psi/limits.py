@@ -14,7 +14,7 @@ class Limits:
     """Bounds in records, checked before a list leaves.
 
     `min_list`: the shortest list, own or another's; the match with a list of one record discloses who shares it.
-    `max_list`: the longest list of another party; whoever lists everybody learns of each person whether all others have them.
+    `max_list`: the longest list of another party; a list of everybody shows of each person whether all parties have them.
     `min_records`: the fewest records in common; with fewer no party learns which records match.
     """
 

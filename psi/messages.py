@@ -151,7 +151,7 @@ class MatchPositions(Message, frozen=True, kw_only=True, eq=False):
     reveals: ClassVar[str] = (
         "which of the receiver's own records all parties of the job hold (the label party's with a known outcome), in an "
         "order that the sender draws from a secret of its own. With three or more parties a feature party receives positions "
-        "in another party's list: it undoes its own shuffle of that list, which tells it nothing about a record, and sends "
+        "in another party's list: it undoes its own shuffle of that list, which reveals nothing about a record, and sends "
         "them on, sealed, until they reach the party whose records they are"
     )
 

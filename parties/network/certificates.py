@@ -115,8 +115,8 @@ def _pipe_holding(data: bytes) -> Iterator[int]:
 
 
 def _anchor(peer: PublicIdentity) -> x509.Certificate:
-    nobody = Ed25519PrivateKey.generate()
-    return _certificate(nobody, Ed25519PublicKey.from_public_bytes(peer.key), peer.line, peer.line, authority=True)
+    signer = Ed25519PrivateKey.generate()  # any key, since the signature of an anchor is not checked
+    return _certificate(signer, Ed25519PublicKey.from_public_bytes(peer.key), peer.line, peer.line, authority=True)
 
 
 def _certificate(

@@ -10,7 +10,7 @@ import time
 from itertools import chain, zip_longest
 from typing import Any
 
-# RFC 8305 ("Happy Eyeballs"): the next address is tried after so many seconds, while the attempts before it go on.
+# RFC 8305 ("Happy Eyeballs"): the next address is tried after so many seconds, while the earlier attempts continue.
 NEXT_ADDRESS = 0.25
 
 _Found = tuple[socket.AddressFamily, Any]

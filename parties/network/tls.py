@@ -132,7 +132,7 @@ class TlsTransport:
             raise self._observers.failure
         failures = [link.failure for link in self._links.values() if link.failure is not None]
         if failures:
-            # The reason that a peer sent tells a person more than a link that broke because of it.
+            # The reason that a peer sent is more useful to a person than a link that broke because of it.
             raise min(failures, key=lambda error: isinstance(error, PeerLost))
 
     def _wait_for_room(self, link: Link) -> None:

@@ -25,7 +25,7 @@ def read_into(stream: ssl.SSLSocket, room: memoryview) -> int:
 
 
 def discard_unread(stream: ssl.SSLSocket) -> None:
-    """Read what has arrived and nobody read: it would turn the close into a reset, which may overtake the last frames sent."""
+    """Read unread bytes: they would turn the close into a reset, which may overtake the last frames sent."""
     with contextlib.suppress(OSError):
         for _ in range(_MOST_LEFTOVERS):
             if not stream.recv(1 << 14):

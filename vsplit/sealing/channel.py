@@ -96,7 +96,7 @@ class Seal:
         return np.frombuffer(content, dtype=np.uint8)
 
     def export(self, purpose: bytes) -> bytes:
-        """A secret of 32 bytes for this `purpose`, the same at the peer's end of this session and known to nobody else."""
+        """A secret of 32 bytes for this `purpose`, the same at the peer's end of this session and unknown to all others."""
         return HKDFExpand(algorithm=SHA256(), length=KEY, info=purpose).derive(self._common)
 
     def _refuse(self, what: str) -> NoReturn:
