@@ -246,7 +246,7 @@ def test_fewer_records_than_a_party_asks_for(world, strict: str, other: str) -> 
         world.write(),
         **{
             strict: (RefusedError, r"Only 180 records .* fewer than the 181 .*accept\.min_records"),
-            other: (StoppedError, f"180 records .* fewer than another party's file asks for .*{strict} said so"),
+            other: (StoppedError, f"180 records .* fewer than another party's file asks for .*as {strict} reports"),
         },
     )
 

@@ -107,8 +107,8 @@ def test_a_bound_of_one_party_ends_all_three_with_what_each_may_say(three) -> No
     three.files["gym"]["accept"] |= {"min_records": 1000}
     lives = three.write().live()
     assert isinstance(lives.errors["gym"], RefusedError)
-    assert "gym said so" in str(lives.errors["clinic"])
-    assert "clinic said so" in str(lives.errors["lab"])
+    assert "as gym reports" in str(lives.errors["clinic"])
+    assert "as clinic reports" in str(lives.errors["lab"])
 
 
 @pytest.mark.usefixtures("no_report")
