@@ -24,7 +24,8 @@ from parties.checkpoints.start_messages import StartDecision
 from parties.monitoring.events import Step
 from parties.network import codec
 from parties.network.certificates import client_context
-from parties.network.frames import FrameWriter, Type
+from parties.network.frame_writer import FrameWriter
+from parties.network.frames import Type
 from parties.network.identity import PrivateIdentity
 from parties.run import party_run
 from parties.run.handshake import Handshake

@@ -35,10 +35,10 @@ from psi import (
     exchange_shapes_feature,
     exchange_shapes_label,
     key_shapes,
-    learn_row_counts,
     overlap_feature,
     overlap_label,
-    tell_row_counts,
+    receive_row_counts,
+    send_row_counts,
 )
 from psi.keys import KeyList
 from vsplit.aggregation import noise_pool, paillier_sum, receiver_for, sender_for
@@ -192,8 +192,8 @@ def scenes() -> list[Scene]:
         Scene(
             "row counts",
             {
-                LABEL: partial(tell_row_counts, ["lab"], counts),
-                "lab": partial(learn_row_counts, LABEL, len(counts), 100),
+                LABEL: partial(send_row_counts, ["lab"], counts),
+                "lab": partial(receive_row_counts, LABEL, len(counts), 100),
             },
         ),
         Scene(

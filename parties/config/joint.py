@@ -114,7 +114,7 @@ class Joint(Model):
         try:
             fixed = FixedPoint(settings.range, settings.bits, feature_parties)
             if settings.key_bits is not None:
-                from vsplit.paillier.packing import Packing  # loads gmpy2 and phe, which other jobs do not need
+                from vsplit.paillier.packing import Packing  # loads gmpy2, which other jobs do not need
 
                 Packing(fixed, settings.key_bits)
         except ConfigError as error:

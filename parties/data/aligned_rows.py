@@ -12,7 +12,7 @@ import pandas as pd
 from parties.config.job import Job
 from parties.config.party_names import PartyNames
 from parties.data.party_data import PartyData, Rows
-from psi import Alignment, Keys, learn_row_counts, matched_rows, tell_row_counts
+from psi import Alignment, Keys, matched_rows, receive_row_counts, send_row_counts
 from vsplit.learn.batches import Split, from_parts, split_by_date, split_by_seed, to_parts
 from vsplit.learn.feature import receive_split
 from vsplit.learn.groups import Groups
@@ -66,7 +66,7 @@ def align_rows(
     each record, and with `split.by: date` the part of each record.
 
     `order_secret` is that of the alignment; only the label party has one. A feature party accepts at most `most_rows`
-    shared rows. Raises what `psi.learn_row_counts` and `receive_split` do, and DataError where a part is too small.
+    shared rows. Raises what `psi.receive_row_counts` and `receive_split` do, and DataError where a part is too small.
     """
     keys = party_data.keys
     if job.align.repeated == "many_to_one":
@@ -88,9 +88,9 @@ def _grouped_rows(
 ) -> AlignedRows:
     if names.is_label:
         rows, counts = matched_rows(keys, aligned.positions, order_secret)
-        run(tell_row_counts(names.feature_parties, counts))
+        run(send_row_counts(names.feature_parties, counts))
         return AlignedRows(rows, Groups(counts))
-    groups = Groups(run(learn_row_counts(names.label_party, aligned.matched, most_rows)))
+    groups = Groups(run(receive_row_counts(names.label_party, aligned.matched, most_rows)))
     return AlignedRows(keys.rows[aligned.positions][groups.person], groups)
 
 

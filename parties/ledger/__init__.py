@@ -3,3 +3,5 @@
 `ledger` writes it during a run, `exchange` has what the parties do together for it, and `merging` joins the ledgers of one run;
 `verify`, `compare` and `show` read it afterwards.
 """
+
+__all__: list[str] = []

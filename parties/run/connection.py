@@ -80,5 +80,5 @@ def _listen(
     except BaseException as error:
         listener.close()
         # The parties that have not connected yet would dial without an answer. Where they are the reason, the wait may be over.
-        first.ended, first.notified = isinstance(error, PeerAbsent), frozenset(listener.told)
+        first.ended, first.notified = isinstance(error, PeerAbsent), frozenset(listener.notified)
         raise

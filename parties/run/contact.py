@@ -9,9 +9,8 @@ from pathlib import Path
 from parties.config.contact import read_contact_keys
 from parties.config.party import Party
 from parties.config.proxy import route_to
-from parties.network.dialling import Address
 from parties.network.identity import PrivateIdentity, PublicIdentity
-from parties.network.route import Route
+from parties.network.route import Address, Route
 from vsplit.protocol import VsplitError
 
 

@@ -17,7 +17,7 @@ from parties.monitoring.events import FAILURE, NOTE, Show, Step, failed_by, noti
 from parties.network.dialling import Target
 from parties.network.peer_connections import PartyListener
 from parties.network.stop_notice import notify_label_party
-from parties.network.transport import reason_of
+from parties.network.stop_reasons import reason_of
 from parties.run.contact import Contact
 from parties.run.notice_lock import end_earlier_notice, notice_lock
 from vsplit.protocol import StoppedError, VsplitError

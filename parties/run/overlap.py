@@ -22,7 +22,7 @@ from parties.monitoring.events import READING, Finished, Show, Step, step_of
 from parties.monitoring.monitor import Monitor, monitoring
 from parties.network.driver import Traffic, drive
 from parties.network.identity import PrivateIdentity
-from parties.network.transport import stop_word
+from parties.network.stop_reasons import reason_code
 from parties.network.worker_pool import Pool, cores
 from parties.run.connection import connect
 from parties.run.contact import Contact, contact_of
@@ -98,7 +98,7 @@ def _find(party: Party, contact: Contact, monitor: Monitor, first: FirstContact)
             result = _count_common(names, keys.keys, seals, limits, run)
             causes = find_causes(names, job.align, keys.keys, keys.report, result, run)
         except BaseException as error:
-            transport.stop(stop_word(error))
+            transport.stop(reason_code(error))
             raise
         return Counted(party, where, keys.report, result, causes, monitor.traffic, transport.finish())
 

@@ -20,6 +20,7 @@ from parties.data.prepare import Preparation, Prepared
 from parties.local.command_line import current_command
 from parties.local.text import ended
 from parties.run.own_module import builder_at
+from vsplit.aggregation import check_installed
 from vsplit.aggregation.interface import SecureSum
 from vsplit.learn import runtime
 from vsplit.learn.batches import Split
@@ -91,12 +92,13 @@ def private_seed(seed: int | None) -> int | bytes:
 
 
 def check_model(party_data: PartyData, model: LocalModel, joint: Joint) -> None:
-    """Look for the device, and build the bottom model for all usable rows, as a run does for the shared ones.
+    """Look for the device and phe, and build the bottom model for all usable rows, as a run does for the shared ones.
 
     Opens every image, so that a broken one is found before anything is known of the match. Raises ConfigError or
     DataError.
     """
     runtime.configure(model.threads, model.device)
+    check_installed(joint.aggregate)
     if party_data.contributes:
         rows = party_data.keys.rows
         _, prepared = _prepared(party_data, model, rows, np.arange(len(rows)))

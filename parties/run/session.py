@@ -11,8 +11,8 @@ from parties.ledger.exchange import agree_keys, exchange_heads
 from parties.ledger.merging import RunLedger
 from parties.ledger.record import FINISHED
 from parties.network.driver import drive
+from parties.network.stop_reasons import reason_code
 from parties.network.tls import TlsTransport
-from parties.network.transport import stop_word
 from parties.network.worker_pool import Pool
 from parties.run.context import RunContext
 from vsplit.protocol import Checkpoint, ProtocolError, Role, VsplitError
@@ -81,7 +81,7 @@ class Session:
         try:
             yield
         except BaseException as error:
-            reason = stop_word(error)
+            reason = reason_code(error)
             self.transport.stop(reason)
             with contextlib.suppress(VsplitError):  # where the ledger cannot be written, `error` says so
                 self._ledger.end_session(reason)

@@ -11,7 +11,8 @@ import pytest
 from parties.network.driver import Traffic, drive
 from parties.network.identity import PrivateIdentity
 from parties.network.memory import MemoryNetwork
-from parties.network.peer_connections import Address, PartyListener, dial
+from parties.network.peer_connections import PartyListener, dial
+from parties.network.route import Address
 from parties.network.transport import Transport
 from parties.network.worker_pool import Pool
 from parties.run import preparation
@@ -60,7 +61,7 @@ def run_parties(roles: Mapping[str, Role[Any]], open_transport: Open) -> Outcome
             outcome.farewells[name] = transport.finish()
         except Exception as error:
             outcome.errors[name] = error
-            transport.stop(error.word if isinstance(error, VsplitError) else "error")
+            transport.stop(error.reason_code if isinstance(error, VsplitError) else "error")
 
     threads = [threading.Thread(target=live, args=item, daemon=True) for item in roles.items()]
     for thread in threads:

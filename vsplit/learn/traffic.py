@@ -1,4 +1,4 @@
-"""How much of each kind of message a training will send, said before it sends anything."""
+"""How much of each kind of message a training will send, computed in advance."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vsplit.learn.plan import Plan
 from vsplit.protocol import Message
 from vsplit.sealing import TAG, Sealed
 
-# About what a message takes on the wire besides its content.
+# Approximate bytes of a message besides its content.
 _FRAMING = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """About how much of one kind of message a training sends: `bytes` in all `messages` together."""
+    """Approximately how much of one kind of message a training sends: `bytes` in all `messages` together."""
 
     sender: str
     receiver: str
@@ -33,7 +33,7 @@ class Expected:
 def expected_traffic(
     plan: Plan, label_party: str, rows: tuple[int, int, int], *, by_date: bool = False, persons: int | None = None
 ) -> list[Expected]:
-    """What training by `plan` sends when (train, validation, test) `rows` are shared and no epoch is saved.
+    """What training by `plan` sends when (train, validation, test) `rows` are shared and all epochs are trained.
 
     `persons` is how many persons have these rows; None: each row is a person of its own.
     """
@@ -43,8 +43,8 @@ def expected_traffic(
     traffic = []
     for name in feature_parties:
         if by_date:
-            told = sum(rows) if persons is None else persons
-            traffic.append(Expected(label_party, name, Parts, 1, told + _FRAMING))
+            records = sum(rows) if persons is None else persons
+            traffic.append(Expected(label_party, name, Parts, 1, records + _FRAMING))
         traffic += [
             Expected(label_party, name, Gradient, steps, plan.epochs * train * plan.width * 4 + steps * _FRAMING),
             Expected(label_party, name, Verdict, plan.epochs, plan.epochs * 34),
@@ -59,7 +59,7 @@ def expected_traffic(
 
 @dataclass(frozen=True, slots=True)
 class _Batches:
-    """So many batches of so many rows each, over the whole training."""
+    """`count` batches of `rows` rows each, over the whole training."""
 
     count: int
     rows: int

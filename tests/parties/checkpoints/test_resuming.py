@@ -39,7 +39,7 @@ def play(roles: dict[str, Role[Any]]) -> dict[str, Any]:
             transport.finish()
         except VsplitError as error:
             ends[name] = error
-            transport.stop(error.word)
+            transport.stop(error.reason_code)
 
     threads = [threading.Thread(target=one, args=(name,)) for name in roles]
     for thread in threads:

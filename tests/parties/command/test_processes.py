@@ -79,4 +79,4 @@ def test_ctrl_c_ends_all_others(world) -> None:
     clinic = outcomes.errors["clinic"]
     assert isinstance(clinic, StoppedError)
     assert clinic.exit_code == 5
-    assert "lab stopped the session: it was interrupted there" in str(clinic)
+    assert "lab stopped the session: it was interrupted by its operator" in str(clinic)

@@ -24,9 +24,9 @@ from vsplit.protocol import (
 )
 
 BEFORE = {
-    "config": "its config is wrong, or a file, a package or a device that it needs is missing",
+    "config": "its configuration is wrong, or a file, a package or a device that it needs is missing",
     "data": "its data cannot be used",
-    "refused": "its party file does not allow what the job asks, or how long a list is, or one more run",
+    "refused": "its party file does not allow what the job asks, the length of a list, or one more run",
 }
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -43,8 +43,8 @@ def ends_badly(world, name: str, kind: type[VsplitError], *words: str) -> None:
     told = outcomes.errors[other]
     assert type(told) is StoppedError, told
     assert str(told) == (
-        f"{name} stopped before the run began: {BEFORE[error.word]}. Its own screen says more: ask there, then start all "
-        "parties again."
+        f"{name} stopped before the run began: {BEFORE[error.reason_code]}. The screen of {name} has the details: ask "
+        "there, then start all parties again."
     )
     nothing_is_left(world)
 
@@ -132,7 +132,7 @@ def test_a_device_that_is_not_there(world) -> None:
         ("own_bottoms:NUMBER", ["not a function"]),
         ("own_bottoms:too_wide", [r"\(2, 5\) for two rows", r"model\.embedding asks for float32 \(2, 4\)"]),
         ("own_bottoms:no_module", ["did not return a torch.nn.Module"]),
-        ("own_bottoms:no_tensor", [r"bottom model gives a \w+ where a tensor is due"]),
+        ("own_bottoms:no_tensor", [r"bottom model returns a \w+ where a tensor is due"]),
         ("own_bottoms:fails", [r"lab\.yaml", r"bottom\.module", "RuntimeError", "not on a Sunday"]),
         ("own_bottoms_broken:build", [r"lab\.yaml", r"bottom\.module", "SyntaxError"]),
     ],
@@ -248,7 +248,7 @@ def test_fewer_records_than_a_party_asks_for(world, strict: str, other: str) -> 
         world.write(),
         **{
             strict: (RefusedError, r"Only 180 records .* fewer than the 181 .*accept\.min_records"),
-            other: (StoppedError, f"180 records .* fewer than another party's file asks for .*{strict} said so"),
+            other: (StoppedError, f"180 records .* fewer than another party's file asks for .*as {strict} reports"),
         },
     )
 

@@ -27,11 +27,11 @@ from vsplit.protocol import ConfigError, DataError, PeerAbsent, RefusedError, St
 pytestmark = pytest.mark.usefixtures("no_report")
 LONG = 3600
 SAFETY = 60
-CONFIG = "its config is wrong, or a file, a package or a device that it needs is missing"
+CONFIG = "its configuration is wrong, or a file, a package or a device that it needs is missing"
 DATA = "its data cannot be used"
 REFUSED = "its party file does not allow what the job asks"
 STORAGE = "it cannot write a file of its own"
-ERROR = "it failed with an unforeseen error"
+ERROR = "it failed with an unexpected error"
 
 
 def narrow(world: Any, name: str) -> None:
@@ -163,7 +163,7 @@ class Parties:
 def is_told(error: BaseException, name: str, why: str, by: str = "") -> None:
     """One sentence says who it was and why, and what to do; and nothing of the other's data or files."""
     assert type(error) is StoppedError and error.exit_code == 5
-    says = f", says {by}" if by else ""
+    says = f", as {by} reports" if by else ""
     assert re.match(rf"{name} stopped before the run began: {why}[^.]*{says}\. .*[Aa]sk there", str(error)), str(error)
     assert "/" not in str(error) and "csv" not in str(error)
 
@@ -271,9 +271,8 @@ def test_one_run_too_many_is_told_although_all_have_met(world, role: str) -> Non
     assert isinstance(outcomes.errors[role], RefusedError)
     told = outcomes.errors["lab" if role == "clinic" else "clinic"]
     assert type(told) is StoppedError
-    assert (
-        f"{role} stopped the session: it refuses what the job asks of it, or the length of a list, or one more"
-        in str(told)
+    assert f"{role} stopped the session: it refuses what the job asks of it, the length of a list, or one more" in str(
+        told
     )
 
 
@@ -483,7 +482,7 @@ def test_the_others_are_not_told_once_the_wait_for_them_is_over(three) -> None:
     outcomes = three.write().run_parties("clinic", "lab")
     assert isinstance(outcomes.errors["clinic"], PeerAbsent)
     assert NOTIFYING not in outcomes.stages("clinic")
-    assert "gym did not connect in time, or its link was lost, says clinic" in str(outcomes.errors["lab"])
+    assert "gym did not connect in time, or its link was lost, as clinic reports" in str(outcomes.errors["lab"])
 
 
 # --- as a process -----------------------------------------------------------------------------------------------------

@@ -107,8 +107,8 @@ def test_a_bound_of_one_party_ends_all_three_with_what_each_may_say(three) -> No
     three.files["gym"]["accept"] |= {"min_records": 1000}
     outcomes = three.write().run_parties()
     assert isinstance(outcomes.errors["gym"], RefusedError)
-    assert "gym said so" in str(outcomes.errors["clinic"])
-    assert "clinic said so" in str(outcomes.errors["lab"])
+    assert "as gym reports" in str(outcomes.errors["clinic"])
+    assert "as clinic reports" in str(outcomes.errors["lab"])
 
 
 @pytest.mark.usefixtures("no_report")
@@ -132,4 +132,4 @@ def test_many_malformed_values_come_first(world) -> None:
         in ends["lab"]
     )
     for end in ends.values():
-        assert "too short" in end or "how many keys each side's screen calls malformed. Of born" in end
+        assert "too short" in end or "how many keys are reported as malformed at each side. For born" in end

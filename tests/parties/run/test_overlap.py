@@ -112,7 +112,7 @@ def test_a_match_is_low_by_the_shortest_of_all_lists(three, kept) -> None:
         assert bool(end.causes) is low
     if low:
         assert (
-            "The list of this party or that of gym is too short to compare how their keys look."
+            "The list of this party or that of gym is too short to compare the shapes of their keys."
             in ends["clinic"].causes
         )
 
