@@ -16,7 +16,7 @@ SOURCES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob
 ROOMS = sorted(file.parent for file in SOURCES if file.name == "__init__.py")
 
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION = 250, 40
-# What is longer, with its number of lines: nothing. Before you add an entry, look for what the file or function could do without.
+# What is longer, with its number of lines. Both are empty; before you add an entry, look for what could be left out.
 LONG_FILES: dict[str, int] = {}
 LONG_FUNCTIONS: dict[str, int] = {}
 
@@ -24,12 +24,13 @@ LONG_FUNCTIONS: dict[str, int] = {}
 WHOLE_CONFIGURATION = {
     "parties/command/bounds.py",
     "parties/command/check.py",
-    "parties/command/disclosure.py",
+    "parties/command/check_connection.py",
+    "parties/command/check_overlap.py",
     "parties/command/disclosure_document.py",
-    "parties/command/groups.py",
     "parties/command/identity.py",
     "parties/command/key_quality.py",
     "parties/command/launch.py",
+    "parties/command/run.py",
     "parties/data/party_data.py",
     "parties/monitoring/monitor.py",
     "parties/run/contact.py",
