@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parties.run.results import KINDS
+from parties.run.message_kinds import KINDS
 
 UP, DOWN, BOTH, ACROSS = (
     "feature party to label party",

@@ -16,8 +16,8 @@ from parties.command.cli import app
 from parties.config.digests import key_digests
 from parties.config.job import Job
 from parties.ledger.record import CUT, FINISHED
-from parties.network.transport import STOP_WORDS
-from parties.run.results import KINDS
+from parties.network.stop_reasons import STOP_REASONS
+from parties.run.message_kinds import KINDS
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -101,5 +101,5 @@ def test_every_message_that_can_cross_is_on_the_page() -> None:
 def test_the_codes_with_which_a_session_ends_are_on_the_page() -> None:
     text = (REFERENCE / "run-folder.md").read_text(encoding="utf-8").partition("\n## `ledger.jsonl`\n")[2]
     # With "twice" a second process of a party is refused, which has no session.
-    codes = {FINISHED, CUT} | STOP_WORDS.keys() - {"twice"}
+    codes = {FINISHED, CUT} | STOP_REASONS.keys() - {"twice"}
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == codes
