@@ -161,7 +161,7 @@ def test_a_module_with_nothing_to_train_is_a_config_error() -> None:
     def frozen(_shape: InputShape, width: int) -> nn.Module:
         return Small(width).requires_grad_(False)
 
-    with pytest.raises(ConfigError, match="no parameter that can be trained"):
+    with pytest.raises(ConfigError, match="no trainable parameter"):
         build_bottom(frozen, InputShape(2), 4)
 
 
