@@ -309,7 +309,7 @@ def test_values_that_want_a_look_are_counted(world, look) -> None:
     world.tables["clinic"].loc[:2, "person"] = "unknown"
     result = look(world.write(), "lab")
     assert result.exit_code == 0, result.output
-    assert "Warning: person: 20 of 220 values are no addresses by email; rows with such values" in words_of(result)
+    assert "Warning: person: 20 of 220 values are not addresses by email; rows with such values" in words_of(result)
     assert "Warning: person: 20 of 220 values look like a word for a missing value" in words_of(result)
 
 

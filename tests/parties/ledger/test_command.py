@@ -48,7 +48,7 @@ def test_an_unbroken_ledger(pairs: Any) -> None:
     assert "clinic has signed for 11 of 16 messages" in words
     assert "clinic has signed lines 1 to 15 as they are here, when the training had ended." in words
     assert "The 8 lines after line 15 are signed by lab alone" in words
-    assert "Whose signatures these are, the ledgers say themselves" in words
+    assert "The identities of the signers are taken from the ledgers" in words
     [one] = json.loads(ledger("verify", pairs.path("lab"), "--json").output)["ledgers"]
     assert one["signed_for"] == [{"by": "clinic", "lines": 15, "training_ended": True}]
     assert len(one["vouched"]) == 2

@@ -45,14 +45,14 @@ def test_a_seed_beside_a_key_is_told_on_the_screen_and_in_the_run_folder(world, 
     shown = []
     monkeypatch.setattr("parties.run.results.render_report", lambda content: shown.append(content) or "<html></html>")
     outcomes = world.write().run_parties().well()
-    sentence = f"The key seed in {world.folder}/lab.yaml gives away what training protects"
+    sentence = f"The key seed in {world.folder}/lab.yaml reveals what training protects"
     assert any(line.startswith(sentence) for line in outcomes.ends["lab"].lines)
     assert any(getattr(event, "text", "").startswith(sentence) for event in outcomes.events["lab"])
     assert json.loads((world.run("lab") / "run.json").read_text())["seed"].startswith(sentence)
     (caveats,) = [content.caveats for content in shown if content.party == "lab"]
     assert caveats[0].startswith(sentence)
     assert json.loads((world.run("clinic") / "run.json").read_text())["seed"] is None
-    assert not any("gives away" in line for line in outcomes.ends["clinic"].lines)
+    assert not any("reveals what training" in line for line in outcomes.ends["clinic"].lines)
 
 
 def test_a_whole_life_leaves_two_complete_run_folders(world):

@@ -247,7 +247,7 @@ def test_a_run_whose_files_the_party_file_names_stays(five, file: str, change: d
     result, words = runs(five, "--prune", "--keep", "1", "--yes")
     assert result.exit_code == 0, result.output
     assert there(five) == {"clinic", "clinic-1"}
-    assert f"Left {old}: it has a file that {five.folder}/clinic.yaml names." in words
+    assert f"Kept {old}: it has a file that {five.folder}/clinic.yaml names." in words
 
 
 @pytest.mark.parametrize("output", ["runs/clinic-1", "'../all runs/clinic-1/'", '"runs/clinic-1"  # of another job'])

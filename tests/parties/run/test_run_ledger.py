@@ -70,7 +70,7 @@ def test_two_parties_that_lived_a_run_tell_the_same_story(world):
 
     verdict = command("verify", world.run("clinic"), ledger_of(world, "lab"), "--job", world.folder / "job.yaml")
     assert verdict.exit_code == 0, verdict.output
-    assert "tell the same story" in verdict.output
+    assert "The two ledgers agree on" in verdict.output
 
 
 @pytest.mark.parametrize("aggregate", ["masked_sum", "paillier_sum"])

@@ -100,7 +100,7 @@ def test_noise_is_taken_once() -> None:
     assert once.count == 3
     assert once.take() is rows
     for _ in range(2):
-        with pytest.raises(ReusedNoiseError, match="would show their difference"):
+        with pytest.raises(ReusedNoiseError, match="would reveal their difference"):
             once.take()
     assert issubclass(ReusedNoiseError, LocalError)
 
