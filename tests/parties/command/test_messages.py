@@ -58,7 +58,7 @@ def test_an_unforeseen_error_asks_for_the_command_that_was_given(world, monkeypa
     def fail(*_arguments: object, **_more: object) -> Any:
         raise ZeroDivisionError
 
-    file = world.write().folder / "lab.yaml"
+    file = world.hasty().write().folder / "lab.yaml"
     for module in (check, check_overlap, run_command):
         monkeypatch.setattr(module, "load_party", fail)
     code, said = vsplit(command, file)

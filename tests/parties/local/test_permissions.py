@@ -138,7 +138,7 @@ def test_a_run_closes_its_folder_and_makes_none_that_others_can_write(tmp_path: 
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_check_and_run_refuse_such_a_place(world, command: str, open_: str, key: str) -> None:
     world.files["clinic"]["partners"] = "counts/clinic.json"
-    world.write()
+    world.hasty().write()
     (world.folder / open_).mkdir(parents=True, exist_ok=True)
     (world.folder / open_).chmod(0o777)
     result = CliRunner().invoke(app, [command, str(world.folder / "clinic.yaml")])

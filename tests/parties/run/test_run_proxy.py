@@ -78,8 +78,7 @@ def test_a_label_party_that_is_not_there_is_not_reached_and_the_variable_is_name
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("https_proxy", f"http://lab:{CANARY}@proxy.example:3128")
-    world.files["lab"]["wait"] = 1
-    error = world.write().run_parties("lab").errors["lab"]
+    error = world.hasty().write().run_parties("lab").errors["lab"]
     assert isinstance(error, PeerAbsent)
     assert str(error).endswith(
         "https_proxy is set to http://proxy.example:3128, which vsplit does not use unless the party file says "
