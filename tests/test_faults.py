@@ -30,13 +30,13 @@ def figures_of(part: str, runs: int) -> dict[str, float]:
     return figures
 
 
-def test_parties_that_are_killed_end_as_if_they_had_been_left_in_peace() -> None:
+def test_parties_that_are_killed_end_as_if_uninterrupted() -> None:
     figures = figures_of("kills", 3)
     assert figures["kills"] == figures["kills_equal"] == 3
     assert figures["starts_per_run"] > 3  # somebody was killed before the end
 
 
-def test_parties_whose_links_are_cut_again_and_again_end_as_if_they_had_been_left_in_peace() -> None:
+def test_parties_whose_links_are_cut_again_and_again_end_as_if_uninterrupted() -> None:
     figures = figures_of("cuts", 1)
     assert figures["cuts"] == figures["cuts_equal"] == 1
     assert figures["events"] > 0

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.faults_parts.lives import NAMES, Lives, give_command
+from benchmarks.faults_parts.processes import NAMES, Processes, give_command
 
 
 class Crew:
@@ -21,8 +21,8 @@ class Crew:
         self._enter = enter
         self._workers = {name: _Worker(name, enter) for name in NAMES}
 
-    def lives(self, folder: Path) -> Lives:
-        """The lives of the parties of a folder, which these processes live."""
+    def processes(self, folder: Path) -> Processes:
+        """The processes of the parties of a folder, taken from this crew."""
         return _Lives(folder, self)
 
     def worker(self, name: str) -> _Worker:
@@ -76,8 +76,8 @@ class _Worker:
         os.close(self._codes)
 
 
-class _Lives(Lives):
-    """Lives that a crew lives."""
+class _Lives(Processes):
+    """Processes of parties that a crew provides."""
 
     def __init__(self, folder: Path, crew: Crew) -> None:
         super().__init__(folder)

@@ -1,6 +1,6 @@
 """Runs over a bad network: a proxy before the label party's port cuts, resets, holds, delays and throttles, again and again.
 
-No party is started a second time, and each run ends as one with the same alignment that was left in peace, bit for bit.
+No party is started a second time, and each run ends as one with the same alignment that was not interrupted, bit for bit.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from benchmarks.faults_parts.kills import DID_NOT_END, Run, ended_as_in_peace, follow
-from benchmarks.faults_parts.lives import AGGREGATES, NAMES, make_folder, warm_up
+from benchmarks.faults_parts.kills import DID_NOT_END, Run, ended_as_uninterrupted, follow
+from benchmarks.faults_parts.processes import AGGREGATES, NAMES, make_folder, warm_up
 from parties.network import link
 from tests.parties.network.proxy import Proxy
 
@@ -31,7 +31,7 @@ LONGEST_PAUSE = 0.8
 
 
 def measure_cuts(runs: int, draw: random.Random, console: Console) -> dict[str, int | float]:
-    """So many runs over a bad network; `cuts_equal` of them end with what a run in peace ends with."""
+    """So many runs over a bad network; `cuts_equal` of them end with what an uninterrupted run ends with."""
     warm_up()
     link.SILENT = SILENT
     equal, hangs, events = 0, 0, Counter[str]()
@@ -46,7 +46,7 @@ def measure_cuts(runs: int, draw: random.Random, console: Console) -> dict[str, 
                 seen = weather.end()
             events += seen
             what = f"{number + 1:4}/{runs} {aggregate:13} {run.seconds:6.1f} s, {seen.total():3} events"
-            equal += ended_as_in_peace(run, what, console)
+            equal += ended_as_uninterrupted(run, what, console)
             hangs += run.trouble == DID_NOT_END
     console.print(", ".join(f"{what}: {count}" for what, count in sorted(events.items())))
     return {"cuts": runs, "cuts_equal": equal, "hangs": hangs, "events": events.total()}

@@ -1,4 +1,4 @@
-"""A flood of connections without an identity during a run: how much longer its training takes than in peace.
+"""A flood of connections without an identity during a run: how much longer its training takes than without interruption.
 
 1,000 connections are held open, and 50 a second are given up and made anew: some say nothing, some send a few bytes of a
 handshake and stop, some send garbage, some drip. Within one run, stretches with and without the flood take turns, and what
@@ -23,7 +23,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from benchmarks.faults_parts.lives import NAMES, Lives, make_folder, warm_up, watching
+from benchmarks.faults_parts.processes import NAMES, Processes, make_folder, warm_up, watching
 
 HELD, RENEWED = 1_000, 50
 """Connections that are open at any time, and how many of them are made anew in a second."""
@@ -44,7 +44,7 @@ def measure_flood(runs: int, draw: random.Random, console: Console) -> dict[str,
         for number in range(max(1, runs // 25)):
             place = _long_job(make_folder(Path(folder) / str(number), "concat"))
             siege = _Siege(place, draw)
-            siege.live(console)
+            siege.run(console)
             if siege.trouble:
                 console.print(siege.trouble, markup=False)
             hangs += bool(siege.trouble)
@@ -80,24 +80,26 @@ class _Siege:
         self._place = place
         self._draw = draw
         self._port = int(yaml.safe_load((place / "job.yaml").read_text())["address"].rpartition(":")[2])
-        self._lives = Lives(place)
+        self._processes = Processes(place)
 
-    def live(self, console: Console) -> None:
-        """Live the run, to its end."""
+    def run(self, console: Console) -> None:
+        """Run the parties to their end."""
         try:
             for name in NAMES:
-                self._lives.start(name)
+                self._processes.start(name)
             self._until(lambda: self._epochs() > 0)
-            while self._lives.children and not self.trouble:
+            while self._processes.children and not self.trouble:
                 paces = {flooded: self._pace(flooded) for flooded in self._draw.sample((False, True), 2)}
-                if self._lives.children and all(paces.values()):
+                if self._processes.children and all(paces.values()):
                     self.ratios.append(paces[False] / paces[True])
                     calm, wild = (f"{paces[flooded]:.2f}" for flooded in (False, True))
-                    console.print(f"epochs a second: {calm} in peace, {wild} under the flood: {self.ratios[-1]:.2f}")
-            if any(self._lives.ended.get(name) != 0 for name in NAMES):
-                self.trouble = self.trouble or f"the run failed: {self._lives.ended}"
+                    console.print(
+                        f"epochs a second: {calm} without interruption, {wild} under the flood: {self.ratios[-1]:.2f}"
+                    )
+            if any(self._processes.ended.get(name) != 0 for name in NAMES):
+                self.trouble = self.trouble or f"the run failed: {self._processes.ended}"
         finally:
-            self._lives.stop()
+            self._processes.stop()
 
     def _pace(self, flooded: bool) -> float:
         """Epochs a second, with or without the flood."""
@@ -121,8 +123,8 @@ class _Siege:
     def _until(self, what: Callable[[], bool]) -> None:
         """Wait for this, or for the end of the run."""
         for _ in watching(MOST_SECONDS, 0.05):
-            self._lives.look()
-            if what() or not self._lives.children:
+            self._processes.look()
+            if what() or not self._processes.children:
                 return
         self.trouble = "the run did not go on"
 

@@ -1,6 +1,6 @@
 """Runs of which a random party, or all, are killed at a random moment, and that are begun again with the same command.
 
-Each ends as a run with the same alignment that was left in peace: weights, predictions and losses, bit for bit. And the
+Each ends as a run with the same alignment that was not interrupted: weights, predictions and losses, bit for bit. And the
 parties' ledgers, of the sessions that were cut off too, are unbroken and tell the same story.
 """
 
@@ -15,17 +15,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.faults_parts.lives import (
+from benchmarks.faults_parts.processes import (
     AGGREGATES,
     NAMES,
-    Lives,
+    Processes,
     alignments,
     copy_alignments,
     keep_logs,
     ledgers_disagree,
     make_folder,
     outcome,
-    run_in_peace,
+    run_uninterrupted,
     warm_up,
     watching,
 )
@@ -50,7 +50,7 @@ class Run:
     folder: Path
     moment: float
     victims: tuple[str, ...]
-    begin: Callable[[Path], Lives] = Lives
+    begin: Callable[[Path], Processes] = Processes
     stage: str = "nowhere"
     aligned: str = ""
     starts: int = 0
@@ -60,7 +60,7 @@ class Run:
 
 
 def measure_kills(runs: int, draw: random.Random, console: Console) -> dict[str, int | float]:
-    """Kill so many runs; `kills_equal` of them end with what a run in peace ends with."""
+    """Kill so many runs; `kills_equal` of them end with what an uninterrupted run ends with."""
     warm_up()
     equal, hangs, stages, starts = 0, 0, Counter[str](), 0
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
@@ -72,8 +72,8 @@ def measure_kills(runs: int, draw: random.Random, console: Console) -> dict[str,
             run = follow(Run(place, draw.uniform(0.0, lasts[aggregate]), victims))
             same = False
             if not run.trouble:
-                peaceful, lasts[aggregate] = run_in_peace(place, place / "peace")
-                same = outcome(place) == peaceful
+                uninterrupted, lasts[aggregate] = run_uninterrupted(place, place / "peace")
+                same = outcome(place) == uninterrupted
             equal += same
             hangs += run.trouble == DID_NOT_END
             starts += run.starts
@@ -94,50 +94,50 @@ def measure_kills(runs: int, draw: random.Random, console: Console) -> dict[str,
 
 
 def follow(run: Run) -> Run:
-    """Let all parties live, kill who is to be killed, and begin again whoever failed, until all have ended well."""
-    lives, struck = run.begin(run.folder), False
+    """Run all parties, kill the chosen ones, and start each failed one again, until all have finished."""
+    processes, struck = run.begin(run.folder), False
     try:
         for name in NAMES:
-            lives.start(name)
+            processes.start(name)
         for passed in watching(MOST_SECONDS):
             run.seconds = passed
-            lives.look()
+            processes.look()
             _copy_what_was_agreed(run)
-            if not struck and (passed >= run.moment or not lives.children):
+            if not struck and (passed >= run.moment or not processes.children):
                 struck, run.stage = True, _stage(run.folder)
                 for name in run.victims:
-                    lives.kill(name)
-            for name, code in list(lives.ended.items()):
+                    processes.kill(name)
+            for name, code in list(processes.ended.items()):
                 if code != 0 and _is_over(run.folder, name):
-                    lives.ended[name] = 0  # killed on its way out: the same command would begin another run
-                elif code != 0 and lives.starts[name] < MOST_STARTS:
-                    lives.start(name)
-            if not lives.children:
+                    processes.ended[name] = 0  # killed on its way out: the same command would begin another run
+                elif code != 0 and processes.starts[name] < MOST_STARTS:
+                    processes.start(name)
+            if not processes.children:
                 break
-        run.starts = sum(lives.starts.values())
-        run.trouble = _trouble(run.folder, lives)
+        run.starts = sum(processes.starts.values())
+        run.trouble = _trouble(run.folder, processes)
         if run.trouble:
-            run.faults = [f"--- {name}\n{lives.log(name)[-3000:]}" for name in NAMES]
+            run.faults = [f"--- {name}\n{processes.log(name)[-3000:]}" for name in NAMES]
     finally:
-        lives.stop()
+        processes.stop()
     return run
 
 
-def _trouble(folder: Path, lives: Lives) -> str:
-    """What is wrong with lives that are over, or should be; empty: nothing."""
-    if lives.children:
+def _trouble(folder: Path, processes: Processes) -> str:
+    """What is wrong with processes that are over, or should be; empty: nothing."""
+    if processes.children:
         return DID_NOT_END
-    if any(lives.ended[name] != 0 for name in NAMES):
-        return f"it failed: {lives.ended}"
+    if any(processes.ended[name] != 0 for name in NAMES):
+        return f"it failed: {processes.ended}"
     apart = ledgers_disagree(folder)
     return f"its ledgers disagree: {' '.join(apart)}" if apart else ""
 
 
-def ended_as_in_peace(run: Run, what: str, console: Console) -> bool:
-    """Whether a run in which nobody was killed, nor started again, ended as one in peace; tells it, after `what`."""
+def ended_as_uninterrupted(run: Run, what: str, console: Console) -> bool:
+    """Whether a run without kills or restarts ended like an uninterrupted one; prints it after `what`."""
     if not run.trouble and run.starts > len(NAMES):
         run.trouble = "a party had to be started again"
-    same = not run.trouble and outcome(run.folder) == run_in_peace(run.folder, run.folder / "peace", run.begin)[0]
+    same = not run.trouble and outcome(run.folder) == run_uninterrupted(run.folder, run.folder / "peace", run.begin)[0]
     console.print(f"{what}  {'equal' if same else f'NOT EQUAL {run.trouble}'}")
     if not same:
         console.print(f"the logs of all starts, and the weather, are kept in {keep_logs(run.folder)}")

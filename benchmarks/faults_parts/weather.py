@@ -20,8 +20,8 @@ import yaml
 from rich.console import Console
 
 from benchmarks.faults_parts.crew import Crew
-from benchmarks.faults_parts.kills import DID_NOT_END, Run, ended_as_in_peace, follow
-from benchmarks.faults_parts.lives import AGGREGATES, NAMES, make_folder, warm_up
+from benchmarks.faults_parts.kills import DID_NOT_END, Run, ended_as_uninterrupted, follow
+from benchmarks.faults_parts.processes import AGGREGATES, NAMES, make_folder, warm_up
 from parties.network import link
 from tests.parties.network.namespaces import HERE, Wire, why_no_netem
 from tests.parties.network.usermode import run_inside, why_no_kernel
@@ -37,7 +37,7 @@ SECONDS_A_RUN = 240.0
 
 
 def measure_weather(runs: int, draw: random.Random, console: Console) -> dict[str, int | float]:
-    """So many runs in bad weather; `weather_equal` of them end with what a run in peace ends with."""
+    """So many runs in bad weather; `weather_equal` of them end with what an uninterrupted run ends with."""
     why = why_no_netem()
     if not why:
         return _measure(runs, draw, console)
@@ -84,12 +84,12 @@ def _measure(runs: int, draw: random.Random, console: Console) -> dict[str, int 
             place = _make_folder(folder / f"{number}", aggregate)
             weather = Weather(wire, place / "weather.log", draw.getrandbits(32))
             try:
-                run = follow(Run(place, float("inf"), (), crew.lives))
+                run = follow(Run(place, float("inf"), (), crew.processes))
             finally:
                 seen = weather.end()
             changes += seen
             what = f"{number + 1:4}/{runs} {aggregate:13} {run.seconds:6.1f} s, {seen.total():3} changes"
-            equal += ended_as_in_peace(run, what, console)
+            equal += ended_as_uninterrupted(run, what, console)
             hangs += run.trouble == DID_NOT_END
     console.print(", ".join(f"{what}: {count}" for what, count in sorted(changes.items())))
     return {"weather": runs, "weather_equal": equal, "hangs": hangs, "weather_changes": changes.total()}

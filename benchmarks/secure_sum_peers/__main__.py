@@ -1,4 +1,4 @@
-"""Lives as a peer: `python -m benchmarks.secure_sum_peers SCHEME BITS`, in the environment of sf-heu.
+"""Runs as a peer: `python -m benchmarks.secure_sum_peers SCHEME BITS`, in the environment of sf-heu.
 
 It says `ready` when its key is made; then each line that it reads is a seed, and it answers with what it measured.
 """

@@ -56,7 +56,7 @@ def run_of(world: Any, name: str) -> dict[str, Any]:
     return found
 
 
-def in_peace(world: Any, alignments: Path) -> dict[str, Any]:
+def uninterrupted(world: Any, alignments: Path) -> dict[str, Any]:
     """What the same run leaves that goes on from its alignment without any stop."""
     for name in world.names:
         if world.run(name).exists():
@@ -67,7 +67,7 @@ def in_peace(world: Any, alignments: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("by", ["seed", "date"])
-def test_a_run_that_is_broken_off_twice_ends_as_one_in_peace(three: Any, tmp_path: Path, by: str) -> None:
+def test_a_run_that_is_broken_off_twice_ends_as_an_uninterrupted_one(three: Any, tmp_path: Path, by: str) -> None:
     if by == "date":
         three.tables["clinic"]["visit"] = three.tables["clinic"].person.map(three.visits)
         three.files["clinic"]["data"]["date"] = "visit"
@@ -90,7 +90,7 @@ def test_a_run_that_is_broken_off_twice_ends_as_one_in_peace(three: Any, tmp_pat
         assert [one["number"] for one in epochs] == list(range(1, EPOCHS + 1))
         assert all(one["seconds"] > 0 for one in epochs)
     found = outcome(three)
-    assert in_peace(three, tmp_path / "alignments") == found
+    assert uninterrupted(three, tmp_path / "alignments") == found
 
 
 def test_an_alignment_that_not_all_have_starts_over(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_a_damaged_state_is_said_and_the_one_before_is_used(world: Any, tmp_path
     assert f"{last} is damaged" in " ".join(outcomes.ends["lab"].lines)
     assert run_of(world, "clinic")["resumed"][0]["step"] < int(last.name[5:])
     found = outcome(world)
-    assert in_peace(world, tmp_path / "alignments") == found
+    assert uninterrupted(world, tmp_path / "alignments") == found
 
 
 def check(world: Any, name: str) -> tuple[int, str]:
@@ -213,7 +213,7 @@ def test_a_party_that_has_its_outcome_ends_alone_where_the_others_do_not_come(
     assert outcome(world) == found
     assert (world.folder / "runs" / "lab-1" / "run.json").exists()
     assert not kept(world, "lab") and not kept(world, "clinic")
-    assert in_peace(world, tmp_path / "alignments") == found
+    assert uninterrupted(world, tmp_path / "alignments") == found
 
 
 def test_a_party_that_was_killed_after_its_last_word_only_clears_up(

@@ -102,8 +102,8 @@ def make_folder(folder: Path, aggregate: str) -> Path:
     return folder
 
 
-class Lives:
-    """The lives of all parties of a folder. `ended` has the exit code of those that are over."""
+class Processes:
+    """The processes of all parties of a folder. `ended` has the exit code of those that are over."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -119,7 +119,7 @@ class Lives:
         sys.stderr.flush()
         child = os.fork()
         if child == 0:
-            _live(self.folder, name, self.starts[name])
+            _run(self.folder, name, self.starts[name])
         self.children[name] = child
 
     def kill(self, name: str) -> None:
@@ -138,7 +138,7 @@ class Lives:
                 self.ended[name] = os.waitstatus_to_exitcode(status)
 
     def stop(self) -> None:
-        """End whoever still lives."""
+        """End every process that still runs."""
         for name in list(self.children):
             self.kill(name)
 
@@ -159,8 +159,8 @@ def _log(folder: Path, name: str, start: int) -> Path:
     return folder / f"{name}-{start}.log"
 
 
-def _live(folder: Path, name: str, start: int) -> None:
-    """In a fresh child: live, and never come back."""
+def _run(folder: Path, name: str, start: int) -> None:
+    """In a fresh child: run the party, and never return."""
     code = 1
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -201,7 +201,7 @@ def alignments(folder: Path) -> tuple[str, dict[str, Path]] | None:
 
 
 def copy_alignments(files: dict[str, Path], into: Path) -> bool:
-    """Put the parties' alignments where a run in peace can begin with them; whether they were all still there."""
+    """Put the parties' alignments where an uninterrupted run can begin with them; whether they were all still there."""
     shutil.rmtree(into, ignore_errors=True)
     try:
         for name, file in files.items():
@@ -213,26 +213,28 @@ def copy_alignments(files: dict[str, Path], into: Path) -> bool:
     return True
 
 
-def run_in_peace(folder: Path, peace: Path, begin: Callable[[Path], Lives] = Lives) -> tuple[dict[str, Any], float]:
+def run_uninterrupted(
+    folder: Path, peace: Path, begin: Callable[[Path], Processes] = Processes
+) -> tuple[dict[str, Any], float]:
     """The outcome of the same run from the alignments in `peace`, without any fault; and the seconds that it took."""
     other = folder.with_name(f"{folder.name}-peace")
     shutil.copytree(folder, other, ignore=shutil.ignore_patterns("runs", "*.log"))
     shutil.copytree(peace, other / "runs")
-    lives = begin(other)
+    processes = begin(other)
     try:
         for name in NAMES:
-            lives.start(name)
+            processes.start(name)
         seconds = 0.0
         for passed in watching(60.0):
             seconds = passed
-            lives.look()
-            if not lives.children:
+            processes.look()
+            if not processes.children:
                 break
-        if any(lives.ended.get(name) != 0 for name in NAMES):
-            raise RuntimeError(f"a run in peace failed: {lives.ended}\n{lives.log(NAMES[0])}")
+        if any(processes.ended.get(name) != 0 for name in NAMES):
+            raise RuntimeError(f"an uninterrupted run failed: {processes.ended}\n{processes.log(NAMES[0])}")
         return outcome(other), seconds
     finally:
-        lives.stop()
+        processes.stop()
 
 
 def outcome(folder: Path) -> dict[str, Any]:
