@@ -136,7 +136,7 @@ def test_the_job_counts_key_by_key_but_not_where_and_how_often(party: Party) -> 
     assert differing(before, party.of_job()) == {"parties.lab.identity"}
 
 
-def test_keys_that_a_launch_makes_afresh_are_no_other_job(party: Party) -> None:
+def test_keys_that_a_launch_makes_from_the_beginning_are_no_other_job(party: Party) -> None:
     """What is compared is the job as it is written, whatever a launch fills in."""
     from dataclasses import replace
 

@@ -267,7 +267,7 @@ def test_an_outcome_of_a_step_that_was_not_offered_is_refused(step: int) -> None
     assert isinstance(error, ProtocolError) and error.peer == "clinic"
 
 
-def test_a_party_without_a_run_begins_afresh_and_not_in_the_middle() -> None:
+def test_a_party_without_a_run_begins_from_the_beginning_and_not_in_the_middle() -> None:
     def lying_clinic() -> Role[None]:
         yield from receive("lab", LocalStateOffer, 1000)
         yield Send("lab", StartDecision(run=ONE, step=0, final=False, end="", about=[]))

@@ -313,7 +313,7 @@ def test_values_that_want_a_look_are_counted(world, look) -> None:
     assert "Warning: person: 20 of 220 values look like a word for a missing value" in words_of(result)
 
 
-def test_an_impossible_kind_of_kernels_is_found_before_anybody_is_met(world, monkeypatch) -> None:
+def test_an_impossible_kind_of_kernels_is_found_before_any_connection(world, monkeypatch) -> None:
     monkeypatch.setenv(engine.VARIABLE, "nonsense")
     world.hasty().write()
     seen = []

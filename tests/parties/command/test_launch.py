@@ -104,7 +104,7 @@ def test_files_of_other_programs_in_the_folder_are_passed_over(world) -> None:
 
 
 @pytest.mark.parametrize("name", ["clinic", "lab"])
-def test_a_party_that_fails_at_home_tells_the_others_of_a_launch_which_then_ends(three, name: str) -> None:
+def test_a_party_that_fails_locally_tells_the_others_of_a_launch_which_then_ends(three, name: str) -> None:
     """Nobody is ended from outside: each says by itself why it ends, and the launch does not stay for `first_wait`."""
     three.tables[name] = three.tables[name].rename(columns={"person": "somebody"})
     for file in three.files.values():

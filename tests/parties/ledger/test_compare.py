@@ -43,7 +43,7 @@ def written(pairs: Any, name: str, *crossing: tuple[str, int], end: str | None, 
     ledger.close()
 
 
-def test_honest_ledgers_tell_the_same_story_whichever_comes_first(make_pairs: Any) -> None:
+def test_honest_ledgers_agree_whichever_comes_first(make_pairs: Any) -> None:
     pairs = make_pairs("lab", "gym")
     pairs.talk(3)
     pairs.talk(1)

@@ -79,7 +79,7 @@ def live_a_little(party: Party) -> None:
     book.show(Finished(["AUC 0.9"], "report.html"))
 
 
-def test_a_life_is_told_in_order_with_each_stage_once(party: MakeParty, tmp_path: Path) -> None:
+def test_a_run_is_told_in_order_with_each_stage_once(party: MakeParty, tmp_path: Path) -> None:
     one = party(format="json", file="log.jsonl")
     with logging_to(LogTarget.of(one)):
         live_a_little(one)

@@ -73,7 +73,7 @@ class State:
     history: list[Any] = field(default_factory=list)
 
 
-def test_all_figures_of_a_life() -> None:
+def test_all_figures_of_a_run() -> None:
     traffic, now = Traffic(), 100.0
     watched = metrics_of(party(), traffic, clock=lambda: now)
     state = State(step=8, progress=SimpleNamespace(epoch=1, batch=2))  # taken up in the middle of the second epoch
@@ -134,7 +134,7 @@ def test_a_feature_party_has_no_losses() -> None:
     assert "vsplit_loss" not in names
 
 
-def test_the_port_and_the_thread_go_with_the_life() -> None:
+def test_the_port_and_the_thread_go_with_the_run() -> None:
     with serving_at(party(), metrics_of(party(), Traffic())) as port:
         assert any(thread.name == "vsplit-metrics" for thread in threading.enumerate())
         fetch(port)

@@ -151,7 +151,9 @@ def test_another_process_is_another_process_although_nothing_was_heard_of_the_fi
     assert fresh.hear() == (Type.STOP, b"again")
 
 
-def test_a_new_process_that_comes_again_while_it_is_not_known_whether_the_old_one_lives_is_not_two(star: Any) -> None:
+def test_a_new_process_that_comes_again_while_it_is_not_known_whether_the_old_one_is_alive_is_not_two(
+    star: Any,
+) -> None:
     """Its first connection may be the one that arrives last; the word `twice` would end the process that waits."""
     listener = star.listen("lab", wait=LONG)
     gathering = star.gather(listener)

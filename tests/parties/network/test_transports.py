@@ -144,7 +144,7 @@ def test_a_peer_that_ends_too_early_is_named(networks: Any) -> None:
     assert "lab ended the session before" in str(error)
 
 
-def test_when_one_party_fails_at_home_all_others_stop_and_learn_one_word_only(networks: Any) -> None:
+def test_when_one_party_fails_locally_all_others_stop_and_learn_one_word_only(networks: Any) -> None:
     def failing() -> Role[None]:
         yield from receive("clinic", Other, 1000)
         raise DataError("the column canary-7f3a holds nothing")

@@ -113,7 +113,7 @@ FULL, READ_ONLY = errno.ENOSPC, errno.EROFS
         ("lab", "final-offered", 8, FULL),
     ],
 )
-def test_a_state_that_cannot_be_kept_ends_the_life_and_the_one_before_is_there(
+def test_a_state_that_cannot_be_kept_ends_the_run_and_the_one_before_is_there(
     world: Any, tmp_path: Path, name: str, file: str, begins: int | None, number: int
 ) -> None:
     small(world)
@@ -143,9 +143,7 @@ def test_a_state_that_cannot_be_kept_ends_the_life_and_the_one_before_is_there(
 
 
 @pytest.mark.parametrize(("nth", "number"), [(10, READ_ONLY), (60, FULL)])
-def test_a_ledger_that_cannot_be_written_ends_the_life_before_anything_leaves(
-    world: Any, nth: int, number: int
-) -> None:
+def test_a_ledger_that_cannot_be_written_ends_the_run_before_anything_leaves(world: Any, nth: int, number: int) -> None:
     """At the greeting, or in the training; a file that is open is written, so that a disk is full for it in either case."""
     small(world)
     with pytest.MonkeyPatch.context() as patch:

@@ -107,7 +107,7 @@ def run_of_folder(folder: Path) -> str:
     return str(json.loads((folder / "run.json").read_text())["run"])
 
 
-def test_restart_at_every_party_begins_afresh_although_one_has_still_to_finish(world: Any) -> None:
+def test_restart_at_every_party_begins_from_the_beginning_although_one_has_still_to_finish(world: Any) -> None:
     before = run_of(finished_by_all_but(world, ("lab",)), "clinic")["run"]
     world.run_parties(restart=world.names).well()
     assert run_of(world, "lab")["run"] == run_of(world, "clinic")["run"] != before
@@ -228,7 +228,7 @@ def test_a_session_that_fails_before_one_ends_alone_is_told_by_both_of_the_run_t
     assert len(sessions(world, "clinic")) == 1
 
 
-def test_a_session_that_was_cut_off_by_a_kill_is_settled_by_the_next_life(
+def test_a_session_that_was_cut_off_by_a_kill_is_settled_by_the_next_run(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small(world).run_parties().well()

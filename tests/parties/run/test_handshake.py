@@ -121,7 +121,7 @@ HOSTILE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("fields", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_greeting_is_refused_and_not_repeated(fields: dict[str, Any]) -> None:
+def test_a_hostile_handshake_is_refused_and_not_repeated(fields: dict[str, Any]) -> None:
     honest = {"protocol": 1, "version": "1.0", "keys": KEYS}
     decode(honest)
     with pytest.raises(codec.WireError) as caught:
@@ -137,7 +137,7 @@ def decode(fields: dict[str, Any]) -> Handshake:
     return codec.decode(data, Handshake)
 
 
-def test_a_greeting_of_megabytes_is_refused_by_its_size(networks: Any) -> None:
+def test_a_handshake_of_megabytes_is_refused_by_its_size(networks: Any) -> None:
     class Handshake(handshake.Handshake, frozen=True, kw_only=True, eq=False):
         def check(self) -> None:
             pass
@@ -151,5 +151,5 @@ def test_a_greeting_of_megabytes_is_refused_by_its_size(networks: Any) -> None:
     assert "at most 1,048,576 are allowed" in str(errors["clinic"])
 
 
-def test_a_greeting_shows_no_digest_in_its_repr() -> None:
+def test_a_handshake_shows_no_digest_in_its_repr() -> None:
     assert "0" * 16 not in repr(Handshake(protocol=1, version="1", keys=KEYS))

@@ -46,7 +46,7 @@ def fetch(address):
         return answer.read().decode()
 
 
-def test_log_and_figures_of_a_whole_life_hold_nothing_of_any_record(three):
+def test_log_and_figures_of_a_whole_run_hold_nothing_of_any_record(three):
     watched(three).job["model"]["aggregate"] = "masked_sum"
     three.job["train"]["checkpoint"] = {"steps": 2, "seconds": None}
     figures = {name: [] for name in three.names}
@@ -83,7 +83,7 @@ def test_log_and_figures_of_a_whole_life_hold_nothing_of_any_record(three):
     assert not {secret for secret in secrets if secret in everything}
 
 
-def test_a_life_that_fails_says_so_in_its_log_and_in_nobody_elses(world):
+def test_a_run_that_fails_says_so_in_its_log_and_in_nobody_elses(world):
     watched(world, level="info", form="text").files["clinic"]["accept"] |= {"min_records": 100_000}
     errors = world.write().run_parties().errors
     assert set(errors) == set(world.names)

@@ -204,7 +204,7 @@ def test_an_overlap_and_a_run_part_before_any_list_leaves(world, runner: str) ->
     assert not list(world.folder.glob("keys/*.json"))
 
 
-def test_a_list_that_is_too_short_is_refused_at_home(world) -> None:
+def test_a_list_that_is_too_short_is_refused_locally(world) -> None:
     world.tables["lab"] = world.tables["lab"][:60]
     world.hasty().write()
     with pytest.raises(RefusedError, match=r"only 60 usable keys, fewer than the 100 .*accept\.min_list"):
@@ -258,7 +258,7 @@ def test_the_count_is_not_kept_where_a_run_would_move_it_aside(world) -> None:
         run_party(world.hasty().write().party("lab"), world.keys["lab"], lambda _event: None)
 
 
-def test_errors_at_home_are_those_of_a_run(world) -> None:
+def test_errors_locally_are_those_of_a_run(world) -> None:
     world.files["lab"]["data"]["key"] = ["persn"]
     world.hasty().write()
     with pytest.raises(DataError, match=r"no column persn, which the key data\.key of .*did you mean person\?"):

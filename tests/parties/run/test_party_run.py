@@ -55,7 +55,7 @@ def test_a_seed_beside_a_key_is_told_on_the_screen_and_in_the_run_folder(world, 
     assert not any("reveals what training" in line for line in outcomes.ends["clinic"].lines)
 
 
-def test_a_whole_life_leaves_two_complete_run_folders(world):
+def test_a_whole_run_leaves_two_complete_run_folders(world):
     """Key columns with other names, rows without a label, a report on either side; and nobody's records at the other."""
     clinic = world.tables["clinic"]
     unlabelled = set(clinic.person[::10])

@@ -147,7 +147,7 @@ def test_check_says_with_what_a_run_would_go_on(world: Any) -> None:
     assert "the column tsh is not the same" in said
 
 
-def test_other_data_at_home_is_named_before_anybody_is_met(world: Any) -> None:
+def test_other_data_locally_is_named_before_any_connection(world: Any) -> None:
     small(world).run_parties(show={"lab": at(2)})
     before = kept(world, "lab")
     world.tables["lab"].loc[3, "tsh"] += 1.0
@@ -158,7 +158,9 @@ def test_other_data_at_home_is_named_before_anybody_is_met(world: Any) -> None:
     assert kept(world, "lab") == before
 
 
-def test_restart_begins_afresh_where_all_give_it_and_costs_nobody_anything_where_one_does(world: Any) -> None:
+def test_restart_begins_from_the_beginning_where_all_give_it_and_costs_nobody_anything_where_one_does(
+    world: Any,
+) -> None:
     small(world).run_parties(show={"lab": at(2)})
     held = {name: kept(world, name) for name in world.names}
     outcomes = world.run_parties(restart=("lab",))

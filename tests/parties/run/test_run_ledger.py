@@ -40,7 +40,7 @@ def traffic_of(world, name):
     return {(one["direction"], one["party"], one["kind"]): (one["messages"], one["size"]) for one in run["traffic"]}
 
 
-def test_two_parties_that_lived_a_run_tell_the_same_story(world):
+def test_two_parties_that_ran_together_have_ledgers_that_agree(world):
     world.job["train"]["checkpoint"] = {"steps": 2, "seconds": None}
     world.write().run_parties().well()
     found = {name: examine(ledger_of(world, name)) for name in world.names}
@@ -171,7 +171,7 @@ def test_no_key_value_or_label_is_in_a_ledger(world):
         }  # fmt: skip
 
 
-def test_an_attempt_that_ended_at_the_greeting_is_on_record_and_the_next_run_goes_on_after_it(world):
+def test_an_attempt_that_ended_at_the_handshake_is_on_record_and_the_next_run_goes_on_after_it(world):
     world.write()
     file = world.folder / "other.yaml"
     file.write_text((world.folder / "job.yaml").read_text().replace("embedding: 4", "embedding: 5"))

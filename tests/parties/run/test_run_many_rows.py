@@ -62,7 +62,7 @@ def test_three_parties_work_on_the_visits_and_keep_those_of_a_person_together(th
 
 
 @pytest.mark.usefixtures("no_report")
-def test_without_the_policy_many_rows_of_one_person_stop_the_clinic_at_home(world):
+def test_without_the_policy_many_rows_of_one_person_stop_the_clinic_locally(world):
     outcomes = with_visits(world.hasty(), "error").run_parties("clinic")
     assert isinstance(outcomes.errors["clinic"], DataError)
     assert "KEY0" not in str(outcomes.errors["clinic"])

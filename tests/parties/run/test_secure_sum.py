@@ -55,7 +55,7 @@ def test_what_leaves_is_what_was_promised(three, aggregate: str) -> None:
 
 @pytest.mark.parametrize("aggregate", ["masked_sum", "paillier_sum"])
 @pytest.mark.usefixtures("one_builds_at_a_time")
-def test_what_is_left_at_home(three, aggregate: str) -> None:
+def test_what_is_left_locally(three, aggregate: str) -> None:
     """Only a feature party knows how much of its own was clipped; and no mask, noise or key is in any folder."""
     settings = {"range": 0.25, "bits": 12} | ({"key_bits": 2048} if aggregate == "paillier_sum" else {})
     three.job["model"] |= {"aggregate": aggregate, "secure_sum": settings}

@@ -63,7 +63,7 @@ def test_what_each_party_sends_looks_random_and_is_never_masked_alike(federation
         assert np.array_equal(array + first[partner], second[key] + second[partner])
 
 
-def test_clipped_values_are_counted_at_home_and_not_sent(federation: Any, stage: Any) -> None:
+def test_clipped_values_are_counted_locally_and_not_sent(federation: Any, stage: Any) -> None:
     made = federation("masked_sum", secure_sum={"range": 0.05})
     stage.play(made.roles())
     for name in made.parties:

@@ -117,7 +117,7 @@ def test_stochastic_rounding_is_right_on_average() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_is_a_fault_at_home(bad: float) -> None:
+def test_a_value_that_is_not_finite_is_a_fault_locally(bad: float) -> None:
     with pytest.raises(DataError, match="not a finite number"):
         FixedPoint(8.0, 16, 2).encode(floats(1.0, bad))
 
