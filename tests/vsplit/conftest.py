@@ -206,12 +206,12 @@ class Federation:
         return exchange_keys(LABEL_PARTY, mine, entropy(name))
 
     def _label(self) -> Role[Any]:
-        yield from self.introduce()
+        yield from self.relay_key_exchange()
         receiver = receiver_for(self.plan.cut, LABEL_PARTY, self.parties, random_bytes=entropy("bank"))
         return (yield from label_role(self.parties, self.label, self.side, self.split, self.plan, receiver, self.due))
 
     def _feature(self, name: str) -> Role[Any]:
-        seals = yield from self.meet(name)
+        seals = yield from self.exchange_keys(name)
         member = Member(
             name,
             LABEL_PARTY,

@@ -90,7 +90,7 @@ def transcript(made: Any, stage: Any, values: dict[str, Any], *, sealed: bool) -
 
     def feature(name: str) -> Role[None]:
         if sealed:
-            seals = yield from made.meet(name)
+            seals = yield from made.exchange_keys(name)
         else:
             seals = {other: OpenSeal(other) for other in parties}
         member = Member(name, "bank", parties, seals, random.SystemRandom().randbytes, run_name=b"", shared=b"")
@@ -100,7 +100,7 @@ def transcript(made: Any, stage: Any, values: dict[str, Any], *, sealed: bool) -
 
     def label() -> Role[Any]:
         if sealed:
-            yield from made.introduce()
+            yield from made.relay_key_exchange()
         receiver = PaillierReceiver(parties, plan.cut, random.SystemRandom().randbytes)
         yield from receiver.begin()
         return (yield from receiver.take(BATCH))
@@ -259,7 +259,7 @@ def test_a_hop_that_the_relay_drops_is_found(federation: Any, stage: Any) -> Non
     made = paillier(federation, THREE[:2])
 
     def relay() -> Role[None]:
-        yield from made.introduce()
+        yield from made.relay_key_exchange()
         yield from PaillierReceiver(made.parties, made.plan.cut, random.Random("bank").randbytes).begin()
         yield from receive("bills", Sealed, 100_000)
         yield from pass_on("bills", "pays", 100_000)
@@ -272,7 +272,7 @@ def test_a_hop_that_the_relay_drops_is_found(federation: Any, stage: Any) -> Non
 
 def link(made: Any, name: str, batches: int, rows: int = BATCH.rows) -> Role[None]:
     """A feature party that gives so many batches and waits for nothing in return."""
-    seals = yield from made.meet(name)
+    seals = yield from made.exchange_keys(name)
     member = Member(name, "bank", made.parties, seals, random.Random(name).randbytes, run_name=b"", shared=b"")
     sender = PaillierSender(member, made.plan.cut)
     yield from sender.begin(b"")
@@ -359,7 +359,7 @@ def test_a_party_that_seals_another_number_of_ciphertexts_is_named(federation: A
     made = federation("paillier_sum", THREE[:2], secure_sum={"key_bits": 2048, "noise": "short"}, width=113)
 
     def label() -> Role[Any]:
-        yield from made.introduce()
+        yield from made.relay_key_exchange()
         receiver = PaillierReceiver(made.parties, made.plan.cut, random.Random("bank").randbytes)
         yield from receiver.begin()
         return (yield from receiver.take(BATCH))
