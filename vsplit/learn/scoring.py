@@ -1,0 +1,159 @@
+"""The roles of prediction: a trained model scores records that are aligned in a common order. SPEC.md, section 12.
+
+Every module runs on blocks of exactly `BLOCK` rows, the last one padded. A matrix product of one shape treats all its rows
+alike, so a record has the same score, bit for bit, wherever it stands in the list and whichever records surround it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from vsplit.aggregation.interface import Batch, CutLayer, EmbeddingReceiver, EmbeddingSender
+from vsplit.learn.batches import TEST, Rows
+from vsplit.learn.models import Store
+from vsplit.learn.training import Target
+from vsplit.protocol import DataError, Floats, Note, Role, all_finite
+
+BLOCK = 256
+"""Rows of every block. A multiple of all vector lengths, so that no row is computed by the code for a remainder."""
+
+SCORES = TEST + 1
+"""The `part` of a batch whose embeddings are scored: no batch of a training has it."""
+
+_BEGINNING = b"vsplit-scores-v1"
+
+
+def scoring_cut(cut: CutLayer) -> CutLayer:
+    """The cut layer of a scoring, for `sender_for` and `receiver_for`: that of the training, in batches of `BLOCK` rows."""
+    return replace(cut, most_rows=BLOCK)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelPart:
+    """The label party's part of a trained model: `bottom` is None without features of its own.
+
+    Of `target` the meaning of the outputs counts (`Target.predictions`); it may have no labels.
+    """
+
+    bottom: nn.Module | None
+    top: nn.Module
+    target: Target
+    device: str = "cpu"
+
+
+def score_feature(
+    label_party: str, bottom: nn.Module, store: Store, records: Rows, sender: EmbeddingSender, model: bytes
+) -> Role[int]:
+    """Send the embeddings of `records`, positions in `store`, int64 [n], in the common order; SPEC.md, section 12.1.
+
+    `model` names the trained model, and must be the same at all parties. Returns how many values were clipped for a secure
+    sum. Raises DataError where an embedding is not finite.
+
+    Learns: nothing besides the number of records, which the alignment has told it.
+    Reveals: to the label party, what `sender` says of each record, once: its embedding, or no more than the sum with those
+    of the other feature parties.
+    Assumes: the label party is semi-honest; features are not protected from it.
+    """
+    if not len(records):
+        raise ValueError("there is a record or more to score")
+    count = len(records)
+    yield from sender.begin(_beginning(model, count))
+    bottom.eval()
+    clipped = 0
+    for number, (padded, size) in enumerate(_blocks(records)):
+        with torch.no_grad():
+            values: Floats = bottom(store.take(padded))[:size].cpu().numpy()
+        if not all_finite(values):
+            raise _not_finite("the bottom model's embedding")
+        clipped += yield from sender.send_embedding(_batch(number, size), values)
+        yield Note("scoring", min((number + 1) * BLOCK, count), count)
+    return clipped
+
+
+def score_label(
+    feature_parties: Sequence[str],
+    part: LabelPart,
+    store: Store | None,
+    receiver: EmbeddingReceiver,
+    records: int,
+    rows: Rows | None = None,
+) -> Role[npt.NDArray[np.float64]]:
+    """Predictions for this party's rows, [n] or [n, classes] (`Target.predictions`); SPEC.md, section 12.1.
+
+    `feature_parties` are those that take part; `receiver` is how their embeddings of the `records` arrive, in the common
+    order. `store` has the own features, one row for each record, or None. Where records are persons with many rows,
+    `rows`, int64 [n], says whose each row of `store` is; each person's embedding still crosses once.
+
+    Learns: what `receiver` says of each record, once: each feature party's embedding, or their sum.
+    Reveals: nothing; no message leaves besides those with which a secure sum begins or is passed on.
+    Assumes: feature parties are semi-honest.
+    """
+    if records < 1:
+        raise ValueError("there is a record or more to score")
+    owner = np.arange(records) if rows is None else rows
+    if len(owner) and not 0 <= owner.min() <= owner.max() < records:
+        raise ValueError(f"each row belongs to one of {records} records")
+    if sorted(name for group in receiver.groups for name in group) != sorted(feature_parties):
+        raise ValueError("the receiver is for other feature parties")
+    yield from receiver.begin()
+    part.top.eval()
+    own = None  # computed while the embeddings travel
+    if part.bottom is not None and store is not None:
+        own = _in_blocks(part.bottom.eval(), store.take, np.arange(len(owner)))
+    arrived: list[list[Tensor]] = [[] for _ in receiver.groups]
+    for number, (_, size) in enumerate(_blocks(np.arange(records))):
+        for group, values in zip(arrived, (yield from receiver.take(_batch(number, size))), strict=True):
+            group.append(torch.tensor(values, device=part.device))
+        yield Note("scoring", min((number + 1) * BLOCK, records), records)
+    embeddings = [torch.cat(group) for group in arrived]
+    return _predictions(part, receiver, embeddings, own, owner)
+
+
+def _predictions(
+    part: LabelPart, receiver: EmbeddingReceiver, embeddings: Sequence[Tensor], own: Tensor | None, owner: Rows
+) -> npt.NDArray[np.float64]:
+    found = []
+    for padded, size in _blocks(np.arange(len(owner))):
+        index = torch.from_numpy(owner[padded]).to(part.device)
+        mine = None if own is None else own[torch.from_numpy(padded).to(part.device)]
+        with torch.no_grad():
+            output = part.top(receiver.join([each[index] for each in embeddings], mine))
+        found.append(part.target.predictions(output)[:size])
+    predicted: npt.NDArray[np.float64] = np.concatenate(found)
+    if not np.isfinite(predicted).all():
+        raise _not_finite("the model's output")
+    return predicted
+
+
+def _in_blocks(module: nn.Module, take: Callable[[Rows], object], rows: Rows) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([module(take(padded))[:size] for padded, size in _blocks(rows)])
+
+
+def _blocks(rows: Rows) -> Iterator[tuple[Rows, int]]:
+    """`BLOCK` rows at a time, and how many of them count: the last block is padded with its own first row."""
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        yield np.concatenate([block, np.full(BLOCK - len(block), block[0])]), len(block)
+
+
+def _batch(number: int, rows: int) -> Batch:
+    return Batch(step=number, epoch=0, part=SCORES, number=number, rows=rows)
+
+
+def _beginning(model: bytes, records: int) -> bytes:
+    return hashlib.sha256(_BEGINNING + hashlib.sha256(model).digest() + records.to_bytes(8, "big")).digest()
+
+
+def _not_finite(what: str) -> DataError:
+    return DataError(
+        f"For some of these records, {what} is not a finite number: look for values in the features that are far beyond "
+        "those of the training."
+    )
