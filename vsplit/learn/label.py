@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from vsplit.aggregation.interface import Batch, EmbeddingReceiver
 from vsplit.aggregation.plain import PlainReceiver
 from vsplit.learn.batches import TEST, TRAIN, VALIDATION, Rows, Split, batches, epoch_batches, to_parts
+from vsplit.learn.embedding_record import EmbeddingRecord, RecordingReceiver
 from vsplit.learn.messages import Gradient, Parts, Verdict
 from vsplit.learn.models import Store
+from vsplit.learn.party_dropout import DropoutReceiver
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Progress, Target, diverged
 from vsplit.protocol import Checkpoint, Note, Role, Send
@@ -40,7 +42,8 @@ class Epoch:
 class LabelState:
     """All that the label party's training is made of; a role made from it goes on where it stands.
 
-    `loss_sum` adds the losses of the epoch's training rows so far, float32 [], and `loss_rows` counts these rows.
+    `loss_sum` adds the losses of the epoch's training rows so far, float32 [], and `loss_rows` counts these rows. `record`
+    stores what arrives, where tops of subsets are to be trained; see `vsplit.learn.subset_tops`.
     """
 
     bottom: nn.Module | None
@@ -51,6 +54,7 @@ class LabelState:
     step: int = 0
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
     loss_rows: int = 0
+    record: EmbeddingRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +106,7 @@ def label_role(
     Assumes: feature parties are semi-honest; labels are not protected from them, nor features from this party.
     """
     progress = state.progress
-    way = PlainReceiver(side.name, feature_parties, plan.cut) if receiver is None else receiver
+    way = _wrapped(receiver or PlainReceiver(side.name, feature_parties, plan.cut), state, split, plan)
     yield from way.begin()
     while progress.epoch < plan.epochs and not progress.stopped:
         order = epoch_batches(split.train, plan.batch_size, plan.seed, progress.epoch)
@@ -123,6 +127,13 @@ def label_role(
         outputs = yield from _outputs(way, state, side, part, batches(rows, plan.batch_size))
         predictions.append(side.target.predictions(outputs))
     return Predictions(*predictions)
+
+
+def _wrapped(receiver: EmbeddingReceiver, state: LabelState, split: Split, plan: Plan) -> EmbeddingReceiver:
+    """`receiver` with what the plan and the state ask for besides: a record of what arrives, party dropout."""
+    if state.record is not None:
+        receiver = RecordingReceiver(receiver, state.record, state.progress, split, plan)
+    return DropoutReceiver(receiver, plan) if plan.party_dropout else receiver
 
 
 def _judge(state: LabelState, plan: Plan, validation_loss: float) -> bool:

@@ -7,7 +7,7 @@ alike, so a record has the same score, bit for bit, wherever it stands in the li
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -98,6 +98,8 @@ def score_label(
     if records < 1:
         raise ValueError("there is a record or more to score")
     owner = np.arange(records) if rows is None else rows
+    if store is not None and len(store) != len(owner):
+        raise ValueError(f"there are {len(owner)} rows to score, and features of {len(store)}")
     if len(owner) and not 0 <= owner.min() <= owner.max() < records:
         raise ValueError(f"each row belongs to one of {records} records")
     if sorted(name for group in receiver.groups for name in group) != sorted(feature_parties):
@@ -106,7 +108,7 @@ def score_label(
     part.top.eval()
     own = None  # computed while the embeddings travel
     if part.bottom is not None and store is not None:
-        own = _in_blocks(part.bottom.eval(), store.take, np.arange(len(owner)))
+        own = embed(part.bottom, store)
     arrived: list[list[Tensor]] = [[] for _ in receiver.groups]
     for number, (_, size) in enumerate(_blocks(np.arange(records))):
         for group, values in zip(arrived, (yield from receiver.take(_batch(number, size))), strict=True):
@@ -114,6 +116,13 @@ def score_label(
         yield Note("scoring", min((number + 1) * BLOCK, records), records)
     embeddings = [torch.cat(group) for group in arrived]
     return _predictions(part, receiver, embeddings, own, owner)
+
+
+def embed(bottom: nn.Module, store: Store) -> Tensor:
+    """The embeddings of all rows of `store`, float32 [n, width], in blocks of one shape, without training."""
+    bottom.eval()
+    with torch.no_grad():
+        return torch.cat([bottom(store.take(padded))[:size] for padded, size in _blocks(np.arange(len(store)))])
 
 
 def _predictions(
@@ -130,11 +139,6 @@ def _predictions(
     if not np.isfinite(predicted).all():
         raise _not_finite("the model's output")
     return predicted
-
-
-def _in_blocks(module: nn.Module, take: Callable[[Rows], object], rows: Rows) -> Tensor:
-    with torch.no_grad():
-        return torch.cat([module(take(padded))[:size] for padded, size in _blocks(rows)])
 
 
 def _blocks(rows: Rows) -> Iterator[tuple[Rows, int]]:
