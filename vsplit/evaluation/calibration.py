@@ -14,8 +14,8 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from vsplit.evaluation.metrics import Array, Task, checked_scores
-from vsplit.evaluation.weighted_metrics import NEAREST
+from vsplit.evaluation.metrics import Task, checked_scores
+from vsplit.evaluation.weighted_metrics import NEAREST, Array
 
 # The least and the largest slope. At the least, scores that say nothing become nearly the share of each class.
 _SLOPES = (0.01, 100.0)

@@ -23,13 +23,13 @@ from vsplit.evaluation.metrics import (
     MAIN_METRIC,
     POINT,
     WEIGHTED,
-    Array,
     Estimate,
     Task,
     checked_scores,
     estimate,
     resampled_weights,
 )
+from vsplit.evaluation.weighted_metrics import Array
 
 Parties = tuple[str, ...]
 Worth = Callable[[Parties], Array]
@@ -128,7 +128,7 @@ def party_worth(
     needed = needed_subsets(parties, seed)
     missing = [subset for subset in needed if subset not in predictions]
     if missing:
-        raise ValueError(f"there are no predictions of the model with {missing[0]}")
+        raise ValueError(f"there are no predictions of the model with {' and '.join(missing[0]) or 'no feature party'}")
     scores = _scores(task, truth, {subset: predictions[subset] for subset in needed}, seed, resamples, persons)
     exact = len(parties) <= EXACT_PARTIES
     orders = [] if exact else sampled_orders(parties, seed)
@@ -156,9 +156,9 @@ def permutation_importance(
     `scores` are the model's predictions, `shuffled` those with each column shuffled, once or several times (Breiman, "Random
     forests", 2001). All else as in `party_worth`.
     """
-    models: dict[Key | None, Sequence[npt.ArrayLike]] = {None: [scores], **shuffled}
+    models = dict(enumerate([[scores], *shuffled.values()]))
     found = _scores(task, truth, models, seed, resamples, persons)
-    return {column: _estimate(found[None] - found[column]) for column in shuffled}
+    return {column: _estimate(found[0] - found[number]) for number, column in enumerate(shuffled, 1)}
 
 
 def _with(subset: Parties, party: str, parties: Parties) -> Parties:

@@ -41,7 +41,7 @@ class _Joined(nn.Module):
     """Gives inputs that are joined embeddings as they are."""
 
     def forward(self, inputs: Inputs) -> Tensor:
-        return inputs.numeric
+        return inputs.numeric.requires_grad_()  # the role passes the loss back to every embedding
 
 
 def subsets(feature_parties: Sequence[str], aggregate: Aggregate) -> list[tuple[str, ...]]:
