@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from vsplit.aggregation.interface import Batch, EmbeddingReceiver
-from vsplit.learn.batches import TRAIN, VALIDATION, Rows, Split, batches, epoch_batches
+from vsplit.aggregation.plain import join
+from vsplit.learn.batches import TEST, TRAIN, VALIDATION, Split, batches, epoch_batches
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Progress
 from vsplit.protocol import Floats, Role
@@ -35,6 +36,24 @@ class EmbeddingRecord:
         self.latest, self.kept, self.epoch = tensors["latest"].clone(), tensors["kept"].clone(), epoch
 
 
+class BatchPositions:
+    """Which rows of the common order each batch of a training has."""
+
+    def __init__(self, split: Split, plan: Plan) -> None:
+        self._plan, self._train, self._epoch = plan, split.train, -1
+        self._orders = {
+            part: list(batches(rows, plan.batch_size))
+            for part, rows in ((VALIDATION, split.validation), (TEST, split.test))
+        }
+
+    def of(self, batch: Batch) -> Tensor:
+        """The positions of a batch, int64 [rows]."""
+        if batch.part == TRAIN and batch.epoch != self._epoch:
+            self._epoch = batch.epoch
+            self._orders[TRAIN] = epoch_batches(self._train, self._plan.batch_size, self._plan.seed, batch.epoch)
+        return torch.from_numpy(self._orders[batch.part][batch.number])
+
+
 class RecordingReceiver(EmbeddingReceiver):
     """Takes embeddings by another receiver, one array for each feature party, and stores them in `record`."""
 
@@ -44,8 +63,8 @@ class RecordingReceiver(EmbeddingReceiver):
         if any(len(group) != 1 for group in inner.groups):
             raise ValueError("to record embeddings, the embedding of each feature party has to arrive")
         self.groups = inner.groups
-        self._inner, self._record, self._progress, self._split, self._plan = inner, record, progress, split, plan
-        self._order: tuple[int, list[Rows]] | None = None
+        self._inner, self._record, self._progress, self._plan = inner, record, progress, plan
+        self._positions = BatchPositions(split, plan)
 
     def begin(self) -> Role[None]:
         """What the other receiver agrees on."""
@@ -62,7 +81,7 @@ class RecordingReceiver(EmbeddingReceiver):
         trained = progress.stopped or progress.epoch == self._plan.epochs
         if batch.part == TRAIN or trained:
             into = record.kept if trained else record.latest
-            index = torch.from_numpy(self._rows(batch))
+            index = self._positions.of(batch)
             for stored, values in zip(into, arrived, strict=True):
                 stored[index] = torch.from_numpy(values)
         return arrived
@@ -71,10 +90,32 @@ class RecordingReceiver(EmbeddingReceiver):
         """As the other receiver joins them."""
         return self._inner.join(arrived, own)
 
-    def _rows(self, batch: Batch) -> Rows:
-        size, split = self._plan.batch_size, self._split
-        if batch.part != TRAIN:
-            return list(batches(split.validation if batch.part == VALIDATION else split.test, size))[batch.number]
-        if self._order is None or self._order[0] != batch.epoch:
-            self._order = batch.epoch, epoch_batches(split.train, size, self._plan.seed, batch.epoch)
-        return self._order[1][batch.number]
+
+class StoredReceiver(EmbeddingReceiver):
+    """Joins recorded embeddings, float32 [n, width] by feature party, as if they arrived; nothing is received."""
+
+    def __init__(self, stored: Mapping[str, Tensor], me: str, split: Split, plan: Plan, device: str = "cpu") -> None:
+        self.groups = ()
+        self._stored, self._me, self._plan, self._device = stored, me, plan, device
+        self._positions = BatchPositions(split, plan)
+        self._batch: Batch | None = None
+
+    def begin(self) -> Role[None]:
+        """There is nobody to agree with."""
+        yield from ()
+
+    def take(self, batch: Batch) -> Role[list[Floats]]:
+        """Nothing arrives; the next join is of this batch."""
+        self._batch = batch
+        yield from ()
+        return []
+
+    def join(self, arrived: Sequence[Tensor], own: Tensor | None) -> Tensor:
+        """The recorded embeddings of the last batch and the own one, in the order of the contributors."""
+        if self._batch is None:
+            raise RuntimeError("a batch is taken before it is joined")
+        index = self._positions.of(self._batch)
+        embeddings = {name: values[index].to(self._device) for name, values in self._stored.items()}
+        if own is not None:
+            embeddings[self._me] = own
+        return join(self._plan.aggregate, [embeddings[name] for name in self._plan.contributors if name in embeddings])

@@ -43,7 +43,7 @@ class LabelState:
     """All that the label party's training is made of; a role made from it goes on where it stands.
 
     `loss_sum` adds the losses of the epoch's training rows so far, float32 [], and `loss_rows` counts these rows. `record`
-    stores what arrives, where tops of subsets are to be trained; see `vsplit.learn.subset_tops`.
+    stores what arrives, where models of subsets are to be trained; see `vsplit.learn.subset_models`.
     """
 
     bottom: nn.Module | None

@@ -19,7 +19,7 @@ from vsplit.learn.embedding_record import EmbeddingRecord, RecordingReceiver
 from vsplit.learn.messages import Verdict
 from vsplit.learn.models import Store
 from vsplit.learn.scoring import LabelPart, embed, score_feature, score_label, scoring_cut
-from vsplit.learn.subset_tops import SubsetTop, check_subset, subsets, train_subset_top
+from vsplit.learn.subset_models import SubsetModel, check_subset, subsets, train_subset_model
 from vsplit.protocol import ConfigError, Note, Role
 
 EARLY = {"patience": 2, "epochs": 12, "lr": 0.3}
@@ -42,9 +42,9 @@ def finish(role: Role[Any]) -> Any:
         return end.value
 
 
-def top_of(made: Any, parties: tuple[str, ...], seed: bytes = b"private") -> SubsetTop:
-    top: SubsetTop = finish(train_subset_top(parties, made.label, made.side, made.split, made.plan, seed))
-    return top
+def model_of(made: Any, parties: tuple[str, ...], seed: bytes = b"private") -> SubsetModel:
+    model: SubsetModel = finish(train_subset_model(parties, made.label, made.side, made.split, made.plan, seed))
+    return model
 
 
 # --- the record -------------------------------------------------------------------------------------------------------
@@ -156,10 +156,10 @@ def test_a_subset_of_a_sum_or_with_a_stranger_is_refused() -> None:
         check_subset(["shops"], ["bills", "pays"], "concat")
 
 
-def test_no_top_is_trained_for_a_subset_of_a_sum(federation: Any) -> None:
+def test_no_model_is_trained_for_a_subset_of_a_sum(federation: Any) -> None:
     made = federation("masked_sum", secure_sum={})
     with pytest.raises(ConfigError, match="difference of two sums"):
-        top_of(made, ("pays",))
+        model_of(made, ("pays",))
 
 
 # --- the tops ---------------------------------------------------------------------------------------------------------
@@ -176,13 +176,12 @@ def made(request: Any, federation: Any, stage: Any) -> Any:
     return found
 
 
-def test_a_top_scores_with_its_parties_as_it_predicted(made: Any, new_stage: Callable[[], Any]) -> None:
-    for parties in subsets(PARTIES, made.plan.aggregate)[1:]:
-        top = top_of(made, parties)
-        assert top.parties == parties
-        cut = scoring_cut(made.plan.cut)
-        part = LabelPart(made.label.bottom, top.top, made.side.target)
-        receiver = PlainReceiver("bank", parties, cut)
+def test_a_model_scores_with_its_parties_as_it_predicted(made: Any, new_stage: Callable[[], Any]) -> None:
+    for parties in subsets(PARTIES, made.plan.aggregate):
+        model = model_of(made, parties)
+        assert model.parties == parties
+        part = LabelPart(model.bottom, model.top, made.side.target)
+        receiver = PlainReceiver("bank", parties, scoring_cut(made.plan.cut))
         rows = made.split.test
         own = Store(made.side.store.take(rows).numeric.numpy())
         roles: dict[str, Role[Any]] = {"bank": score_label(parties, part, own, receiver, len(rows))}
@@ -190,56 +189,48 @@ def test_a_top_scores_with_its_parties_as_it_predicted(made: Any, new_stage: Cal
             sender = PlainSender("bank")
             roles[name] = score_feature("bank", made.states[name].bottom, made.stores[name], rows, sender, b"model")
         found = new_stage().play(roles)["bank"]
-        assert np.abs(found - top.predictions.test).max() < 1e-6
-
-
-def test_without_feature_parties_it_is_a_top_on_the_own_embedding(made: Any) -> None:
-    top = top_of(made, ())
-    with torch.no_grad():
-        outputs = top.top(embed(made.label.bottom, made.side.store))[torch.from_numpy(made.split.test)]
-    assert np.abs(made.side.target.predictions(outputs) - top.predictions.test).max() < 1e-6
+        assert np.abs(found - model.predictions.test).max() < 1e-6
 
 
 def test_everything_else_stays_as_it_is(made: Any) -> None:
     before, record = made.weights(), made.label.record.kept.clone()
     generator = torch.get_rng_state()
-    top_of(made, ("pays",))
+    model_of(made, ("pays",))
     assert torch.equal(torch.get_rng_state(), generator)
     assert torch.equal(made.label.record.kept, record)
     assert all(torch.equal(tensor, made.weights()[name]) for name, tensor in before.items())
 
 
-def test_a_top_follows_from_its_seed_and_its_parties_alone(made: Any) -> None:
-    first = top_of(made, ("bills", "shops"))
+def test_a_model_follows_from_its_seed_and_its_parties_alone(made: Any) -> None:
+    first = model_of(made, ("bills", "shops"))
     torch.manual_seed(99)
-    top_of(made, ("pays",))
-    again, other = top_of(made, ("shops", "bills")), top_of(made, ("bills", "shops"), b"another")
+    model_of(made, ("pays",))
+    again, other = model_of(made, ("shops", "bills")), model_of(made, ("bills", "shops"), b"another")
     assert again.parties == first.parties == ("bills", "shops")
     assert np.array_equal(first.predictions.test, again.predictions.test)
     assert not np.array_equal(first.predictions.test, other.predictions.test)
 
 
-def test_training_a_top_stops_early_and_keeps_its_best_epoch(made: Any) -> None:
-    parties, target, rows = ("pays",), made.side.target, made.split.validation
-    top = top_of(made, parties)
-    embeddings = {"bank": embed(made.label.bottom, made.side.store), "pays": made.label.record.kept[1]}
+def test_the_weights_with_the_lowest_validation_loss_count(made: Any) -> None:
+    model, target, rows = model_of(made, ("pays",)), made.side.target, made.split.validation
+    embeddings = {"bank": embed(model.bottom, made.side.store), "pays": made.label.record.kept[1]}  # type: ignore[arg-type]
     ordered = [embeddings[name] for name in made.plan.contributors if name in embeddings]
     joined = torch.cat(ordered, 1) if made.plan.aggregate == "concat" else ordered[0] + ordered[1]
     with torch.no_grad():
-        outputs = top.top(joined[torch.from_numpy(rows)])
-    assert np.allclose(target.predictions(outputs), top.predictions.validation, atol=1e-6)
+        outputs = model.top(joined[torch.from_numpy(rows)])
+    assert np.allclose(target.predictions(outputs), model.predictions.validation, atol=1e-6)
 
 
-def test_a_label_party_without_features_has_tops_of_its_feature_parties_alone(federation: Any, stage: Any) -> None:
+def test_a_label_party_without_features_has_models_of_its_feature_parties_alone(federation: Any, stage: Any) -> None:
     made = recorded(federation, "concat", bank_has_features=False)
     stage.play(made.roles())
-    assert top_of(made, ("pays",)).predictions.test.shape == (len(made.split.test),)
+    assert model_of(made, ("pays",)).predictions.test.shape == (len(made.split.test),)
     with pytest.raises(ValueError, match="nothing to train on"):
-        top_of(made, ())
+        model_of(made, ())
 
 
-def test_without_a_record_there_is_no_top_of_feature_parties(federation: Any, stage: Any) -> None:
+def test_without_a_record_there_is_no_model_of_feature_parties(federation: Any, stage: Any) -> None:
     made = federation("concat")
     stage.play(made.roles())
     with pytest.raises(ValueError, match="no embeddings were recorded"):
-        top_of(made, ("pays",))
+        model_of(made, ("pays",))
