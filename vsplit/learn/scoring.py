@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from vsplit.aggregation.interface import Batch, CutLayer, EmbeddingReceiver, EmbeddingSender
 from vsplit.learn.batches import TEST, Rows
-from vsplit.learn.models import Store
+from vsplit.learn.models import Inputs, Store
 from vsplit.learn.training import Target
 from vsplit.protocol import DataError, Floats, Note, Role, all_finite
 
@@ -28,6 +29,16 @@ SCORES = TEST + 1
 """The `part` of a batch whose embeddings are scored: no batch of a training has it."""
 
 _BEGINNING = b"vsplit-scores-v1"
+
+
+class InputSource(Protocol):
+    """Inputs by their position, as a `Store` has them."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def take(self, rows: Rows) -> Inputs:
+        """The inputs of these rows."""
 
 
 def scoring_cut(cut: CutLayer) -> CutLayer:
@@ -67,12 +78,8 @@ def score_feature(
     yield from sender.begin(_beginning(model, count))
     bottom.eval()
     clipped = 0
-    for number, (padded, size) in enumerate(_blocks(records)):
-        with torch.no_grad():
-            values: Floats = bottom(store.take(padded))[:size].cpu().numpy()
-        if not all_finite(values):
-            raise _not_finite("the bottom model's embedding")
-        clipped += yield from sender.send_embedding(_batch(number, size), values)
+    for number, (padded, size) in enumerate(blocks(records)):
+        clipped += yield from sender.send_embedding(batch_of(number, size), embedding_of(bottom, store, padded, size))
         yield Note("scoring", min((number + 1) * BLOCK, count), count)
     return clipped
 
@@ -110,26 +117,36 @@ def score_label(
     if part.bottom is not None and store is not None:
         own = embed(part.bottom, store)
     arrived: list[list[Tensor]] = [[] for _ in receiver.groups]
-    for number, (_, size) in enumerate(_blocks(np.arange(records))):
-        for group, values in zip(arrived, (yield from receiver.take(_batch(number, size))), strict=True):
+    for number, (_, size) in enumerate(blocks(np.arange(records))):
+        for group, values in zip(arrived, (yield from receiver.take(batch_of(number, size))), strict=True):
             group.append(torch.tensor(values, device=part.device))
         yield Note("scoring", min((number + 1) * BLOCK, records), records)
     embeddings = [torch.cat(group) for group in arrived]
-    return _predictions(part, receiver, embeddings, own, owner)
+    return predict(part, receiver, embeddings, own, owner)
 
 
-def embed(bottom: nn.Module, store: Store) -> Tensor:
-    """The embeddings of all rows of `store`, float32 [n, width], in blocks of one shape, without training."""
+def embedding_of(bottom: nn.Module, source: InputSource, padded: Rows, size: int) -> Floats:
+    """The embeddings of the first `size` rows of a block. Raises DataError where one is not finite."""
+    with torch.no_grad():
+        values: Floats = bottom(source.take(padded))[:size].cpu().numpy()
+    if not all_finite(values):
+        raise _not_finite("the bottom model's embedding")
+    return values
+
+
+def embed(bottom: nn.Module, source: InputSource) -> Tensor:
+    """The embeddings of all rows of `source`, float32 [n, width], in blocks of one shape, without training."""
     bottom.eval()
     with torch.no_grad():
-        return torch.cat([bottom(store.take(padded))[:size] for padded, size in _blocks(np.arange(len(store)))])
+        return torch.cat([bottom(source.take(padded))[:size] for padded, size in blocks(np.arange(len(source)))])
 
 
-def _predictions(
+def predict(
     part: LabelPart, receiver: EmbeddingReceiver, embeddings: Sequence[Tensor], own: Tensor | None, owner: Rows
 ) -> npt.NDArray[np.float64]:
+    """Predictions for rows whose own embeddings are `own` and whose records, `owner`, have the received `embeddings`."""
     found = []
-    for padded, size in _blocks(np.arange(len(owner))):
+    for padded, size in blocks(np.arange(len(owner))):
         index = torch.from_numpy(owner[padded]).to(part.device)
         mine = None if own is None else own[torch.from_numpy(padded).to(part.device)]
         with torch.no_grad():
@@ -141,14 +158,15 @@ def _predictions(
     return predicted
 
 
-def _blocks(rows: Rows) -> Iterator[tuple[Rows, int]]:
+def blocks(rows: Rows) -> Iterator[tuple[Rows, int]]:
     """`BLOCK` rows at a time, and how many of them count: the last block is padded with its own first row."""
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         yield np.concatenate([block, np.full(BLOCK - len(block), block[0])]), len(block)
 
 
-def _batch(number: int, rows: int) -> Batch:
+def batch_of(number: int, rows: int) -> Batch:
+    """The name of a block."""
     return Batch(step=number, epoch=0, part=SCORES, number=number, rows=rows)
 
 
