@@ -67,17 +67,25 @@ def check_importance(aggregate: Aggregate) -> None:
 
 
 def importance_feature(
-    label_party: str, bottom: nn.Module, store: InputSource, columns: Sequence[Column], repeats: int, seed: int
+    label_party: str,
+    bottom: nn.Module,
+    store: InputSource,
+    columns: Sequence[Column],
+    aggregate: Aggregate,
+    repeats: int,
+    seed: int,
 ) -> Role[None]:
     """Send the embeddings of all rows of `store`, then those with each column shuffled, `repeats` times each.
 
-    The rows are in the common order. `seed` is private, and determines the permutations.
+    The rows are in the common order. `seed` is private, and determines the permutations. Raises ConfigError where `aggregate`
+    is a secure sum.
 
     Learns: nothing.
     Reveals: to the label party, how many columns it has and, for each by its number, how the embedding of each row
     differs where the column has the value of another row, which is not named.
     Assumes: the label party is semi-honest; features are not protected from it.
     """
+    check_importance(aggregate)
     sender, number = PlainSender(label_party), 0
     rng, rows = np.random.default_rng(seed), np.arange(len(store))
     sources: list[InputSource] = [store]
@@ -104,9 +112,9 @@ def importance_label(
 ) -> Role[ColumnPredictions]:  # fmt: skip
     """Predictions for this party's rows with each column shuffled, of this party and of the feature parties.
 
-    `own` is None without features; `records` and `rows` are as in `score_label`. `counts` has the number of columns of each feature party that takes part; `cut` is that
-    of a scoring (`scoring_cut`). `vsplit.evaluation.shapley.permutation_importance` takes the result. Raises ConfigError with
-    a secure sum.
+    `own` is None without features; `records` and `rows` are as in `score_label`. `counts` has the number of columns of each
+    feature party that takes part, and `cut` is that of a scoring (`scoring_cut`). The result is for
+    `vsplit.evaluation.shapley.permutation_importance`. Raises ConfigError with a secure sum.
 
     Learns: for each column of a feature party, by its number, how each row's embedding differs where it is shuffled.
     Reveals: nothing: no message is sent.

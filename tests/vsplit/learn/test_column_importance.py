@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from vsplit.aggregation.interface import SecureSum
 from vsplit.learn.column_importance import (
     Column,
     LabelColumns,
     ShuffledColumn,
-    check_importance,
     importance_feature,
     importance_label,
 )
@@ -50,9 +51,13 @@ class Scene:
         cut = scoring_cut(self.plan.cut)
         return {
             "bank": importance_label("bank", self.part, own, counts, cut, self.rows, REPEATS, 5),
-            "bills": importance_feature("bank", self.bottoms["bills"], self.stores["bills"], COLUMNS, REPEATS, 6),
-            "pays": importance_feature("bank", self.bottoms["pays"], self.stores["pays"], COLUMNS, REPEATS, 7),
+            "bills": self.feature("bills", 6),
+            "pays": self.feature("pays", 7),
         }
+
+    def feature(self, name: str, seed: int) -> Role[None]:
+        bottom, store = self.bottoms[name], self.stores[name]
+        return importance_feature("bank", bottom, store, COLUMNS, self.plan.aggregate, REPEATS, seed)
 
     def in_one_process(self, changed: str = "", column: Column | None = None, order: Any = None) -> Any:
         embeddings = []
@@ -138,5 +143,8 @@ def test_an_image_is_shuffled_as_a_whole() -> None:
 
 @pytest.mark.parametrize("aggregate", ["masked_sum", "paillier_sum"])
 def test_with_a_secure_sum_columns_of_feature_parties_are_refused(aggregate: Any) -> None:
-    with pytest.raises(ConfigError, match="difference of two embeddings"):
-        check_importance(aggregate)
+    scene = Scene("sum", rows=5)
+    scene.plan = replace(scene.plan, aggregate=aggregate, secure_sum=SecureSum())
+    for role in scene.roles().values():
+        with pytest.raises(ConfigError, match="difference of two embeddings"):
+            next(role)
