@@ -11,15 +11,20 @@ import numpy.typing as npt
 import pytest
 import torch
 from safetensors.torch import load
+from sklearn.metrics import roc_auc_score
 
 from vsplit.aggregation.plain import Embedding, PlainReceiver, PlainSender
-from vsplit.learn.batches import epoch_batches
+from vsplit.learn.batches import epoch_batches, split_by_seed
 from vsplit.learn.checkpoint import from_bytes
 from vsplit.learn.embedding_record import EmbeddingRecord, RecordingReceiver
+from vsplit.learn.feature import FeatureState, feature_role
+from vsplit.learn.label import LabelSide, LabelState, Predictions, label_role
 from vsplit.learn.messages import Verdict
-from vsplit.learn.models import Store
+from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular
+from vsplit.learn.plan import Plan
 from vsplit.learn.scoring import LabelPart, embed, score_feature, score_label, scoring_cut
 from vsplit.learn.subset_models import SubsetModel, check_subset, subsets, train_subset_model
+from vsplit.learn.training import build_optimizer, make_target
 from vsplit.protocol import ConfigError, Note, Role
 
 EARLY = {"patience": 2, "epochs": 12, "lr": 0.3}
@@ -234,3 +239,53 @@ def test_without_a_record_there_is_no_model_of_feature_parties(federation: Any, 
     stage.play(made.roles())
     with pytest.raises(ValueError, match="no embeddings were recorded"):
         model_of(made, ("pays",))
+
+
+# --- what they are good for -------------------------------------------------------------------------------------------
+
+
+class Trained:
+    """A bank and two feature parties with 4,000 rows; `bills` says little that `pays` does not say better."""
+
+    def __init__(self, parties: tuple[str, ...], party_dropout: float = 0.0) -> None:
+        rng = np.random.default_rng(0)
+        rows = 4000
+        tables = {name: rng.standard_normal((rows, 4)).astype(np.float32) for name in ("bank", "bills", "pays")}
+        tables["bills"][:, 0] = tables["pays"][:, 0] + rng.standard_normal(rows)
+        z = 0.7 * tables["bank"][:, 0] + 2 * tables["pays"][:, 0] + 0.5 * tables["bills"][:, 1] ** 2
+        self.labels = (z + rng.standard_normal(rows) > 0.5).astype(np.float32)
+        self.split = split_by_seed(rows, (0.6, 0.2, 0.2), 0)
+        self.plan = Plan(
+            task="binary", contributors=("bank", *parties), width=8, top_hidden=(16,), epochs=12, batch_size=128,
+            lr=0.003, patience=4, party_dropout=party_dropout,
+        )  # fmt: skip
+        torch.manual_seed(2)
+        bottoms = {name: build_bottom(tabular([16]), InputShape(4), 8) for name in self.plan.contributors}
+        top = build_top(self.plan, 1)
+        own = bottoms.pop("bank")
+        self.side = LabelSide("bank", Store(tables["bank"]), make_target(self.plan, self.labels, self.split.train))
+        weights = [*own.parameters(), *top.parameters()]
+        self.label = LabelState(own, top, build_optimizer(self.plan, weights))
+        self.label.record = EmbeddingRecord(len(parties), rows, 8)
+        self.roles: dict[str, Role[Any]] = {"bank": label_role(parties, self.label, self.side, self.split, self.plan)}
+        for name, bottom in bottoms.items():
+            state = FeatureState(bottom, build_optimizer(self.plan, bottom.parameters()))
+            self.roles[name] = feature_role("bank", state, Store(tables[name]), self.split, self.plan)
+
+    def auc(self, predictions: Predictions) -> float:
+        return float(roc_auc_score(self.labels[self.split.test], predictions.test))
+
+
+def test_they_come_near_to_models_that_were_trained_for_their_parties(new_stage: Callable[[], Any]) -> None:
+    joint = Trained(("bills", "pays"), party_dropout=0.2)
+    every = joint.auc(new_stage().play(joint.roles)["bank"])
+    alone = Trained(())
+    least = alone.auc(new_stage().play(alone.roles)["bank"])
+    for parties in (("bills",), ("pays",)):
+        own = Trained(parties)
+        wanted = own.auc(new_stage().play(own.roles)["bank"])
+        found = joint.auc(model_of(joint, parties).predictions)
+        assert found > wanted - 0.02
+        assert found > least + 0.02
+    without = Trained(("bills", "pays"))
+    assert every > without.auc(new_stage().play(without.roles)["bank"]) - 0.01
