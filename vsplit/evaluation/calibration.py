@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vsplit.evaluation.metrics import Task, checked_scores
 from vsplit.evaluation.weighted_metrics import NEAREST, Array
 
-# The least and the largest slope. At the least, scores that say nothing become nearly the share of each class.
+# The smallest and the largest slope. With the smallest, probabilities are close to the share of each class.
 _SLOPES = (0.01, 100.0)
 BINS = 15
 
@@ -69,7 +69,7 @@ def fit_calibration(task: Task, truth: npt.ArrayLike, scores: npt.ArrayLike) -> 
 
 
 class CalibrationError(TypedDict):
-    """`expected` is the mean over rows of the distance between confidence and share of hits in the row's bin, `largest` the
+    """`expected` is the mean over rows of the distance between confidence and accuracy in the row's bin, `largest` the
     largest distance of a bin."""
 
     expected: float
@@ -87,12 +87,12 @@ def calibration_error(
     y, s = checked_scores(task, truth, scores, "trained")
     if task == "regression":
         return None
-    told, hit = (s, y) if task == "binary" else (s.max(axis=1), (s.argmax(axis=1) == y).astype(np.float64))
-    place = np.minimum((told * bins).astype(np.int64), bins - 1)
-    count, told_sum, hit_sum = (np.bincount(place, values, bins) for values in (np.ones_like(told), told, hit))
-    off = np.abs(told_sum - hit_sum)
+    predicted, hit = (s, y) if task == "binary" else (s.max(axis=1), (s.argmax(axis=1) == y).astype(np.float64))
+    place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
+    count, sums, hits = (np.bincount(place, values, bins) for values in (np.ones_like(predicted), predicted, hit))
+    off = np.abs(sums - hits)
     used = count > 0
-    return CalibrationError(expected=float(off.sum() / len(told)), largest=float((off[used] / count[used]).max()))
+    return CalibrationError(expected=float(off.sum() / len(predicted)), largest=float((off[used] / count[used]).max()))
 
 
 def _logits(probabilities: Array) -> Array:
@@ -132,9 +132,9 @@ def _newton(inputs: Array, target: Array, offset: Array) -> Array:
 
     weights = np.zeros(len(inputs))
     for _ in range(100):
-        told = _sigmoid(weights @ inputs + offset)
-        gradient = inputs @ (told - target) / len(target)
-        curvature = (inputs * (told * (1 - told))) @ inputs.T / len(target)
+        predicted = _sigmoid(weights @ inputs + offset)
+        gradient = inputs @ (predicted - target) / len(target)
+        curvature = (inputs * (predicted * (1 - predicted))) @ inputs.T / len(target)
         step = np.linalg.lstsq(curvature, gradient, rcond=1e-12)[0]
         while loss(weights - step) > loss(weights) and np.abs(step).max() > 1e-12:
             step = step / 2

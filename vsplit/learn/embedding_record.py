@@ -18,8 +18,8 @@ from vsplit.protocol import Floats, Role
 class EmbeddingRecord:
     """One embedding of each feature party for each row, float32 [feature parties, rows, width].
 
-    `latest` has those of the last training pass; `kept` those of the epoch whose weights were kept, and at the end, for
-    validation and test rows, those of the kept weights. `epoch` is the epoch of `latest`.
+    `latest` has the embeddings of the last training pass, and `epoch` is its epoch. `kept` has those of the training pass of the
+    epoch with the best weights and, once the training is finished, those of the best weights for validation and test rows.
     """
 
     def __init__(self, feature_parties: int, rows: int, width: int) -> None:
@@ -28,11 +28,11 @@ class EmbeddingRecord:
         self.epoch = 0
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps besides `epoch`, by name."""
+        """What a checkpoint has besides `epoch`, by name."""
         return {"latest": self.latest, "kept": self.kept}
 
     def restore(self, tensors: Mapping[str, Tensor], epoch: int) -> None:
-        """Put back what `tensors` gave, and the epoch of that time."""
+        """Restore what `tensors` returned, and the epoch of that time."""
         self.latest, self.kept, self.epoch = tensors["latest"].clone(), tensors["kept"].clone(), epoch
 
 
@@ -55,7 +55,7 @@ class BatchPositions:
 
 
 class RecordingReceiver(EmbeddingReceiver):
-    """Takes embeddings by another receiver, one array for each feature party, and stores them in `record`."""
+    """Stores in `record` the embeddings that another receiver receives."""
 
     def __init__(
         self, inner: EmbeddingReceiver, record: EmbeddingRecord, progress: Progress, split: Split, plan: Plan
@@ -67,14 +67,14 @@ class RecordingReceiver(EmbeddingReceiver):
         self._positions = BatchPositions(split, plan)
 
     def begin(self) -> Role[None]:
-        """What the other receiver agrees on."""
+        """Begin the other receiver."""
         yield from self._inner.begin()
 
     def take(self, batch: Batch) -> Role[list[Floats]]:
         """What arrives for a batch, stored at its rows."""
         arrived = yield from self._inner.take(batch)
         record, progress = self._record, self._progress
-        if batch.epoch != record.epoch:  # the verdict on the epoch before is known
+        if batch.epoch != record.epoch:  # the verdict on the epoch before is known by now
             if progress.kept_epoch == record.epoch:
                 record.kept.copy_(record.latest)
             record.epoch = batch.epoch
@@ -87,7 +87,7 @@ class RecordingReceiver(EmbeddingReceiver):
         return arrived
 
     def join(self, arrived: Sequence[Tensor], own: Tensor | None) -> Tensor:
-        """As the other receiver joins them."""
+        """Join as the other receiver does."""
         return self._inner.join(arrived, own)
 
 
@@ -101,11 +101,11 @@ class StoredReceiver(EmbeddingReceiver):
         self._batch: Batch | None = None
 
     def begin(self) -> Role[None]:
-        """There is nobody to agree with."""
+        """Nothing needs to be agreed on."""
         yield from ()
 
     def take(self, batch: Batch) -> Role[list[Floats]]:
-        """Nothing arrives; the next join is of this batch."""
+        """Nothing arrives; the next join is for this batch."""
         self._batch = batch
         yield from ()
         return []

@@ -1,7 +1,7 @@
 """Party dropout: in training, the embeddings of some feature parties are left out for some records. SPEC.md, section 12.2.
 
-A model that is trained so stays useful where a feature party is absent. Which embeddings are left out follows from the job's
-seed. Only the label party applies it; the messages of a training are the same with and without it.
+A model that is trained in this way remains useful where a feature party is absent. The job's seed determines which embeddings
+are left out. Only the label party leaves them out; a training has the same messages with and without it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SEED_OF_DROPOUT = 2  # epoch_batches takes 1, split_by_seed 0
 def present(plan: Plan, feature_parties: int, epoch: int, number: int, rows: int) -> npt.NDArray[np.bool_]:
     """Whose embedding is used for each row of a training batch, bool [feature parties, rows].
 
-    Each is left out with the probability `plan.party_dropout`, and none of a record's where all of them would be.
+    Each is left out with the probability `plan.party_dropout`. Where all embeddings of a record would be left out, all are used.
     """
     drawn = np.random.default_rng([plan.seed, _SEED_OF_DROPOUT, epoch, number]).random((feature_parties, rows))
     used: npt.NDArray[np.bool_] = drawn >= plan.party_dropout
@@ -32,9 +32,9 @@ def present(plan: Plan, feature_parties: int, epoch: int, number: int, rows: int
 
 
 class DropoutReceiver(EmbeddingReceiver):
-    """Takes embeddings by another receiver, one array for each feature party, and leaves some out where they are joined.
+    """Leaves out some of the embeddings that another receiver receives, where they are joined.
 
-    An embedding that is left out counts as zeros, and so does the gradient at it.
+    An embedding that is left out is replaced by zeros, and the gradient at it is zero.
     """
 
     def __init__(self, inner: EmbeddingReceiver, plan: Plan) -> None:
@@ -45,11 +45,11 @@ class DropoutReceiver(EmbeddingReceiver):
         self._batch: Batch | None = None
 
     def begin(self) -> Role[None]:
-        """What the other receiver agrees on."""
+        """Begin the other receiver."""
         yield from self._inner.begin()
 
     def take(self, batch: Batch) -> Role[list[Floats]]:
-        """What arrives for a batch, all of it."""
+        """All embeddings that arrive for a batch."""
         self._batch = batch
         return (yield from self._inner.take(batch))
 

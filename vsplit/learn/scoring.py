@@ -1,7 +1,7 @@
 """The roles of prediction: a trained model scores records that are aligned in a common order. SPEC.md, section 12.
 
-Every module runs on blocks of exactly `BLOCK` rows, the last one padded. A matrix product of one shape treats all its rows
-alike, so a record has the same score, bit for bit, wherever it stands in the list and whichever records surround it.
+Every module runs on blocks of exactly `BLOCK` rows, the last one padded. A matrix product of one shape computes all its rows in
+the same way, so the score of a record does not depend, in any bit, on its position or on the records that are scored with it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def scoring_cut(cut: CutLayer) -> CutLayer:
 class LabelPart:
     """The label party's part of a trained model: `bottom` is None without features of its own.
 
-    Of `target` the meaning of the outputs counts (`Target.predictions`); it may have no labels.
+    Only `Target.predictions` of `target` is used, so it may be without labels.
     """
 
     bottom: nn.Module | None
@@ -67,9 +67,9 @@ def score_feature(
     `model` names the trained model, and must be the same at all parties. Returns how many values were clipped for a secure
     sum. Raises DataError where an embedding is not finite.
 
-    Learns: nothing besides the number of records, which the alignment has told it.
-    Reveals: to the label party, what `sender` says of each record, once: its embedding, or no more than the sum with those
-    of the other feature parties.
+    Learns: nothing besides the number of records, which is known from the alignment.
+    Reveals: to the label party, once for each record, its embedding or only the sum with those of the other feature parties,
+    depending on `sender`.
     Assumes: the label party is semi-honest; features are not protected from it.
     """
     if not len(records):
@@ -94,11 +94,11 @@ def score_label(
 ) -> Role[npt.NDArray[np.float64]]:
     """Predictions for this party's rows, [n] or [n, classes] (`Target.predictions`); SPEC.md, section 12.1.
 
-    `feature_parties` are those that take part; `receiver` is how their embeddings of the `records` arrive, in the common
+    `feature_parties` are those that take part; `receiver` receives their embeddings of the `records`, in the common
     order. `store` has the own features, one row for each record, or None. Where records are persons with many rows,
-    `rows`, int64 [n], says whose each row of `store` is; each person's embedding still crosses once.
+    `rows`, int64 [n], has the record of each row of `store`; each person's embedding still crosses once.
 
-    Learns: what `receiver` says of each record, once: each feature party's embedding, or their sum.
+    Learns: once for each record, each feature party's embedding or their sum, depending on `receiver`.
     Reveals: nothing; no message leaves besides those with which a secure sum begins or is passed on.
     Assumes: feature parties are semi-honest.
     """
@@ -113,7 +113,7 @@ def score_label(
         raise ValueError("the receiver is for other feature parties")
     yield from receiver.begin()
     part.top.eval()
-    own = None  # computed while the embeddings travel
+    own = None  # computed while the embeddings are in transit
     if part.bottom is not None and store is not None:
         own = embed(part.bottom, store)
     arrived: list[list[Tensor]] = [[] for _ in receiver.groups]

@@ -23,7 +23,7 @@ from vsplit.protocol import ConfigError, Role
 PATIENCE = 5
 """Epochs without a better validation loss after which the training stops, where the job has no early stopping."""
 EPOCHS = 40
-"""The most epochs, where the job has fewer: what a party says without the others takes longer to learn than the joint model."""
+"""The most epochs, where the job has fewer. A model for a subset takes more epochs than the joint model to reach its best loss."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
