@@ -18,8 +18,8 @@ from vsplit.protocol import Floats, Role
 class EmbeddingRecord:
     """One embedding of each feature party for each row, float32 [feature parties, rows, width].
 
-    `latest` has the embeddings of the last training pass, and `epoch` is its epoch. `kept` has those of the training pass of the
-    epoch with the best weights and, once the training is finished, those of the best weights for validation and test rows.
+    `latest` has the embeddings of the last training pass, and `epoch` is its epoch. `kept` has those of the training pass of
+    the epoch with the best weights and, once the training is finished, those of the best weights for validation and test rows.
     """
 
     def __init__(self, feature_parties: int, rows: int, width: int) -> None:

@@ -24,7 +24,7 @@ _SEED_OF_DROPOUT = 2  # epoch_batches takes 1, split_by_seed 0
 def present(plan: Plan, feature_parties: int, epoch: int, number: int, rows: int) -> npt.NDArray[np.bool_]:
     """Whose embedding is used for each row of a training batch, bool [feature parties, rows].
 
-    Each is left out with the probability `plan.party_dropout`. Where all embeddings of a record would be left out, all are used.
+    Each is left out with the probability `plan.party_dropout`. Where all of a record would be left out, all are used.
     """
     drawn = np.random.default_rng([plan.seed, _SEED_OF_DROPOUT, epoch, number]).random((feature_parties, rows))
     used: npt.NDArray[np.bool_] = drawn >= plan.party_dropout

@@ -23,7 +23,7 @@ from vsplit.protocol import ConfigError, Role
 PATIENCE = 5
 """Epochs without a better validation loss after which the training stops, where the job has no early stopping."""
 EPOCHS = 40
-"""The most epochs, where the job has fewer. A model for a subset takes more epochs than the joint model to reach its best loss."""
+"""The most epochs, where the job has fewer. A model for a subset reaches its best loss later than the joint one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
