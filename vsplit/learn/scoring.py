@@ -22,8 +22,9 @@ from vsplit.learn.models import Inputs, Store
 from vsplit.learn.training import Target
 from vsplit.protocol import DataError, Floats, Note, Role, all_finite
 
-BLOCK = 256
-"""Rows of every block. A multiple of all vector lengths, so that no row is computed by the code for a remainder."""
+BLOCK = 384
+"""Rows of every block: a multiple of 6 and of 64, the numbers of rows that matrix products on common processors compute at
+once, so that no row is computed by the code for a remainder."""
 
 SCORES = TEST + 1
 """The `part` of a batch whose embeddings are scored: no batch of a training has it."""
