@@ -234,6 +234,17 @@ def test_a_label_party_without_features_has_models_of_its_feature_parties_alone(
         model_of(made, ())
 
 
+def test_a_regression_has_them_in_the_unit_of_its_label(federation: Any, stage: Any) -> None:
+    made = recorded(federation, "sum", task="regression", epochs=8)
+    stage.play(made.roles())
+    model = model_of(made, ("bills",))
+    with torch.no_grad():
+        joined = embed(model.bottom, made.side.store) + made.label.record.kept[0]  # type: ignore[arg-type]
+        outputs = model.top(joined)[torch.from_numpy(made.split.test), 0].double().numpy()
+    wanted = outputs * made.side.target.scale + made.side.target.centre
+    assert np.abs(model.predictions.test - wanted).max() < 1e-5
+
+
 def test_without_a_record_there_is_no_model_of_feature_parties(federation: Any, stage: Any) -> None:
     made = federation("concat")
     stage.play(made.roles())
