@@ -4,7 +4,7 @@ BIN := .venv/bin
 # On one machine with two parties, one thread each is the fastest, and results do not depend on the machine.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-cpu lint docs constraints clean
+.PHONY: demo test test-cpu lint docs figures constraints clean
 
 demo: .venv/ready
 	$(BIN)/vsplit demo
@@ -27,6 +27,14 @@ lint: .venv/ready
 docs: .venv/ready
 	$(BIN)/python -m docs.generator
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The README's pictures: one from its source, one of the report of `make demo`. They need Graphviz and Chromium.
+figures: .venv/ready
+	dot -Tsvg docs/images/how-it-works.dot -o docs/images/how-it-works.svg
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=920,868 \
+		--screenshot=docs/images/report.png vsplit-demo/runs/thyroid/clinic/report.html
+	$(BIN)/python -c 'from PIL import Image as i, ImageOps as o; f = "docs/images/report.png"; \
+		o.expand(i.open(f).convert("RGB"), 1, "silver").quantize(64).save(f, optimize=True)'
 
 # All but torch is checked against hashes, what torch needs too, so that pip looks for nothing but torch in the second step. The
 # project is built by what is installed by then: the third step downloads nothing.

@@ -1,13 +1,13 @@
-"""How good the ready examples become: joint and alone, over several seeds, each a real launch of all its parties.
+"""Test AUC of the ready examples, joint and alone, over several seeds; each run is a real launch of all parties.
 
     python benchmarks/accuracy.py [--example thyroid|credit|credit3] [--aggregate NAME ...] [--seeds 5] [--json FILE]
 
 For seed s the job's split and training seeds and all parties' private seeds are s. Figures: mean test AUC of the joint
-model and of the label party alone, each seed's, and the median seconds of an epoch. `--aggregate` takes other aggregations
-than the example's own; of these, the mean and the largest difference of AUC from that of the first, seed by seed, and the
-median ratio of their seconds. All runs of one seed take the common order that the first of them drew, so that they have
-the same records in training and test; from one call to another it is drawn anew, which alone moves a mean of five seeds by
-some thousandths.
+model and of the label party alone, each seed's, and the median seconds of an epoch. `--aggregate` selects other aggregations
+than the example's own; for these, the mean and the largest difference of AUC from that of the first, seed by seed, and the
+median ratio of their seconds are printed. All runs of one seed use the common order that the first of them drew, so that they
+have the same records in training and test. Each call draws a new order, which alone changes a mean of five seeds by some
+thousandths.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def write(file: Path, content: dict[str, Any]) -> None:
 
 
 def measure(example: str, aggregate: str | None, seed: int, order: Path) -> Run:
-    """One launch. It takes the common order whose secret stands in the file `order`, or leaves that of its own there."""
+    """One launch. It uses the common order whose secret is in the file `order`, or writes the secret of its own there."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         label = prepare(example, aggregate, seed, folder, order)
@@ -85,7 +85,7 @@ def measure(example: str, aggregate: str | None, seed: int, order: Path) -> Run:
 
 
 def compared(example: str, aggregates: Sequence[str | None], seeds: int) -> dict[str, list[Run]]:
-    """The runs of each aggregation, one for each seed, by the name under which its figures stand.
+    """The runs of each aggregation, one for each seed, by the name of its figures.
 
     Aggregations take turns, so that what else the machine does slows all of them alike.
     """
@@ -98,7 +98,7 @@ def compared(example: str, aggregates: Sequence[str | None], seeds: int) -> dict
 
 
 def figures_of(runs: dict[str, list[Run]]) -> dict[str, float]:
-    """Means, and of all but the first aggregation what it differs by from the first, seed by seed."""
+    """Means, and for all but the first aggregation the difference from the first, seed by seed."""
     figures: dict[str, float] = {}
     first = next(iter(runs.values()))
     for name, found in runs.items():

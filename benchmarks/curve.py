@@ -1,9 +1,9 @@
-"""Scalar multiplication on Curve25519: the kernels beside the exchange loop of `cryptography`, on one core.
+"""Scalar multiplication on Curve25519: the kernels compared with the exchange loop of `cryptography`, on one core.
 
     python benchmarks/curve.py [--random 1000000] [--rounds 7] [--json [FILE]]
 
-Every kind of kernel that this CPU can run takes turns with the loop, and each figure is the median over the rounds. Then
-the chosen kernels are compared with `cryptography` on random scalars and points, and with the outside vectors in
+Every kind of kernel that this CPU can run alternates with the loop, and each figure is the median over the rounds. Then
+the chosen kernels are compared with `cryptography` on random scalars and points, and with the published vectors in
 tests/vectors. The command ends with 1 if any product differs.
 """
 
@@ -35,7 +35,7 @@ LOW_ORDER = bytes(32)
 
 
 def exchange_loop(scalar: bytes, points: list[bytes]) -> list[bytes]:
-    """What a Python program would write: one exchange after another, zero where `cryptography` refuses."""
+    """The plain Python loop: one exchange after another, zero where `cryptography` refuses."""
     secret = X25519PrivateKey.from_private_bytes(scalar)
     out = []
     for point in points:
@@ -52,7 +52,7 @@ def random_points(count: int) -> Bytes:
 
 
 def per_second(work: Callable[[], object], records: int) -> float:
-    """Records a second of this process's time on its core."""
+    """Records in a second of this process's CPU time."""
     start = time.perf_counter()
     work()
     return records / (time.perf_counter() - start)
@@ -85,7 +85,7 @@ def hashes_per_second(kernels: engine.Kernels) -> float:
 
 
 def mismatches(kernels: engine.Kernels | None, random: int) -> int:
-    """Products that differ from `cryptography`'s on `random` random inputs, 1,000 scalars, and from the outside vectors."""
+    """Products that differ from `cryptography`'s on `random` random inputs, 1,000 scalars, and from the published vectors."""
 
     def multiply(scalar: bytes, points: Bytes) -> Bytes:
         return portable.multiply(scalar, points) if kernels is None else compiled.multiply(kernels, scalar, points)
@@ -105,7 +105,7 @@ def mismatches(kernels: engine.Kernels | None, random: int) -> int:
 
 
 def wrong_hashes(kernels: engine.Kernels | None) -> int:
-    """Vectors of RFC 9380 that the hash to the curve misses."""
+    """How many vectors of RFC 9380 the hash to the curve does not reproduce."""
     data = json.loads((VECTORS / "curve25519_XMD_SHA-512_ELL2_NU_.json").read_text())
     messages, tag = [case["msg"].encode() for case in data["vectors"]], data["dst"].encode()
     ends = np.cumsum([0, *map(len, messages)]).astype(np.int64)
@@ -125,7 +125,7 @@ def as_points(raw: bytes) -> Bytes:
 
 
 def show(figures: dict[str, object], found: dict[str, list[float]], console: Console) -> None:
-    """The table for people."""
+    """Print the table."""
     table = Table(title=f"X25519 by one scalar, one core of {figures['cpu']}", title_justify="left")
     for column in ("by", "a second", "lowest", "highest", "times cryptography"):
         table.add_column(column, justify="left" if column == "by" else "right")
@@ -148,7 +148,7 @@ def show(figures: dict[str, object], found: dict[str, list[float]], console: Con
 
 
 def cpu_name() -> str:
-    """The processor's name, where Linux tells it."""
+    """The processor's name, where Linux reports it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     return next(

@@ -1,4 +1,4 @@
-"""What a run survives: parties that are killed, a network that cuts, messages that were changed, and a flood of strangers.
+"""Fault tests of whole runs: killed parties, cut networks, mutated messages, and floods of unknown connections.
 
     python benchmarks/faults.py [--only kills|cuts|weather|mutations|flood] [--bare] [--runs 100] [--seed 0] [--json FILE]
 
@@ -45,7 +45,7 @@ PARTS: dict[str, Part] = {
 
 
 def main() -> int:
-    """Run the parts that are asked for; 1 if anything was lost, hung or failed without a name."""
+    """Run the selected parts; returns 1 if anything was lost, hung, or ended in an unhandled exception."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--only", action="append", choices=sorted(PARTS), help="a part; may be given several times")
     arguments.add_argument("--bare", action="store_true", help="as the flood: bare connections, 4,000 a second")
@@ -74,7 +74,7 @@ def main() -> int:
 
 
 def _end(number: int, _frame: object) -> None:
-    """Ended from outside: what the parts have begun ends too, and their folders go."""
+    """Terminated by a signal: end what the parts have started, and remove their folders."""
     sys.exit(128 + number)
 
 

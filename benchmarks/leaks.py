@@ -1,10 +1,10 @@
-"""What an honest-but-curious side reads today, on real runs of the ready examples.
+"""What a semi-honest side can reconstruct, in real runs of the ready examples.
 
     python benchmarks/leaks.py [--only SCENE ...] [--runs 3] [--json FILE]
 
 All parties of an example align and train in this process, over the in-memory network and with the roles of a real run.
-What the label party and the feature parties are sent is kept, and each side's attack is given what that side has; see
-benchmarks/README.md for the figures. Initial weights and the common order are drawn anew in each run.
+The messages that the label party and the feature parties receive are stored, and each side's attack gets what that side has;
+see benchmarks/README.md for the figures. Each run draws new initial weights and a new common order.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def figures_of(run: WatchedRun, random: np.random.Generator) -> Figures:
     }
 
     def by_record(arrays: list[list[Floats]]) -> Floats:
-        """What came for each record in each epoch, [rows, epochs, width]."""
+        """What was received for each record in each epoch, [rows, epochs, width]."""
         found = np.zeros((rows, len(arrays), arrays[0][0].shape[1]), np.float32)
         for number, (epoch, cut) in enumerate(zip(arrays, batches, strict=True)):
             for values, batch in zip(epoch, cut, strict=True):

@@ -1,15 +1,15 @@
-"""Alignment from ids in memory to row numbers at every party, beside other PSI libraries that pip installs.
+"""Alignment from ids in memory to row numbers at every party, compared with other PSI libraries that pip installs.
 
     python benchmarks/psi.py --size 100000 [--parties 2] [--rounds 3] [--peers [NAME ...]] [--json [FILE]]
 
 Every party is a process of this machine; all of them share two cores. Party by party, half of the ids are in common.
-The clock runs from a common start signal to the end of the last party: normalising the ids is inside, importing,
-connecting and compiling the kernels are not. The yardstick `over_arithmetic` divides that by the time that the scalar
-multiplications alone would take: parties^2 x size of them, at the rate of both cores, measured just before and just
-after. The contenders take turns, a figure is the median over the rounds (of memory, the most), and a ratio is one within
-a round. README.md beside this file says how the peers are run, and what each figure counts.
+The time is measured from a common start signal to the end of the last party. It includes normalising the ids, and excludes
+importing, connecting and compiling the kernels. `over_arithmetic` divides it by the time of the scalar multiplications alone:
+parties^2 x size of them, at the rate of both cores, measured just before and just after. The contenders alternate, a figure is
+the median over the rounds (for memory, the maximum), and a ratio is taken within a round. README.md in this folder describes
+how the peers are run and what each figure counts.
 
-Ends with 1 where a match was missed or was wrong. Linux alone, since memory and bytes are read from /proc and TCP_INFO.
+Exits with 1 where a match was missed or was wrong. Runs on Linux only, since memory and bytes are read from /proc and TCP_INFO.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _installed(peers: list[Peer], folder: Path, results: Results, console: Console) -> dict[str, Path]:
-    """The interpreter for each requirement; a peer that cannot be installed is noted as failed."""
+    """The interpreter for each requirement; a peer that cannot be installed is recorded as failed."""
     pythons: dict[str, Path] = {}
     for requirement in dict.fromkeys(peer.requirement for peer in peers):
         console.print(f"Environment for {requirement}")

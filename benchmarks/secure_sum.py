@@ -1,13 +1,13 @@
-"""A sum of two embeddings that nobody sees singly: `vsplit.paillier` beside phe, and beside sf-heu with --peers.
+"""An encrypted sum of two embeddings: `vsplit.paillier` compared with phe, and with sf-heu where --peers is given.
 
     python benchmarks/secure_sum.py [--rounds 3] [--peers] [--json [FILE]]
 
 Two feature parties have 256 x 32 float32 values each. The whole path is timed, on two cores, under keys of 2048 and 3072
 bits: quantise, pack, make the noise, encrypt both, add, decrypt, decode. Keys, tables and the compilation of kernels are
-not in it, since a training has them once. The contenders take turns, a figure is the median over the rounds, and a ratio is
-one within a round. README.md beside this file says how the peers are run.
+excluded, since a training needs them once. The contenders alternate, a figure is the median over the rounds, and a ratio is
+taken within a round. README.md in this folder describes how the peers are run.
 
-Ends with 1 where a sum that vsplit decoded differs by more than the bound that vsplit/paillier/SPEC.md derives.
+Exits with 1 where a sum that vsplit decoded differs by more than the bound that vsplit/paillier/SPEC.md derives.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Results:
 
 @dataclass(slots=True)
 class Bench:
-    """What stands ready before the first round."""
+    """What is prepared before the first round."""
 
     keys: dict[int, vsplit.Key]
     threads: Pool
@@ -115,7 +115,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _ready(arguments: argparse.Namespace, results: Results, stack: ExitStack, console: Console) -> Bench:
-    """Keys, tables and processes; every path of vsplit is walked once before its clock counts."""
+    """Keys, tables and processes; every path of vsplit is run once before it is timed."""
     console.print("Keys and tables")
     children = _children(arguments, results, stack, console) if arguments.peers else {}
     threads = stack.enter_context(Pool(CORES))
@@ -130,7 +130,7 @@ def _ready(arguments: argparse.Namespace, results: Results, stack: ExitStack, co
 def _children(
     arguments: argparse.Namespace, results: Results, stack: ExitStack, console: Console
 ) -> dict[tuple[str, int], Child]:
-    """A process for each cipher and length of key; what cannot be had is noted as failed."""
+    """A process for each cipher and length of key; one that is unavailable is recorded as failed."""
     try:
         python = interpreter(SF_HEU, arguments.environments)
     except Failure as failure:
@@ -151,7 +151,7 @@ def _children(
 
 
 def _round(bench: Bench, bits: int, seed: int, results: Results) -> None:
-    """Everybody's paths with one length of key; vsplit's before and after all others, of which the mean counts."""
+    """All paths with one length of key; that of vsplit before and after all others, of which the mean counts."""
     values, key, alone = embeddings(seed), bench.keys[bits], Pool(1)
     slots = (bits - 2) // by_hand.SLOT  # phe keeps a third of the numbers below n for overflow
     by_phe: dict[str, Callable[[], Measured]] = {
@@ -212,7 +212,7 @@ def _rates(name: str, results: Results) -> dict[str, Any]:
 
 
 def _ratio(name: str, bits: int, results: Results) -> float:
-    """How many times the rate of `name` vsplit's is: the median over rounds of the ratio within one."""
+    """The rate of vsplit divided by that of `name`: the median over rounds of the ratio within a round."""
     pairs = zip(results.found[OURS, bits], results.found[name, bits], strict=True)
     return statistics.median(ours.per_s / theirs.per_s for ours, theirs in pairs)
 

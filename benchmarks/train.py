@@ -1,12 +1,12 @@
-"""Split training over mutual TLS beside the same network trained in one process on pooled data.
+"""Split training over mutual TLS, compared with the same network trained in one process on pooled data.
 
     python benchmarks/train.py [--rounds 3] [--json FILE]
 
 100,000 rows with 20 + 20 features; bottoms 20-64-32, top 64-32-1; the same fused Adam on both sides; one thread per
-process; the two parties are processes of this machine, linked by TLS 1.3 on loopback. Each has every message on record in its
-ledger before it leaves, and each 1,000 steps both keep their states and sign each other's ledgers, as a job does that
-says nothing else. Pooled training, joint training, and joint training that keeps nothing take turns; a round's ratio is to
-the mean of the pooled training before it and the one after it, and each figure is the median over the rounds.
+process; the two parties are processes of this machine, linked by TLS 1.3 on loopback. Each records every message in its ledger
+before it is sent, and every 1,000 steps both store their states and sign each other's ledgers, which is the default of a job.
+Pooled training, joint training, and joint training without records and checkpoints alternate. A round's ratio is to the mean
+of the pooled training before it and the one after it, and each figure is the median over the rounds.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from parties.checkpoints.checksummed_file import Origin
 from parties.checkpoints.folder import CheckpointFolder
+from parties.checkpoints.origin import Origin
 from parties.checkpoints.schedule import CheckpointSchedule
 from parties.checkpoints.snapshots import RunTimeline, store_step
 from parties.ledger.heads import exchange_heads_feature, exchange_heads_label
@@ -51,7 +51,8 @@ from parties.ledger.opening import About
 from parties.local.allocator import keep_freed_memory
 from parties.network.driver import drive
 from parties.network.identity import PrivateIdentity, PublicIdentity
-from parties.network.peer_connections import Address, PartyListener, dial
+from parties.network.peer_connections import PartyListener, dial
+from parties.network.route import Address
 from parties.network.tls import TlsTransport
 from parties.network.worker_pool import Pool
 from vsplit.aggregation.plain import join
@@ -129,7 +130,7 @@ class Keeping:
     kept: CheckpointFolder
 
     def drive(self, role: Role[Any], note: Callable[[Note], None]) -> None:
-        """Run a role to its end, with every message on record."""
+        """Run a role to its end, with every message recorded."""
         drive(role, self.transport, Pool(), ledger=self.ledger, note=note, checkpoint=self._keep)
 
     def _keep(self, checkpoint: Checkpoint) -> None:
@@ -139,17 +140,17 @@ class Keeping:
         self.ledger.sync()
         signer = self.ledger.signer
         if self.name == "clinic":
-            role = exchange_heads_label(signer, {"lab": self.ledger.standing("lab")}, ["lab"])
+            role = exchange_heads_label(signer, {"lab": self.ledger.state_with("lab")}, ["lab"])
             heads = drive(role, self.transport, Pool(), ledger=self.ledger)
         else:
-            own = exchange_heads_feature(signer, self.ledger.standing("clinic"), "clinic")
+            own = exchange_heads_feature(signer, self.ledger.state_with("clinic"), "clinic")
             heads = {"clinic": drive(own, self.transport, Pool(), ledger=self.ledger)}
-        self.ledger.keep_heads(heads)
+        self.ledger.append_heads(heads)
 
 
 @contextmanager
 def keeping(name: str, own: PrivateIdentity, other: PublicIdentity, transport: TlsTransport) -> Iterator[Keeping]:
-    """In a folder that goes afterwards: a ledger with a session and a key for its digests, and room for checkpoints."""
+    """In a temporary folder: a ledger with a session and a key for its digests, and a folder for checkpoints."""
     peer = next(one for one in NAMES if one != name)
     identities = {name: own.public.line, peer: other.line}
     about = About(name, "label" if name == "clinic" else "feature", "benchmark", bytes(32), identities, own.sign)
@@ -169,7 +170,7 @@ def train(
     keep: Callable[[], contextlib.AbstractContextManager[Keeping]] | None,
     note: Callable[[Note], None] = lambda _note: None,
 ) -> None:
-    """One party's training, which keeps all that a run keeps, or nothing."""
+    """One party's training, which stores all that a run stores, or nothing."""
     if keep is None:
         drive(role, transport, Pool(), note=note)
     else:

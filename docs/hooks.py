@@ -1,7 +1,7 @@
-"""For mkdocs: links that lead out of docs/ into the project lead on the site to copies of those files, in project/.
+"""For mkdocs: links from docs/ to other files of the project lead, on the site, to copies of these files in project/.
 
-So the site is whole without a network, and each page keeps the links that a code forge follows. A link to a file that does
-not exist is left as it is, and ends a strict build.
+So the site is complete without a network, and the same links work on a code forge. A link to a file that does not exist is
+not changed, and fails a strict build.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Let links lead to where their targets are on the site."""
+    """Change links to where their targets are on the site."""
     own = page.file.src_uri
     place = own.removeprefix(f"{COPIES}/") if own.startswith(f"{COPIES}/") else f"docs/{own}"
 
@@ -80,7 +80,7 @@ def _targets(place: str) -> Iterator[str]:
 
 
 def _target(place: str, link: str) -> str | None:
-    """The file that a link on the page `place` leads to; a folder is its README, or a page that lists what is in it."""
+    """The file that a link on the page `place` leads to; a folder is its README, or a page that lists its files."""
     target = posixpath.normpath(posixpath.join(posixpath.dirname(place), link))
     if target.startswith("..") or not (ROOT / target).exists():
         return None

@@ -1,27 +1,31 @@
-"""Aligning records: which rows of several parties' tables are the same people, without showing anybody the others.
+"""Alignment of records by private set intersection: which of their own rows all parties share, and in which common order.
 
-`read_keys` makes one canonical key a row by the id contract. `align_label` and `align_feature` are the two roles of a
-Diffie-Hellman private set intersection on Curve25519 for 2 to 64 parties, within `Limits`; each ends with an `Alignment`,
-positions in its own list of keys in an order common to all. `overlap_label` and `overlap_feature` find out how many
-records all parties share, and no more. With three or more parties the feature parties bring seals (`vsplit.sealing`).
-`expected_traffic` says beforehand what leaves a party. SPEC.md beside this file has the protocol. Where the label party
-has many rows for one record, `tell_row_counts` and `learn_row_counts` follow.
+`read_keys` makes one canonical key for each row by the id contract. `align_label` and `align_feature` are the two roles of a
+Diffie-Hellman private set intersection on Curve25519 for 2 to 64 parties, within `Limits`. Each returns an `Alignment`:
+positions in its own list of keys, in an order that is common to all parties. `overlap_label` and `overlap_feature` find out
+how many records all parties share, and no more. With three or more parties the feature parties need seals
+(`vsplit.sealing`). `expected_traffic` states in advance what leaves a party. Where the label party has many rows for one
+record, `send_row_counts` and `receive_row_counts` follow. SPEC.md in this folder has the protocol.
 """
 
+from psi import messages
 from psi.columns import ColumnReport, StepReport
 from psi.contract import KeyReport, Keys, Repeated, UnusableKeysError, read_keys
 from psi.feature import align_feature, overlap_feature
+from psi.keys import KeyList
 from psi.label import align_label, overlap_label
 from psi.limits import Limits
 from psi.malformed import many_malformed
-from psi.messages import Outflow
+from psi.messages import MOST_RECORDS, Outflow
 from psi.mismatch_causes import likely_causes
-from psi.multiplicity import expected_row_counts, learn_row_counts, matched_rows, tell_row_counts
-from psi.normalise import CONTRACT, Step, contract_version, read_step, read_steps
+from psi.multiplicity import RowCounts, expected_row_counts, matched_rows, receive_row_counts, send_row_counts
+from psi.normalise import CONTRACT, MOST_STEPS, Step, contract_version, read_step, read_steps
+from psi.order import ORDER_SECRET
 from psi.outcome import Alignment, Overlap, check_agreed
 from psi.shapes import (
     ColumnShape,
     KeyShapes,
+    Shapes,
     check_match,
     exchange_shapes_feature,
     exchange_shapes_label,
@@ -32,9 +36,13 @@ from psi.traffic import expected_traffic
 
 __all__ = [
     "CONTRACT",
+    "MOST_RECORDS",
+    "MOST_STEPS",
+    "ORDER_SECRET",
     "Alignment",
     "ColumnReport",
     "ColumnShape",
+    "KeyList",
     "KeyReport",
     "KeyShapes",
     "Keys",
@@ -42,6 +50,8 @@ __all__ = [
     "Outflow",
     "Overlap",
     "Repeated",
+    "RowCounts",
+    "Shapes",
     "Step",
     "StepReport",
     "UnusableKeysError",
@@ -56,14 +66,15 @@ __all__ = [
     "expected_traffic",
     "is_low",
     "key_shapes",
-    "learn_row_counts",
     "likely_causes",
     "many_malformed",
     "matched_rows",
+    "messages",
     "overlap_feature",
     "overlap_label",
     "read_keys",
     "read_step",
     "read_steps",
-    "tell_row_counts",
+    "receive_row_counts",
+    "send_row_counts",
 ]

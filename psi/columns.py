@@ -1,8 +1,8 @@
-"""Key columns as canonical texts, a stretch of rows at a time: `psi.normalise.canonical` for whole columns.
+"""Key columns as canonical texts, a range of rows at a time: `psi.normalise.canonical` for whole columns.
 
-Texts stand in Arrow arrays, so that ten million of them are no ten million Python objects. What is plain ASCII goes
-through Arrow's own functions; every other text goes through the normaliser itself, each distinct one once. The tests hold
-both against `canonical`.
+Texts are held in Arrow arrays, so that ten million of them need no ten million Python objects. Plain ASCII is processed by
+Arrow's own functions; every other text by the normaliser itself, each distinct text once. The tests compare both with
+`canonical`.
 """
 
 from __future__ import annotations
@@ -10,27 +10,23 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
-from decimal import Decimal
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from psi.normalise import MOST_CHARACTERS, Step, clean
+from psi.normalise import MOST_CHARACTERS, Step
+from psi.normalisers import clean
+from psi.values import day_of, significand, text_of
 
-if TYPE_CHECKING:  # A worker process that hashes keys need load neither pandas nor Arrow.
+if TYPE_CHECKING:  # a worker process that hashes keys needs neither pandas nor Arrow
     import pandas as pd
 
     Column = pd.Series[Any]
 
-Marks = npt.NDArray[np.bool_]
+Mask = npt.NDArray[np.bool_]
 
-_DOUBLE_DIGITS = 53  # Bits of a double's significand: larger whole numbers may have lost digits before they got here.
-_DIGITS = 100
-_MOST = 10**_DIGITS  # No id is a number this long, and Python refuses to write much longer ones.
-# The white space of ASCII as Python has it, which counts four control characters in.
+# The white space of ASCII as Python defines it, which includes four control characters.
 _SPACE = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f "
 _SPACES = r"[\t-\r\x1c-\x20]+"
 
@@ -48,9 +44,9 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class ColumnReport:
-    """How good one key column is, in values: `missing` and `malformed` after all `steps`, of as many as there are rows.
+    """The quality of one key column, in values: `missing` and `malformed` after all `steps`, of as many as there are rows.
 
-    A value is malformed that is neither text nor a whole number, or too long, or that a step finds so.
+    A value is malformed if it is neither text nor a whole number, if it is too long, or if a step finds it so.
     """
 
     name: str
@@ -61,17 +57,17 @@ class ColumnReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Texts:
-    """A stretch of a column: `values`, an Arrow array of large_string, null where there is none; and why: `malformed`,
-    bool [rows], or else missing."""
+    """A range of a column: `values`, an Arrow array of large_string, null where a value is missing or `malformed`, bool
+    [rows]."""
 
     values: Any = field(repr=False)
-    malformed: Marks = field(repr=False)
+    malformed: Mask = field(repr=False)
 
 
 class ColumnReader:
-    """Reads one key column, a pandas Series, stretch by stretch, and counts what it finds.
+    """Reads one key column, a pandas Series, range by range, and counts what it finds.
 
-    Real dates count as text where there is a date among the `steps`, or with `takes_dates`; else they are malformed.
+    Dates that are not text are accepted where `date` is among the `steps`, or with `takes_dates`; otherwise they are malformed.
     """
 
     def __init__(self, column: Column, steps: Sequence[Step], *, takes_dates: bool = False) -> None:
@@ -80,13 +76,13 @@ class ColumnReader:
         self._column = column
         self._steps = (*_FIRST, *steps)
         self._takes_dates = takes_dates or any(step.name == "date" for step in steps)
-        self._exact = 2 ** _significand(column)
+        self._exact = 2 ** significand(column)
         self._arrow = _as_arrow(column)
         self._missing = self._malformed = 0
         self._changes = [0] * len(self._steps)
         self._refusals = [0] * len(self._steps)
         self.has_values = False
-        """Whether anything but missing values was read, be it malformed."""
+        """Whether anything but missing values was read, malformed values included."""
 
     def read(self, first: int, last: int) -> Texts:
         """The canonical texts of the rows from `first` up to `last`."""
@@ -100,11 +96,11 @@ class ColumnReader:
             values, malformed, dates = self._read_values(first, last)
         long = _too_long(values)
         if long is not None:
-            values, malformed = pc.if_else(long, None, values), malformed | _marks(long)
+            values, malformed = pc.if_else(long, None, values), malformed | _mask(long)
         for number, step in enumerate(self._steps):
             before = values
             values = _apply(step, before)
-            refused = _marks(pc.and_(pc.is_valid(before), pc.is_null(values)))
+            refused = _mask(pc.and_(pc.is_valid(before), pc.is_null(values)))
             self._changes[number] += int(pc.sum(pc.not_equal(before, values)).as_py() or 0)
             self._refusals[number] += int(refused.sum())
             malformed |= refused
@@ -118,17 +114,17 @@ class ColumnReader:
         return Texts(values, malformed)
 
     def without_steps(self, rows: npt.NDArray[np.int64]) -> ColumnReader:
-        """A reader of these rows as they are before the steps that the job names."""
+        """A reader of these rows without the steps that the job names."""
         return ColumnReader(self._column.iloc[rows], (), takes_dates=self._takes_dates)
 
     def report(self) -> ColumnReport:
-        """What was found in all stretches read so far."""
+        """What was found in all ranges read so far."""
         counts = zip(self._steps, self._changes, self._refusals, strict=True)
         steps = tuple(StepReport(str(step), changed, malformed) for step, changed, malformed in counts)
         return ColumnReport(self.name, self._missing, self._malformed, steps)
 
-    def _read_values(self, first: int, last: int) -> tuple[Any, Marks, Any]:
-        """Any other column, value by value: its texts, which values are malformed, and real dates (None: there is none)."""
+    def _read_values(self, first: int, last: int) -> tuple[Any, Mask, Any]:
+        """Read any other column value by value: its texts, which values are malformed, and dates (None: there are none)."""
         import pyarrow as pa
 
         part = self._column.iloc[first:last]
@@ -136,8 +132,8 @@ class ColumnReader:
         dates: list[str | None] = []
         malformed = np.zeros(len(part), np.bool_)
         for row, (value, absent) in enumerate(zip(part.tolist(), part.isna().tolist(), strict=True)):
-            day = None if absent or not self._takes_dates else _day(value)
-            text = None if absent or day is not None else _text(value, self._exact)
+            day = None if absent or not self._takes_dates else day_of(value)
+            text = None if absent or day is not None else text_of(value, self._exact)
             malformed[row] = not absent and text is None and day is None
             texts.append(text)
             dates.append(day)
@@ -159,17 +155,17 @@ def _as_arrow(column: Column) -> Any:
         return None
     try:
         found = pa.array(column, from_pandas=True)
-    except (UnicodeEncodeError, pa.ArrowException):  # Text that Arrow cannot hold; the values one by one say which.
+    except (UnicodeEncodeError, pa.ArrowException):  # text that Arrow cannot hold; reading value by value finds it
         return None
     return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
 
 
 def _too_long(texts: Any) -> Any:
-    """Which of `texts` have more characters than a key may have; None: not one."""
+    """Which of `texts` have more characters than a key may have; None: none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    # Bytes are counted first, which is all that most columns need; Arrow does not look whether they are UTF-8.
+    # Bytes are counted first, which suffices for most columns; Arrow does not check that they are UTF-8.
     raw = pc.cast(texts, pa.large_binary())
     if (pc.max(pc.binary_length(raw)).as_py() or 0) <= MOST_CHARACTERS:
         return None
@@ -195,7 +191,7 @@ def _one_by_one(step: Step, texts: Any) -> Any:
     import pyarrow.compute as pc
 
     coded = pc.dictionary_encode(texts)
-    # Arrow does not look whether a file's text is UTF-8, so it is read as bytes.
+    # Arrow does not check that a file's text is UTF-8, so it is read as bytes.
     found = [_changed(step, raw) for raw in pc.cast(coded.dictionary, pa.large_binary()).to_pylist()]
     return pc.take(pa.array(found, pa.large_string()), coded.indices)
 
@@ -209,7 +205,7 @@ def _changed(step: Step, raw: bytes) -> str | None:
 
 
 def _on_ascii(step: Step) -> Callable[[Any], Any] | None:
-    """`step` for an Arrow array of ASCII texts and nulls; None for a step that Arrow has no function for."""
+    """`step` for an Arrow array of ASCII texts and nulls; None for a step for which Arrow has no function."""
     import pyarrow.compute as pc
 
     def same(texts: Any) -> Any:
@@ -237,53 +233,6 @@ def _on_ascii(step: Step) -> Callable[[Any], Any] | None:
     return known.get(step.name)
 
 
-def _marks(values: Any) -> Marks:
-    found: Marks = values.to_numpy(zero_copy_only=False).astype(np.bool_, copy=False)
+def _mask(values: Any) -> Mask:
+    found: Mask = values.to_numpy(zero_copy_only=False).astype(np.bool_, copy=False)
     return found
-
-
-# --- values that are no text ------------------------------------------------------------------------------------------
-
-
-def _text(value: object, exact: int) -> str | None:
-    """A value as text, or None where it can be no id. Floats of `exact` or more may have lost digits."""
-    if isinstance(value, str):
-        return value if _is_unicode(value) else None
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, Integral):
-        number = int(value)
-    elif isinstance(value, Real):
-        number = int(float(value)) if abs(float(value)) < exact else _MOST
-        if number != value:
-            return None
-    elif isinstance(value, Decimal):
-        number = int(value) if value.is_finite() and value.adjusted() < _DIGITS else _MOST
-        if number != value:
-            return None
-    else:
-        return None
-    return str(number) if abs(number) < _MOST else None
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # A lone surrogate: the file was read with a wrong encoding.
-        return False
-    return True
-
-
-def _day(value: object) -> str | None:
-    """A date, or a point in time that is the midnight at its begin, as YYYY-MM-DD; None for anything else."""
-    if isinstance(value, datetime):
-        # A point in time of pandas counts nanoseconds, which a time of day of Python has no place for.
-        midnight = value.time() == time() and not getattr(value, "nanosecond", 0)
-        return value.date().isoformat() if midnight else None
-    return value.isoformat() if isinstance(value, date) else None
-
-
-def _significand(column: Column) -> int:
-    """Bits up to which whole numbers in `column` are exact, should it be a column of floats."""
-    dtype = getattr(column.dtype, "numpy_dtype", column.dtype)
-    return int(np.finfo(dtype).nmant) + 1 if isinstance(dtype, np.dtype) and dtype.kind == "f" else _DOUBLE_DIGITS

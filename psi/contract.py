@@ -1,7 +1,7 @@
-"""The id contract: how key columns become one canonical key a row. Every party applies this same code.
+"""The id contract: how key columns become one canonical key for each row. Every party applies the same code.
 
-SPEC.md, section 3, says the same in words. `psi.normalise` has the steps that a job may name, `psi.columns` applies them.
-What could make two sides write one id differently, and what the job does not name, is left as it stands in the data.
+SPEC.md, section 3, defines the same in words. `psi.normalise` has the steps that a job may name, `psi.columns` applies them.
+A difference in writing for which the job names no step remains as it is in the data.
 """
 
 from __future__ import annotations
@@ -26,22 +26,21 @@ if TYPE_CHECKING:  # A worker process that hashes keys need not load pandas.
 
 Rows = npt.NDArray[np.int64]
 Repeated = Literal["error", "first", "last", "many_to_one"]
-"""What becomes of a key that stands on several rows; SPEC.md, section 3.3."""
+"""The policy for a key that several rows have; SPEC.md, section 3.3."""
 
-_STRETCH = 1 << 17
-"""Rows that are read at a time, so that no whole column stands in memory in more than two forms."""
+_RANGE = 1 << 17
+"""Rows that are read at a time, so that no whole column is in memory in more than two forms."""
 _LENGTH = 4  # bytes before each text of a key
 
 
 @dataclass(frozen=True, slots=True)
 class KeyReport:
-    """How good a party's keys are, in counts of rows: rows = missing + malformed + left_out + usable.
+    """The quality of a party's keys, in counts of rows: rows = missing + malformed + left_out + usable.
 
-    missing: a key column has no value. malformed: a value can be no id (a fraction, a number too long to be exact, a
-    truth value, bytes, text that is no Unicode or too long, a date where no date is asked for), or a normaliser finds it
-    so. repeated_keys, repeated_rows: the keys on more than one row, and all their rows. merged_keys: those of these keys
-    that the normalisers made one of several. left_out: the repeated rows that do not count (with the policies first and
-    last). usable: the rest. `columns` has the same for each key column by itself.
+    missing: a key column has no value. malformed: a value cannot be an id (a fraction, a number too long to be exact, a truth
+    value, bytes, text that is not valid Unicode or too long, a date where no date is asked for), or a normaliser finds it so.
+    repeated_keys, repeated_rows: the keys on more than one row, and all their rows. merged_keys: those of these keys that the
+    normalisers made equal. left_out: the repeated rows that are not used (policies first and last). usable: the rest.
     """
 
     rows: int
@@ -56,9 +55,9 @@ class KeyReport:
 
 
 class UnusableKeysError(DataError):
-    """The key columns cannot be used as they are: no usable key, or repeated ones under the policy error.
+    """The key columns cannot be used: no usable key, or repeated keys under the policy error.
 
-    `report` is what was counted before this was found.
+    `report` has the counts up to this point.
     """
 
     def __init__(self, sentence: str, report: KeyReport) -> None:
@@ -81,42 +80,28 @@ class Keys:
 
 
 def read_keys(
-    columns: Sequence[Column],
-    *,
-    normalise: Sequence[Sequence[Step]] | None = None,
-    repeated: Repeated = "error",
+    columns: Sequence[Column], *, normalise: Sequence[Sequence[Step]] | None = None, repeated: Repeated = "error"
 ) -> Keys:
     """The canonical keys of a table with these key columns, each a pandas Series of text or numbers, all equally long.
 
-    `normalise` has the steps of each column, in the order of `columns`; None: no steps but those that are always done.
-    `repeated` is the policy that holds at this party: many_to_one is for the label party alone.
+    `normalise` has the steps of each column, in the order of `columns`; None: only the steps that are always applied.
+    `repeated` is the policy of this party: many_to_one is for the label party alone.
 
     Raises DataError for a key column without any value, and UnusableKeysError, a DataError with the report, for repeated
     keys under the policy error and for no usable key at all. The sentence names the columns and shows no key.
     """
-    if not columns or len({len(column) for column in columns}) != 1:
-        raise ValueError("a key has one or more columns, all of the same length")
-    steps = [()] * len(columns) if normalise is None else normalise
-    readers = [ColumnReader(column, todo) for column, todo in zip(columns, steps, strict=True)]
+    readers = _readers(columns, normalise)
     total = len(columns[0])
-    parts, usable, missing = [], [np.empty(0, np.int64)], 0
-    for first in range(0, total, _STRETCH):
-        part, rows, lacking = _read_stretch(readers, first, min(first + _STRETCH, total))
-        parts.append(part)
-        usable.append(rows)
-        missing += lacking
+    parts, rows, missing = _read_all(readers, total)
     _check_values(readers, total)
-    rows = np.concatenate(usable)
     keys, codes = _distinct(parts)
-    _give_back_memory(parts)
+    _release_memory(parts)
     starts, order = _grouped(codes, len(keys))
     counts = np.diff(starts)
     several = counts > 1
     chosen = {"first": starts[:-1], "last": starts[1:] - 1}.get(repeated)
     used = rows[order if chosen is None else order[chosen]]
-    merged = 0
-    if any(steps) and several.any():
-        merged = _merged(readers, rows[order[np.repeat(several, counts)]], counts[several])
+    merged = any(normalise or ()) and several.any()
     report = KeyReport(
         rows=total,
         missing=missing,
@@ -126,13 +111,31 @@ def read_keys(
         left_out=len(rows) - len(used),
         usable=len(used),
         columns=tuple(reader.report() for reader in readers),
-        merged_keys=merged,
+        merged_keys=_merged(readers, rows[order[np.repeat(several, counts)]], counts[several]) if merged else 0,
     )
     _check_usable(readers, report, repeated)
     return Keys(keys, starts if chosen is None else np.arange(len(keys) + 1), used, report)
 
 
-def _read_stretch(readers: Sequence[ColumnReader], first: int, last: int) -> tuple[Any, Rows, int]:
+def _readers(columns: Sequence[Column], normalise: Sequence[Sequence[Step]] | None) -> list[ColumnReader]:
+    if not columns or len({len(column) for column in columns}) != 1:
+        raise ValueError("a key has one or more columns, all of the same length")
+    steps = [()] * len(columns) if normalise is None else normalise
+    return [ColumnReader(column, todo) for column, todo in zip(columns, steps, strict=True)]
+
+
+def _read_all(readers: Sequence[ColumnReader], total: int) -> tuple[list[Any], Rows, int]:
+    """What `_read_range` returns for all rows; the keys in parts."""
+    parts, usable, missing = [], [np.empty(0, np.int64)], 0
+    for first in range(0, total, _RANGE):
+        part, rows, lacking = _read_range(readers, first, min(first + _RANGE, total))
+        parts.append(part)
+        usable.append(rows)
+        missing += lacking
+    return parts, np.concatenate(usable), missing
+
+
+def _read_range(readers: Sequence[ColumnReader], first: int, last: int) -> tuple[Any, Rows, int]:
     """The keys of some rows as an Arrow array of bytes, the rows that have one, and how many miss a value."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -149,7 +152,7 @@ def _read_stretch(readers: Sequence[ColumnReader], first: int, last: int) -> tup
 
 
 def _lengths(texts: Any) -> Any:
-    """The length of each text in bytes, as an Arrow array of 4 bytes each, big endian; anything where there is none."""
+    """The length of each text in bytes, as an Arrow array of 4 bytes each, big endian; undefined where there is no text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -169,8 +172,8 @@ def _distinct(parts: list[Any]) -> tuple[KeyList, npt.NDArray[np.int32]]:
         return KeyList.of([]), np.empty(0, np.int32)
     distinct = coded.chunk(0).dictionary  # all chunks share it
     _, ends, data = distinct.buffers()
-    held: Bytes = np.frombuffer(data, np.uint8)
-    keys = KeyList(held, np.frombuffer(ends, np.int64)[: len(distinct) + 1])
+    raw: Bytes = np.frombuffer(data, np.uint8)
+    keys = KeyList(raw, np.frombuffer(ends, np.int64)[: len(distinct) + 1])
     return keys, np.concatenate([chunk.indices.to_numpy() for chunk in coded.chunks])
 
 
@@ -178,24 +181,24 @@ def _merged(readers: Sequence[ColumnReader], rows: Rows, counts: Rows) -> int:
     """How many keys had more than one text before the normalisers, in any column.
 
     `rows` are those of the keys with several rows, key by key, and `counts` how many each of these keys has. The texts
-    are read once more, since they are not kept; only a stretch of them is in memory at a time.
+    are read once more, since they are not stored; only a range of them is in memory at a time.
     """
     import pyarrow.compute as pc
 
     number = np.repeat(np.arange(len(counts)), counts)
     merged = np.zeros(len(counts), np.bool_)
-    for first in range(0, len(rows), _STRETCH):
-        # The last row of the stretch before comes again, so that no two neighbours are left uncompared.
-        span = slice(max(first - 1, 0), first + _STRETCH)
+    for first in range(0, len(rows), _RANGE):
+        # The last row of the previous range is included, so that all neighbours are compared.
+        span = slice(max(first - 1, 0), first + _RANGE)
         of = number[span]
-        texts, _, _ = _read_stretch([reader.without_steps(rows[span]) for reader in readers], 0, len(of))
+        texts, _, _ = _read_range([reader.without_steps(rows[span]) for reader in readers], 0, len(of))
         other = pc.not_equal(texts[1:], texts[:-1]).to_numpy(zero_copy_only=False)
         merged[of[1:][other & (of[1:] == of[:-1])]] = True
     return int(merged.sum())
 
 
-def _give_back_memory(parts: list[Any]) -> None:
-    """What finding distinct keys took, some 100 bytes a key, goes back to the system: the roles need it next."""
+def _release_memory(parts: list[Any]) -> None:
+    """Return the memory of finding distinct keys, some 100 bytes a key, to the system: the roles need it next."""
     import pyarrow as pa
 
     parts.clear()
@@ -203,7 +206,7 @@ def _give_back_memory(parts: list[Any]) -> None:
 
 
 def _grouped(codes: npt.NDArray[np.int32], keys: int) -> tuple[Rows, Rows]:
-    """Where the rows of each key begin, int64 [keys + 1], in `codes` once it is taken in the order that comes second."""
+    """Where the rows of each key begin, int64 [keys + 1], and the order of rows, int64, in which they are counted."""
     if len(codes) == keys:
         return np.arange(keys + 1), np.arange(keys)
     starts = np.zeros(keys + 1, np.int64)
@@ -224,11 +227,7 @@ def _check_usable(readers: Sequence[ColumnReader], report: KeyReport, repeated: 
     names = " and ".join(_quoted(reader) for reader in readers)
     noun = f"key column {names}" if len(readers) == 1 else f"key columns {names} together"
     if report.repeated_keys and repeated == "error":
-        merged = (
-            f" ({report.merged_keys:,} of these keys are one only through align.normalise)"
-            if report.merged_keys
-            else ""
-        )
+        merged = f" ({report.merged_keys:,} of these keys only through align.normalise)" if report.merged_keys else ""
         raise UnusableKeysError(
             f"In the {noun} of this party's data, {report.repeated_keys:,} key(s) occur more than once, on "
             f"{report.repeated_rows:,} rows in all{merged}, and only one row may have a key here; reduce the data to one row a "

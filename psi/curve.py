@@ -1,6 +1,6 @@
-"""The curve: hashing keys to Curve25519, multiplying points by a secret, and the checks on a peer's points.
+"""Curve operations: hashing keys to Curve25519, multiplying points by a secret, and the checks on a peer's points.
 
-A point is known by its u-coordinate alone, 32 bytes, little endian, as in RFC 7748; n points are a uint8 array of
+A point is represented by its u-coordinate alone, 32 bytes, little endian, as in RFC 7748; n points are a uint8 array of
 shape [n, 32]. Hashing follows RFC 9380, encode_to_curve with the suite curve25519_XMD:SHA-512_ELL2_NU_. The arithmetic is
 that of `vsplit.kernels.curve25519`. Every function here is pure and importable by name, so that it may run in a worker.
 """
@@ -36,7 +36,7 @@ _LOW_ORDER = (
 class Scalar:
     """A secret exponent, 32 bytes, clamped by X25519 (RFC 7748, section 5).
 
-    A role draws one for each pair of parties and each run, and never hands it out, so that it cannot be used twice.
+    A role draws one for each run and never returns it, so that it cannot be used twice.
     """
 
     value: bytes = field(repr=False)
@@ -47,15 +47,14 @@ class Scalar:
 
     @classmethod
     def draw(cls, random_bytes: Callable[[int], bytes]) -> Scalar:
-        """A fresh scalar from `random_bytes(n)`, which returns n bytes that nobody else can know."""
+        """A fresh scalar from `random_bytes(n)`, which returns n bytes that no other party can know."""
         return cls(random_bytes(POINT))
 
 
 def encode_to_curve(keys: KeyList, dst: bytes = DST) -> Bytes:
     """The points that `keys` hash to: encode_to_curve of RFC 9380, section 3, u-coordinates, uint8 [n, 32].
 
-    A key that hashed to the neutral element would have u = 0, as X25519 has it; none is known, and `multiply` would
-    refuse it.
+    A key that hashed to the neutral element would have u = 0, as in X25519; none is known, and `multiply` would refuse it.
     """
     packed = keys.packed()
     return curve25519.encode_to_curve(packed.data, packed.ends, dst)
@@ -76,7 +75,7 @@ def check_points(points: Bytes) -> None:
     """Raise ValueError unless every one of `points`, uint8 [n, 32], is canonical and of large order.
 
     Canonical: the number is below the field's prime, so that one point has one form. Points on the twist pass; SPEC.md
-    says why they are harmless here.
+    explains why they are harmless here.
     """
     words = np.ascontiguousarray(points).view("<u8")
     full = np.uint64(2**64 - 1)

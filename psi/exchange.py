@@ -1,4 +1,4 @@
-"""What both roles do with lists: mask their own, take in another's, send one on; and the checks on what a peer sent."""
+"""Lists in both roles: masking this party's list, receiving another's, transfers in chunks, and the checks on a peer."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PIECE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A list of `records` on its way at one step: `move(number)` sends, receives or passes on chunk `number` of it."""
+    """The transfer of a list of `records` at one step: `move(number)` sends, receives or relays its chunk `number`."""
 
     records: int
     move: Callable[[int], Role[None]]
 
 
 def in_turn(transfers: Sequence[Transfer], stage: str = "") -> Role[None]:
-    """Make these transfers chunk by chunk, in turns; `stage` names them for the people at home.
+    """Run these transfers chunk by chunk, alternating; `stage` names them in progress reports.
 
     So no party sends a whole list before it receives one, and queues of a few chunks are enough for lists of any length.
     """
@@ -50,8 +50,8 @@ def mask_keys(scalar: Scalar, keys: KeyList) -> Bytes:
 class OwnList:
     """This party's own list, hashed, masked and shuffled on the pool: `begin`, then `chunk` one after another.
 
-    `order` is the shuffle. What `chunk` hands out is not kept, but for 16 bytes a record, by which `check` finds repeats
-    and `TheirList` finds points that come back.
+    `order` is the shuffle. Of what `chunk` returns, 16 bytes for each record are stored, by which `check` finds repeats and
+    `TheirList` finds points that are sent back.
     """
 
     def __init__(self, scalar: Scalar, keys: KeyList, order: Order) -> None:
@@ -59,12 +59,12 @@ class OwnList:
         self.order = order
         self._scalar = scalar
         self._keys = keys
-        self._kept = np.empty((len(keys), MARK), dtype=np.uint8)
+        self._tags = np.empty((len(keys), MARK), dtype=np.uint8)
         self._tickets: list[object] = []
         self._done = 0
 
     def begin(self) -> Role[None]:
-        """Start all the work, so that it goes on while this party waits for others."""
+        """Start all the work, so that it continues while this party waits for other parties."""
         for first in range(0, self.records, CHUNK):
             part = self.order[first : first + CHUNK]
             pieces = [(self._scalar, taken(self._keys, part[start:end])) for start, end in pieces_of(len(part))]
@@ -74,13 +74,13 @@ class OwnList:
         """The next chunk, uint8 [n, 32]."""
         yield Note("hashing and masking own keys", self._done, self.records)
         points = yield from _collected(self._tickets.pop(0))
-        self._kept[self._done : self._done + len(points)] = points[:, :MARK]
+        self._tags[self._done : self._done + len(points)] = points[:, :MARK]
         self._done += len(points)
         yield Note("hashing and masking own keys", self._done, self.records)
         return points
 
     def whole(self) -> Role[Bytes]:
-        """All chunks as one list, uint8 [n, 32], once `check` has gone well."""
+        """All chunks as one list, uint8 [n, 32], after `check`."""
         points = np.empty((self.records, POINT), dtype=np.uint8)
         while self._tickets:
             first = self._done
@@ -90,7 +90,7 @@ class OwnList:
         return points
 
     def check(self) -> None:
-        """Raise DataError where a key stands in the list twice: equal keys have equal points."""
+        """Raise DataError where a key is in the list twice: equal keys have equal points."""
         if has_repeats(self.tags):
             raise DataError(
                 "This party's list of keys holds a key twice; leave repeated keys out, as psi.read_keys does."
@@ -98,39 +98,39 @@ class OwnList:
 
     @property
     def tags(self) -> Tags:
-        """The tags of the masked points, once all chunks are out."""
-        return Tags.of(self._kept)
+        """The tags of the masked points, after the last chunk."""
+        return Tags.of(self._tags)
 
 
 class TheirList:
-    """A list of `records` points that `sender` hands in: each chunk is checked, and masked on the pool at once.
+    """A list of `records` points from `sender`: each chunk is checked, and masked on the pool at once.
 
-    Of every masked point the first `width` bytes are kept. `owner` names, for the people at home, whose list it is, and
-    `told_by` the party that told its size.
+    The first `width` bytes of every masked point are stored. `owner` is the party whose list it is, for progress reports, and
+    `announced_by` the party that announced its size.
     """
 
     def __init__(
-        self, sender: str, owner: str, records: int, scalar: Scalar, *, told_by: str, width: int = POINT
+        self, sender: str, owner: str, records: int, scalar: Scalar, *, announced_by: str, width: int = POINT
     ) -> None:
         self.sender = sender
-        self._told_by = told_by
+        self._announced_by = announced_by
         self.records = records
         self._owner = owner
         self._scalar = scalar
         self._width = width
-        self._came = np.empty((records, MARK), dtype=np.uint8)
+        self._received = np.empty((records, MARK), dtype=np.uint8)
         self._tickets: list[object] = []
         self._taken = 0
 
     def take(self, points: Bytes) -> Role[None]:
-        """The next chunk, uint8 [n, 32]. Raises ProtocolError for a wrong length and for points that may not be."""
+        """The next chunk, uint8 [n, 32]. Raises ProtocolError for a wrong length and for points that are not allowed."""
         first = self._taken
-        check_length(self.sender, len(points), min(CHUNK, self.records - first), self._told_by)
+        check_length(self.sender, len(points), min(CHUNK, self.records - first), self._announced_by)
         try:
             check_points(points)
         except ValueError as error:
             refuse(self.sender, str(error))
-        self._came[first : first + len(points)] = points[:, :MARK]
+        self._received[first : first + len(points)] = points[:, :MARK]
         self._taken += len(points)
         pieces = [(self._scalar, points[start:end]) for start, end in pieces_of(len(points))]
         self._tickets.append((yield Work(multiply, pieces, later=True)))
@@ -139,11 +139,11 @@ class TheirList:
         """The masked list, uint8 [n, width].
 
         Raises ProtocolError where a point is one of this party's `own` masked list, or where two masked points are equal,
-        as they are for equal points and for points that differ by one of low order, which the scalar takes away.
+        as they are for equal points and for points that differ by a point of low order, which the scalar removes.
         """
-        if share_any(Tags.of(self._came), own):
+        if share_any(Tags.of(self._received), own):
             refuse(self.sender, "a point of this party's own list")
-        del self._came
+        del self._received
         masked = np.empty((self.records, self._width), dtype=np.uint8)
         stage, done = f"masking the list of {self._owner}", 0
         yield Note(stage, done, self.records)
@@ -164,21 +164,22 @@ def pieces_of(records: int) -> list[tuple[int, int]]:
     return list(pairwise(bounds))
 
 
-def check_length(peer: str, found: int, due: int, told_by: str) -> None:
-    """Raise ProtocolError unless a chunk from `peer` has the `due` number of records, by a size that `told_by` told."""
+def check_length(peer: str, found: int, due: int, announced_by: str) -> None:
+    """Raise ProtocolError unless a chunk from `peer` has the `due` records, by the size that `announced_by` announced."""
     if found == due:
         return
     sent = f"a chunk of {found:,} records where {due:,} were due by the size that"
-    if told_by == peer:
+    if announced_by == peer:
         refuse(peer, f"{sent} it had announced")
-    # Whoever of the two is at fault, the other did as it should, and nobody here can tell.
+    # One of the two is at fault, and this party cannot tell which.
     raise ProtocolError(
-        peer, f"{peer} sent {sent} {told_by} had told: one of the two does not follow the protocol, so ask both sides."
+        peer,
+        f"{peer} sent {sent} {announced_by} had announced: one of the two does not follow the protocol; ask both sides.",
     )
 
 
 def refuse(peer: str, what: str) -> NoReturn:
-    """Raise the ProtocolError that says that `peer` sent `what`."""
+    """Raise the ProtocolError for a `peer` that sent `what`."""
     raise ProtocolError(
         peer, f"{peer} sent {what}; its program is another version or does not follow the protocol, so ask that side."
     )

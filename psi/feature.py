@@ -14,7 +14,7 @@ from psi.messages import Agreement, MatchCount
 from psi.order import RandomBytes
 from psi.outcome import Alignment, Overlap
 from psi.ring import Seat, seat
-from psi.sizes import learn_sizes
+from psi.sizes import receive_sizes
 from psi.unshuffling import undo_first_list, undo_others
 from vsplit.protocol import HEAD, Role, receive, send
 from vsplit.sealing import Seal
@@ -38,16 +38,16 @@ def align_feature(
     Learns: the sizes of all lists, and which of its own records all parties hold.
     Reveals: to the label party how many records this party shares with any others, and which of the label party's records
     all parties hold; to the other feature parties, which of their records all parties hold.
-    Assumes: all parties follow the protocol; `random_bytes(n)` returns n bytes that nobody else can know.
+    Assumes: all parties follow the protocol; `random_bytes(n)` returns n bytes that no other party can know.
 
-    Where the match is too small for a party, nobody learns a member of it and the alignment has no positions:
-    `check_match` and `check_agreed` raise what this means. Raises DataError for unusable keys, RefusedError for a list
-    outside the limits, ProtocolError for what another party may not send.
+    Where the match is too small for a party, no party learns which records match and the alignment has no positions:
+    `check_match` and `check_agreed` raise the error for this. Raises DataError for unusable keys, RefusedError for a list
+    outside the limits, ProtocolError for what another party must not send.
     """
     here = seat(me, label_party, feature_parties, seals)
-    sizes = yield from learn_sizes(here, len(keys), limits)
+    sizes = yield from receive_sizes(here, len(keys), limits)
     orders = yield from mask_as_feature(here, sizes, keys, random_bytes)
-    matched = yield from _learn_count(here, sizes)
+    matched = yield from _receive_count(here, sizes)
     agreed = yield from _agree(here, matched, limits)
     positions = np.empty(0, dtype=np.int64)
     if agreed:
@@ -74,13 +74,13 @@ def overlap_feature(
     Assumes and raises what `align_feature` does.
     """
     here = seat(me, label_party, feature_parties, seals)
-    sizes = yield from learn_sizes(here, len(keys), limits)
+    sizes = yield from receive_sizes(here, len(keys), limits)
     yield from mask_as_feature(here, sizes, keys, random_bytes)
-    matched = yield from _learn_count(here, sizes)
+    matched = yield from _receive_count(here, sizes)
     return Overlap(len(keys), _peers(here, sizes), {}, matched)
 
 
-def _learn_count(here: Seat, sizes: list[int]) -> Role[int]:
+def _receive_count(here: Seat, sizes: list[int]) -> Role[int]:
     matched = (yield from receive(here.label_party, MatchCount, HEAD)).records
     if matched > min(sizes):
         refuse(here.label_party, f"a match of {matched:,} records, more than the smallest list holds")
@@ -92,7 +92,7 @@ def _agree(here: Seat, matched: int, limits: Limits) -> Role[bool]:
     yield from send(here.label_party, Agreement(agreed=enough))
     all_agreed = (yield from receive(here.label_party, Agreement, HEAD)).agreed
     if all_agreed and not enough:
-        refuse(here.label_party, "word that all parties agree, which this party does not")
+        refuse(here.label_party, "an Agreement of all parties, although this party does not agree")
     return all_agreed
 
 

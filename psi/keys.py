@@ -1,4 +1,4 @@
-"""A party's keys in memory: one buffer and its offsets, so that ten million take their bytes and little more."""
+"""A party's keys in memory: one buffer and its offsets, so that ten million need little more than their bytes."""
 
 from __future__ import annotations
 

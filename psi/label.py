@@ -16,8 +16,8 @@ from psi.messages import Agreement, MatchCount, Positions
 from psi.order import ORDER_SECRET, Order, RandomBytes, by_rank, rank_keys, taken
 from psi.outcome import Alignment, Overlap
 from psi.ring import Ring
-from psi.sizes import tell_sizes
-from psi.unshuffling import find_own, tell_others
+from psi.sizes import exchange_sizes
+from psi.unshuffling import find_own, send_positions
 from vsplit.protocol import HEAD, Note, Role, receive, send, work
 
 
@@ -43,12 +43,12 @@ def align_label(
 
     Learns: the sizes of all lists; how many records any of the parties share; which of its own records all parties hold.
     Reveals: to each feature party the sizes of all lists, and which of that party's own records all parties hold.
-    Assumes: all parties follow the protocol; `random_bytes(n)` returns n bytes that nobody else can know;
-    `order_secret`, 32 bytes, stays at home. The same secret gives the same records the same order in every run.
+    Assumes: all parties follow the protocol; `random_bytes(n)` returns n bytes that no other party can know;
+    `order_secret`, 32 bytes, stays at this party. The same secret gives the same records the same order in every run.
 
-    Where the match is too small for a party, nobody learns a member of it and the alignment has no positions:
-    `check_match` and `check_agreed` raise what this means. Raises DataError for unusable keys, RefusedError for a list
-    outside the limits, ProtocolError for what a feature party may not send.
+    Where the match is too small for a party, no party learns which records match and the alignment has no positions:
+    `check_match` and `check_agreed` raise the error for this. Raises DataError for unusable keys, RefusedError for a list
+    outside the limits, ProtocolError for what a feature party must not send.
     """
     if len(order_secret) != ORDER_SECRET:
         raise ValueError(f"the order secret has {ORDER_SECRET} bytes, not {len(order_secret)}")
@@ -62,7 +62,7 @@ def align_label(
         turn = yield from _common_order(order_secret, keys, own)
         positions = own[turn].astype(np.int64)
         places = {number: compared.places[number][turn] for number in ring.numbers}
-        yield from tell_others(ring, places, matched)
+        yield from send_positions(ring, places, matched)
     found = compared.found
     return Alignment(positions, found.own_records, found.peer_records, found.overlaps, found.matched, refused_by or "")
 
@@ -75,7 +75,7 @@ def overlap_label(
     random_bytes: RandomBytes,
     limits: Limits,
 ) -> Role[Overlap]:
-    """Find out how many records all parties share, and tell all of them: phase 1 of an alignment and no more.
+    """Find out how many records all parties share, and send the number to all of them: phase 1 of an alignment and no more.
 
     Learns: the sizes of all lists; how many records any of the parties share, not which.
     Reveals: to each feature party the sizes of all lists and how many records all parties share.
@@ -83,12 +83,12 @@ def overlap_label(
     """
     ring = Ring(me, tuple(feature_parties))
     compared = yield from _compare(ring, keys, random_bytes, limits)
-    yield from _tell_count(ring, compared.found.matched)
+    yield from _send_count(ring, compared.found.matched)
     return compared.found
 
 
 def _compare(ring: Ring, keys: KeyList, random_bytes: RandomBytes, limits: Limits) -> Role[_Compared]:
-    sizes = yield from tell_sizes(ring, len(keys), limits)
+    sizes = yield from exchange_sizes(ring, len(keys), limits)
     finished = yield from mask_as_label(ring, sizes, keys, random_bytes)
     order, where = finished.order, _places(ring, finished)
     in_all = np.ones(sizes[0], dtype=bool)
@@ -107,7 +107,7 @@ def _compare(ring: Ring, keys: KeyList, random_bytes: RandomBytes, limits: Limit
 
 
 def _places(ring: Ring, finished: Finished) -> list[Rows]:
-    """For each other list, where each value of the own list stands in it, or -1."""
+    """For each other list, the position in it of each value of this party's list, or -1."""
     where = []
     for tags in finished.tags[1:]:
         rows = find(finished.tags[0], tags)
@@ -119,14 +119,14 @@ def _places(ring: Ring, finished: Finished) -> list[Rows]:
     return where
 
 
-def _tell_count(ring: Ring, matched: int) -> Role[None]:
+def _send_count(ring: Ring, matched: int) -> Role[None]:
     for party in ring.feature_parties:
         yield from send(party, MatchCount(records=matched))
 
 
 def _agree(ring: Ring, matched: int, limits: Limits) -> Role[str | None]:
-    """Whether all parties go on: None, or the party that asks for a larger match ("" for this one)."""
-    yield from _tell_count(ring, matched)
+    """None where all parties agree, or else the party that asks for a larger match ("" for this one)."""
+    yield from _send_count(ring, matched)
     refused_by = None if matched >= max(1, limits.min_records) else ""
     for party in ring.feature_parties:
         if not (yield from receive(party, Agreement, HEAD)).agreed and refused_by is None:

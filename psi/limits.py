@@ -13,9 +13,9 @@ from vsplit.protocol import DataError, RefusedError
 class Limits:
     """Bounds in records, checked before a list leaves.
 
-    `min_list`: the shortest list, own or another's; what is shared with a list of one record says who shares it.
-    `max_list`: the longest list of another party; who lists everybody learns of each whether all others hold them.
-    `min_records`: the fewest records in common; with fewer nobody learns a member of the match.
+    `min_list`: the shortest list, own or another's; the match with a list of one record discloses who shares it.
+    `max_list`: the longest list of another party; a list of everybody shows of each person whether all parties have them.
+    `min_records`: the fewest records in common; with fewer no party learns which records match.
     """
 
     min_list: int = 1
@@ -35,8 +35,8 @@ class Limits:
         if records < self.min_list:
             raise RefusedError(
                 f"This party has only {records:,} usable keys, fewer than the {self.min_list:,} that its own file asks of "
-                "every list (accept.min_list), since what so short a list has in common with another tells nearly who is in "
-                "it. Bring more records, or let a person who may decide it lower the bound at every party."
+                "every list (accept.min_list), since the overlap of so short a list nearly discloses who is in it. Bring more "
+                "records, or have the bound lowered at every party by a person who may decide this."
             )
 
     def check_others(self, sizes: Mapping[str, int]) -> None:
@@ -45,11 +45,11 @@ class Limits:
             if records > self.max_list:
                 raise RefusedError(
                     f"{party} brings a list of {records:,} records, more than the {self.max_list:,} that this party "
-                    "accepts (accept.max_records); a list far longer than one's own has to be allowed by a person."
+                    "accepts (accept.max_records); a list far longer than this party's has to be allowed explicitly."
                 )
             if records < self.min_list:
                 raise RefusedError(
                     f"{party} brings a list of only {records:,} records, fewer than the {self.min_list:,} that this party "
-                    "accepts (accept.min_list), since what so short a list has in common with another tells nearly who is in "
-                    "it; let that side bring more, or a person here who may decide it lower the bound."
+                    "accepts (accept.min_list), since the overlap of so short a list nearly discloses who is in it; that "
+                    "side has to bring more, or a person here who may decide this has to lower the bound."
                 )

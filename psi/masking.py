@@ -1,7 +1,7 @@
-"""Phase 1 of the protocol: every list is masked by every party and shuffled on its way. SPEC.md, section 5.2.
+"""Phase 1 of the protocol: every list is masked by every party and shuffled by every feature party. SPEC.md, section 5.2.
 
-Lists of feature parties go around the ring; the label party's goes from the first feature party to the last. Steps are
-counted as in `psi.ring`. At each step the transfers of all parties go on side by side, chunk by chunk.
+Lists of feature parties travel around the ring; the label party's travels from the first feature party to the last. Steps are
+counted as in `psi.ring`. At each step the transfers of all parties run side by side, chunk by chunk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ POINTS = CHUNK * POINT
 class Finished:
     """What the label party has after phase 1: all finished lists, by number, in orders that it does not know.
 
-    `order`, uint32 [n], is its own shuffle of its own list; `tags` are the lists, each value cut to the agreed bytes.
+    `order`, uint32 [n], is the shuffle of its own list; `tags` are the lists, each value cut to the agreed bytes.
     """
 
     order: Order = field(repr=False)
@@ -37,7 +37,7 @@ class Finished:
 
 @dataclass(slots=True, eq=False)
 class _Passing:
-    """A list that a feature party has masked, uint8 [n, 32 or 16], and the shuffle in which it hands the list on."""
+    """A list that a feature party has masked, uint8 [n, 32 or 16], and the shuffle in which it sends the list on."""
 
     masked: Bytes = field(repr=False)
     order: Order = field(repr=False)
@@ -50,26 +50,26 @@ class _Passing:
 
 
 def mask_as_label(ring: Ring, sizes: list[int], keys: KeyList, random_bytes: RandomBytes) -> Role[Finished]:
-    """Phase 1 at the label party: pass lists on, send the own list around, mask the finished lists. `sizes` by number."""
+    """Phase 1 at the label party: relay lists, send its own list around, mask the finished lists. `sizes` by number."""
     scalar = Scalar.draw(random_bytes)
     own = OwnList(scalar, keys, shuffled(len(keys), random_bytes))
     yield from own.begin()
     last, width = ring.size, cut_width(sizes)
     finals = {}
     for party in ring.numbers:
-        owner = ring.held(party, last)
+        owner = ring.sent(party, last)
         finals[owner] = TheirList(
-            ring.name(party), ring.name(owner), sizes[owner], scalar, told_by=ring.name(owner), width=MARK
+            ring.name(party), ring.name(owner), sizes[owner], scalar, announced_by=ring.name(owner), width=MARK
         )
     cuts = np.empty((sizes[0], width), dtype=np.uint8)
     for step in range(1, last + 3):
         transfers = []
         if step < last:
-            transfers += [_relay(ring, party, ring.held(party, step), sizes) for party in ring.numbers]
+            transfers += [_relay(ring, party, ring.sent(party, step), sizes) for party in ring.numbers]
         if step == last:
             transfers += [_receiving(final) for final in finals.values()]
         if step == 2:
-            # The own list leaves only now that every other party's has come, so that none can be made from it.
+            # This party's list is sent only after every other list has come, so that none can be derived from it.
             transfers.append(_sending_whole(ring.name(1), (yield from own.whole())))
         if 3 <= step <= last + 1:
             transfers.append(_relay(ring, step - 2, 0, sizes))
@@ -87,7 +87,7 @@ def mask_as_label(ring: Ring, sizes: list[int], keys: KeyList, random_bytes: Ran
 
 
 def mask_as_feature(here: Seat, sizes: list[int], keys: KeyList, random_bytes: RandomBytes) -> Role[dict[int, Order]]:
-    """Phase 1 at a feature party: mask, shuffle and hand on what comes. Returns its shuffle of each list, by number."""
+    """Phase 1 at a feature party: mask, shuffle and send on each list. Returns its shuffle of each list, by number."""
     ring, me = here.ring, here.number
     scalar = Scalar.draw(random_bytes)
     own = OwnList(scalar, keys, shuffled(len(keys), random_bytes))
@@ -96,7 +96,7 @@ def mask_as_feature(here: Seat, sizes: list[int], keys: KeyList, random_bytes: R
     orders = {me: own.order}
     held: dict[int, _Passing] = {}
     for step in range(1, max(ring.size, me + 2) + 1):
-        leaving = [_sending_own(here, own)] if step == 1 else _handing_on(here, step, held, cut_width(sizes))
+        leaving = [_sending_own(here, own)] if step == 1 else _leaving(here, step, held, cut_width(sizes))
         coming = _coming(here, step, sizes, scalar)
         stage = "" if step == 1 else "exchanging masked lists"
         yield from in_turn([*leaving, *(_taking(here, owner, one) for owner, one in coming.items())], stage)
@@ -117,18 +117,20 @@ def _coming(here: Seat, step: int, sizes: list[int], scalar: Scalar) -> dict[int
     coming = {}
     if step < ring.size:
         sender = ring.before(me)
-        owner = ring.held(sender, step)
-        coming[owner] = TheirList(ring.name(sender), ring.name(owner), sizes[owner], scalar, told_by=ring.label_party)
+        owner = ring.sent(sender, step)
+        coming[owner] = TheirList(
+            ring.name(sender), ring.name(owner), sizes[owner], scalar, announced_by=ring.label_party
+        )
     if step == me + 1:
-        # What the last party hands on is cut, so no more of it needs to be kept.
+        # What the last party sends on is cut, so no more of it needs to be stored.
         width = MARK if me == ring.size else POINT
         coming[0] = TheirList(
-            ring.name(me - 1), ring.label_party, sizes[0], scalar, told_by=ring.label_party, width=width
+            ring.name(me - 1), ring.label_party, sizes[0], scalar, announced_by=ring.label_party, width=width
         )
     return coming
 
 
-def _handing_on(here: Seat, step: int, held: dict[int, _Passing], width: int) -> list[Transfer]:
+def _leaving(here: Seat, step: int, held: dict[int, _Passing], width: int) -> list[Transfer]:
     """The lists that leave feature party `here` at `step`: those that came at the step before, the ring's list first."""
     leaving = []
     for owner, one in held.items():

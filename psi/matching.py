@@ -48,7 +48,7 @@ class Tags:
 
 
 def has_repeats(tags: Tags) -> bool:
-    """Whether a value stands in the list twice."""
+    """Whether a value is in the list twice."""
     if not _adjacent_alike(np.sort(tags.low)):
         return False
     pairs = np.stack([tags.low, tags.high], axis=1)
@@ -56,7 +56,7 @@ def has_repeats(tags: Tags) -> bool:
 
 
 def share_any(one: Tags, other: Tags) -> bool:
-    """Whether a value stands in both lists, neither of which holds a value twice."""
+    """Whether a value is in both lists, neither of which holds a value twice."""
     both = np.concatenate([np.sort(one.low), np.sort(other.low)])
     both.sort(kind="stable")  # which merges two sorted runs, and is several times as fast for them
     return _adjacent_alike(both) and bool((find(one, other) >= 0).any())

@@ -1,8 +1,8 @@
-"""What crosses between parties while they align.
+"""The messages of an alignment, with what each of them reveals.
 
-A list travels in chunks of `CHUNK` records, the last chunk with what is left. So the kinds, the sizes and the sequence of
+A list travels in chunks of `CHUNK` records, the last chunk with the rest. So the kinds, the sizes and the sequence of
 messages follow from the sizes of the lists and of the match, and from nothing else. Between two feature parties the same
-contents go sealed (`vsplit.sealing`), since the label party passes them on.
+contents are sealed (`vsplit.sealing`), since the label party relays them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BITS = 1 << 20
 """Most bytes of a bitmap in one message: eight records a byte."""
 
 MOST_RECORDS = 2**32 - 1
-"""Most records in one list, since positions are told in 32 bits."""
+"""Most records in one list, since positions are sent in 32 bits."""
 
 MOST_PARTIES = 64
 """Most parties of one alignment, the label party included."""
@@ -37,9 +37,9 @@ SHORTEST_CUT, LONGEST_CUT = 5, 16
 
 
 class ListSize(Message, frozen=True, kw_only=True, eq=False):
-    """The size of the sender's list, told before any list."""
+    """The size of the sender's list, sent before any list."""
 
-    reveals: ClassVar[str] = "how many records with a usable key the sender holds; the label party tells all parties"
+    reveals: ClassVar[str] = "how many records with a usable key the sender holds; all parties receive this number"
 
     records: int
 
@@ -109,7 +109,7 @@ class MatchCount(Message, frozen=True, kw_only=True, eq=False):
 
 
 class Agreement(Message, frozen=True, kw_only=True, eq=False):
-    """Whether the match is large enough: for the sender, or, where the label party says it, for all."""
+    """Whether the match is large enough: for the sender or, from the label party, for all parties."""
 
     reveals: ClassVar[str] = "whether the records in common are as many as the sender asks for"
 
@@ -123,7 +123,7 @@ class MatchBits(Message, frozen=True, kw_only=True, eq=False):
     """
 
     reveals: ClassVar[str] = (
-        "which entries of a masked and shuffled list all parties hold, which says nothing about any record by itself"
+        "which entries of a masked and shuffled list all parties hold, which alone says nothing about any record"
     )
 
     bits: Annotated[Bytes, Array("uint8", (None,))]
@@ -146,13 +146,13 @@ class OwnPositions(Message, frozen=True, kw_only=True, eq=False):
 
 
 class MatchPositions(Message, frozen=True, kw_only=True, eq=False):
-    """A chunk of the match: positions in the list that the receiver handed in last, in the common order."""
+    """A chunk of the match: positions in the list that the receiver sent last, in the common order."""
 
     reveals: ClassVar[str] = (
         "which of the receiver's own records all parties of the job hold (the label party's with a known outcome), in an "
-        "order that the sender draws from a secret of its own. With three or more parties a feature party gets the places "
-        "of another party's records: it undoes its own shuffle of that list, which tells it nothing about a record, and "
-        "hands them on, sealed, until they reach the party whose records they are"
+        "order that the sender draws from a secret of its own. With three or more parties a feature party receives positions "
+        "in another party's list: it undoes its own shuffle of that list, which reveals nothing about a record, and sends "
+        "them on, sealed, until they reach the party whose records they are"
     )
 
     positions: Annotated[Positions, Array("uint32", (None,))]

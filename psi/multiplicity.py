@@ -1,8 +1,8 @@
 """Many rows for one person at the label party, one at a feature party: SPEC.md, "Many rows for one person".
 
-After an alignment each party knows the persons that all hold, in the common order. What is still to agree on is how
-many rows the label party has of each, and in what order these stand. The label party tells the numbers and keeps the
-order to itself; then every party repeats each person as often, and has the same rows in the same order.
+After an alignment each party knows the persons that all parties have, in the common order. The parties still have to agree on
+the number of rows of each person and on their order. The label party sends the numbers and does not send the order; then every
+party repeats each person as often, and has the same rows in the same order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vsplit.protocol import HEAD, Array, Message, Note, ProtocolError, Role, rec
 Rows = npt.NDArray[np.int64]
 
 MOST_ROWS_OF_ONE = 2**32 - 1
-"""Most rows of one person, since their number is told in 32 bits."""
+"""Most rows of one person, since their number is sent in 32 bits."""
 
 STAGE = "counting the rows of each record"
 
@@ -51,8 +51,8 @@ def matched_rows(keys: Keys, positions: Rows, order_secret: bytes) -> tuple[Rows
     """The label party's rows of the matched records, and how many there are of each.
 
     `positions`, int64 [matched], are the records in the common order, as positions in `keys.keys`. Returns the row
-    numbers, int64 [rows], one record after another, and the counts, int64 [matched]. The rows of one record stand in an
-    order drawn from `order_secret`, which tells nothing about the file: a file is often sorted by date, and a record's
+    numbers, int64 [rows], one record after another, and the counts, int64 [matched]. The rows of one record are in an
+    order drawn from `order_secret`, which reveals nothing about the file: a file is often sorted by date, and a record's
     later rows are often the ones with the outcome.
     """
     counts = keys.starts[positions + 1] - keys.starts[positions]
@@ -62,12 +62,12 @@ def matched_rows(keys: Keys, positions: Rows, order_secret: bytes) -> tuple[Rows
     return rows[np.lexsort((_ranks(order_secret, len(rows)), record))], counts
 
 
-def tell_row_counts(feature_parties: Sequence[str], counts: Rows) -> Role[None]:
-    """Tell each feature party how many rows this party has of each matched record: `counts`, int64 [matched].
+def send_row_counts(feature_parties: Sequence[str], counts: Rows) -> Role[None]:
+    """Send each feature party the number of rows that this party has of each matched record: `counts`, int64 [matched].
 
     Learns: nothing.
     Reveals: to each feature party, for each of its own matched records, how many rows this party has of it.
-    Assumes: an alignment with all of them has ended, and `counts` stand in its order.
+    Assumes: an alignment with all of them has ended, and `counts` are in its order.
     """
     if not len(counts) or counts.min() < 1 or counts.max() > MOST_ROWS_OF_ONE:
         raise ValueError("each matched record has between 1 and 2^32 - 1 rows, and there is one record or more")
@@ -78,14 +78,14 @@ def tell_row_counts(feature_parties: Sequence[str], counts: Rows) -> Role[None]:
         yield Note(STAGE, first + len(chunk), len(counts))
 
 
-def learn_row_counts(label_party: str, matched: int, most_rows: int) -> Role[Rows]:
+def receive_row_counts(label_party: str, matched: int, most_rows: int) -> Role[Rows]:
     """How many rows the label party has of each of the `matched` records, int64 [matched], in the common order.
 
-    Learns: just this.
+    Learns: only this.
     Reveals: nothing.
-    Assumes: the label party tells the truth; a wrong number joins rows that do not belong together.
+    Assumes: the numbers are right; a wrong number joins rows that do not belong together.
 
-    `most_rows` is the most rows in all that this party takes, since its memory and its work grow with them. Raises
+    `most_rows` is the most rows in all that this party accepts, since its memory and its work grow with them. Raises
     ProtocolError for more, and for numbers that do not fit the match.
     """
     counts = np.empty(matched, dtype=np.int64)
@@ -116,7 +116,7 @@ def expected_row_counts(feature_parties: Sequence[str], matched: int) -> list[Ou
 
 
 def _ranks(order_secret: bytes, rows: int) -> npt.NDArray[np.uint64]:
-    """A pseudorandom number for each row, uint64 [rows], from a key of its own that the order secret gives."""
+    """A pseudorandom number for each row, uint64 [rows], under a key derived from the order secret."""
     key = hmac.digest(order_secret, _ORDER_TAG, "sha512")
     return np.frombuffer(hashlib.shake_256(key).digest(8 * rows), dtype="<u8")
 

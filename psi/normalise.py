@@ -1,28 +1,38 @@
-"""The normalisers of the id contract: small pure functions from a text to the text that both sides compare.
+"""The steps of the id contract as a job names them, and the canonical text that they make of a text.
 
-Each takes and returns text in Unicode normal form NFKC without white space at its ends, and returns None where the text
-is malformed: where it can be no date, address or number of the kind that was asked for. Text that becomes empty counts as
-missing. SPEC.md, section 3, says the same in words, with an example for each.
+`psi.normalisers` has the functions. SPEC.md, section 3, defines the same in words.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from functools import lru_cache, partial
+from functools import partial
 from typing import Final
 
+from psi.normalisers import (
+    clean,
+    digits,
+    email,
+    iso_date,
+    no_accents,
+    no_leading_zeros,
+    no_punctuation,
+    no_spaces,
+    one_space,
+    pad_zeros,
+    phone,
+)
+
 CONTRACT: Final = 2
-"""The version of the id contract. It belongs into the digest of the job, since two versions would not match."""
+"""The version of the id contract. It is part of the digest of the job, since keys of two versions would not match."""
 
 Change = Callable[[str], str | None]
 
 MOST_CHARACTERS = 10_000
-"""Longer text is malformed. Bringing marks on one letter to NFKC takes time by the square of their number."""
+"""Longer text is malformed. Normalising the marks on one letter takes time quadratic in their number."""
 MOST_STEPS = 16
 MOST_ZEROS = 100
 MOST_FORMATS = 16
@@ -40,19 +50,14 @@ class Step:
         return f"{self.name} {self.argument}" if self.argument else self.name
 
 
-def clean(text: str) -> str:
-    """Text in normal form NFKC without white space at its ends: what every normaliser starts from and leaves."""
-    return (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip()
-
-
 def canonical(text: str, steps: Sequence[Step]) -> str | None:
     """The text that is compared: "" where it is missing, None where it is malformed.
 
-    This is the definition; `psi.columns` does the same to whole columns at a time.
+    This is the definition; `psi.columns` does the same for whole columns at a time.
     """
     try:
         text.encode()
-    except UnicodeEncodeError:  # A lone surrogate: the file was read with a wrong encoding.
+    except UnicodeEncodeError:  # a lone surrogate: the file was read with a wrong encoding
         return None
     if len(text) > MOST_CHARACTERS:
         return None
@@ -65,106 +70,6 @@ def canonical(text: str, steps: Sequence[Step]) -> str | None:
             return None
         text = clean(changed)
     return text
-
-
-# --- the normalisers --------------------------------------------------------------------------------------------------
-
-
-def one_space(text: str) -> str:
-    """Every run of white space as one space: "Anna  Maria" -> "Anna Maria"."""
-    return " ".join(text.split())
-
-
-def no_spaces(text: str) -> str:
-    """No white space: "12 345" -> "12345"."""
-    return "".join(text.split())
-
-
-def no_punctuation(text: str) -> str:
-    """Letters, marks on letters, numbers and white space only: "A-17/b" -> "A17b"."""
-    return "".join(sign for sign in text if sign.isspace() or unicodedata.category(sign)[0] in "LMN")
-
-
-def no_accents(text: str) -> str:
-    """Letters without the marks that Unicode can take off: "Zoë" -> "Zoe". The letters ø, ł and ß stay as they are."""
-    return "".join(sign for sign in unicodedata.normalize("NFD", text) if unicodedata.category(sign) != "Mn")
-
-
-def no_leading_zeros(text: str) -> str:
-    """No zeros in front, but one zero for zeros alone: "0017" -> "17", "000" -> "0"."""
-    return text.lstrip("0") or "0"
-
-
-def pad_zeros(width: int, text: str) -> str:
-    """Zeros in front up to `width` characters; longer text stays: with 6, "17" -> "000017"."""
-    return text.rjust(width, "0")
-
-
-def digits(text: str) -> str:
-    """Decimal digits only, of every script, written 0 to 9: "DE 12.345" -> "12345"."""
-    return "".join(str(unicodedata.decimal(sign)) for sign in text if sign.isdecimal())
-
-
-def iso_date(patterns: Sequence[re.Pattern[str]], text: str) -> str | None:
-    """The date by the first pattern that fits, as YYYY-MM-DD: with %d.%m.%Y, "3.9.1980" -> "1980-09-03"."""
-    for pattern in patterns:
-        found = pattern.fullmatch(text)
-        if found is None:
-            continue
-        try:
-            return date(int(found["Y"]), int(found["m"]), int(found["d"])).isoformat()
-        except ValueError:  # There is no such day, so another format may be meant.
-            continue
-    return None
-
-
-def email(text: str) -> str | None:
-    """An address in small letters, its domain in the letters of the DNS: "Ann@Müller.de" -> "ann@xn--mller-kva.de"."""
-    local, at, domain = text.rpartition("@")
-    if not at or not local or "@" in local or any(sign.isspace() for sign in text):
-        return None
-    known = _domain(domain.removesuffix("."))
-    return f"{clean(local.casefold())}@{known}" if known else None
-
-
-@lru_cache(maxsize=65_536)
-def _domain(name: str) -> str | None:
-    import idna  # Only who compares addresses pays for its tables.
-
-    try:
-        return idna.encode(name, uts46=True).decode("ascii").lower()
-    except (idna.IDNAError, UnicodeError):
-        return None
-
-
-_LETTER = re.compile(r"[^\W\d_]")
-_EXTENSION = re.compile(r"[^\W\d_]+[\W_]*\d+\W*$")  # The word before an extension, and its digits: "ext. 12".
-
-
-def phone(region: str, text: str) -> str | None:
-    """A telephone number in E.164, without an extension: with DE, "(030) 901820" -> "+4930901820"."""
-    written = _e164(region, text)
-    if written is None or not _LETTER.search(text):
-        return written
-    # The library reads letters as the digits on the same keys of a telephone, so a word would become part of the number.
-    # The letters are those of an extension if they stand at the end and the number is the same without them.
-    bare = _EXTENSION.sub("", text)
-    return written if not _LETTER.search(bare) and _e164(region, bare) == written else None
-
-
-def _e164(region: str, text: str) -> str | None:
-    import phonenumbers
-
-    try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        return None
-    # Without its area code a number would be one for several people. What is not even possible shows faster.
-    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
-        return None
-    if not phonenumbers.is_valid_number(number):
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 _PLAIN: Mapping[str, Change] = {
@@ -182,7 +87,7 @@ _PLAIN: Mapping[str, Change] = {
 }
 _WITH_ARGUMENT = ("pad_zeros", "date", "phone")
 ALWAYS = ("nfkc", "trim")
-"""What is done to every text first, and again after each step, so that naming it changes nothing."""
+"""Applied to every text first, and again after each step, so that naming them changes nothing."""
 
 ALLOWED = f'one of {", ".join(_PLAIN)}, or one of {{pad_zeros: 10}}, {{date: ["%d.%m.%Y", "%Y-%m-%d"]}}, {{phone: DE}}'
 
@@ -202,16 +107,13 @@ _MEANT = (
     ("strip|trim", "trim"),
     ("nfc|nfd|nfkd|unicode", "nfkc"),
 )
-"""What a name that is none here says of the step that is meant, the more telling sign first."""
-
-
-# --- as the job names them --------------------------------------------------------------------------------------------
+"""Patterns of unknown names, and the step that is probably meant, the more specific pattern first."""
 
 
 def read_step(written: object) -> Step:
     """The normaliser that a job file names: `lower`, or `{pad_zeros: 10}` as a mapping of one name to its argument.
 
-    Raises ValueError, which says what it must be.
+    Raises ValueError, whose text says what it must be.
     """
     if isinstance(written, str) and written in _PLAIN:
         return Step(written, change=_PLAIN[written])
@@ -245,7 +147,7 @@ def read_steps(written: Iterable[object]) -> tuple[Step, ...]:
 
 
 def contract_version(columns: Iterable[Sequence[Step]]) -> str:
-    """What two parties must have alike to write keys alike: the contract's version, and those of the tables in use."""
+    """What must be equal at two parties for equal keys: the contract's version, and those of the tables in use."""
     used = {step.name for steps in columns for step in steps}
     version = str(CONTRACT)
     if "email" in used:
@@ -277,11 +179,11 @@ def _dates(formats: object) -> Step:
 def _pattern(written: object) -> re.Pattern[str]:
     """A format of the date's three parts and plain characters, as a pattern.
 
-    %Y is four digits. %m and %d are one or two digits, and exactly two where another part touches them.
+    %Y is four digits. %m and %d are one or two digits, and exactly two where another part is adjacent.
     """
     rule = (
         "a format of a date must have %Y, %m and %d once each and no other %, as in %d.%m.%Y; %y, a year of two digits, "
-        "could be of two centuries"
+        "is ambiguous between two centuries"
     )
     if not isinstance(written, str) or len(written) > 64 or clean(written) != written:
         raise ValueError(rule)
@@ -295,8 +197,8 @@ def _pattern(written: object) -> re.Pattern[str]:
         elif piece == "%Y":
             pattern += "(?P<Y>[0-9]{4})"
         else:
-            touched = (at > 1 and not pieces[at - 1]) or (at + 2 < len(pieces) and not pieces[at + 1])
-            pattern += f"(?P<{piece[1]}>[0-9]{{{'2' if touched else '1,2'}}})"
+            adjacent = (at > 1 and not pieces[at - 1]) or (at + 2 < len(pieces) and not pieces[at + 1])
+            pattern += f"(?P<{piece[1]}>[0-9]{{{'2' if adjacent else '1,2'}}})"
     return re.compile(pattern)
 
 

@@ -1,4 +1,4 @@
-"""Orders: secret shuffles, taking keys in a given order, and the order that is common to all parties."""
+"""Orders: secret shuffles, keys in a given order, and the order that is common to all parties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an alignment or an overlap ends with."""
+"""The results of an alignment and of an overlap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """How many records the parties share; nobody learns which.
+    """How many records the parties share; no party learns which.
 
     `peer_records` is the size of each other party's list, in the job's order. `overlaps` is how many records this party
     shares with each other party, as far as its role may know: the label party knows all, a feature party none.
@@ -48,11 +48,11 @@ class Alignment:
 def check_agreed(found: Alignment) -> None:
     """Raise StoppedError where the match is enough for this party and too small for another one.
 
-    `check_match` comes first and judges by this party's own bounds; where neither raises, an alignment has its positions.
+    Call `check_match` first, which checks this party's own bounds; where neither raises, an alignment has its positions.
     """
     if found.refused_by:
         raise StoppedError(
             found.refused_by,
             f"{found.matched:,} records are common to all parties, fewer than another party's file asks for "
-            f"(accept.min_records); {found.refused_by} said so, and nobody was told which they are: ask there.",
+            f"(accept.min_records), as {found.refused_by} reports. No party learned which they are: ask there.",
         )

@@ -1,8 +1,8 @@
-"""Which list goes to whom at which step: the feature parties stand in a ring, in the job's order.
+"""Which party sends which list to which party at each step: the feature parties form a ring, in the job's order.
 
 Lists and parties have numbers: 0 is the label party, 1 to f are the feature parties. List i (i > 0) is masked by its owner i,
 then by i + 1, ... around the ring to i - 1, then by the label party. List 0 is masked by 0, 1, ... f and comes back. At every
-step each feature party has one list of the ring in hand, and hands it to the next party.
+step each feature party has one list of the ring, and sends it to the next party.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Ring:
         """The feature party that comes before feature party `party` in the ring."""
         return (party - 2) % self.size + 1
 
-    def held(self, party: int, step: int) -> int:
+    def sent(self, party: int, step: int) -> int:
         """The list of the ring that feature party `party` sends at `step`, 1 to f: at step 1 its own."""
         return (party - step) % self.size + 1
 
@@ -90,10 +90,10 @@ def seat(me: str, label_party: str, feature_parties: Sequence[str], seals: Mappi
 
 
 def masking(owner: int, chunk: int) -> Place:
-    """The place of a sealed chunk of the list of `owner` on its way to the label party."""
+    """The place of a sealed chunk of the list of `owner` during phase 1."""
     return Place(f"psi masked list {owner}", batch=chunk)
 
 
 def undoing(owner: int, chunk: int) -> Place:
-    """The place of a sealed chunk of positions in the list of `owner` on their way back."""
+    """The place of a sealed chunk of positions in the list of `owner` during phase 2."""
     return Place(f"psi positions in list {owner}", batch=chunk)

@@ -1,4 +1,4 @@
-"""The first step of the protocol: all parties are told the sizes of all lists, and judge them before any list leaves."""
+"""The first step of the protocol: all parties learn the sizes of all lists, and check them before any list is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from psi.ring import Ring, Seat
 from vsplit.protocol import HEAD, Role, receive, send
 
 
-def tell_sizes(ring: Ring, own: int, limits: Limits) -> Role[list[int]]:
+def exchange_sizes(ring: Ring, own: int, limits: Limits) -> Role[list[int]]:
     """The label party's part: the sizes of all lists, by number, where they are within its limits."""
     limits.check_own(own)
     sizes = [own]
@@ -23,12 +23,12 @@ def tell_sizes(ring: Ring, own: int, limits: Limits) -> Role[list[int]]:
     return sizes
 
 
-def learn_sizes(here: Seat, own: int, limits: Limits) -> Role[list[int]]:
-    """A feature party's part: the same, judged by its own limits."""
+def receive_sizes(here: Seat, own: int, limits: Limits) -> Role[list[int]]:
+    """A feature party's part: the same, checked by its own limits."""
     limits.check_own(own)
     yield from send(here.label_party, ListSize(records=own))
-    told = yield from receive(here.label_party, ListSizes, HEAD + 8 * (here.ring.size + 1))
-    sizes: list[int] = told.records.tolist()
+    message = yield from receive(here.label_party, ListSizes, HEAD + 8 * (here.ring.size + 1))
+    sizes: list[int] = message.records.tolist()
     if len(sizes) != here.ring.size + 1 or sizes[here.number] != own:
         refuse(here.label_party, "sizes of lists that are not those of the parties of this job")
     limits.check_others({here.ring.name(number): size for number, size in enumerate(sizes) if number != here.number})

@@ -1,4 +1,4 @@
-"""What leaves a party while it aligns, told beforehand from the sizes of the lists."""
+"""What leaves a party while it aligns, computed in advance from the sizes of the lists."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def expected_traffic(
 ) -> list[Outflow]:
     """What the party `me` sends while it aligns, the agreement on sealing keys included, in about the order of sending.
 
-    `sizes` are the sizes of the lists, the label party's first. `matched` None: the match, which is not known before, is
-    counted as large as it can be. What the label party passes on counts as sent by it too.
+    `sizes` are the sizes of the lists, the label party's first. `matched` None: the match, which is not known in advance, is
+    assumed to be as large as it can be. What the label party relays counts as sent by it too.
     """
     ring = Ring(label_party, tuple(feature_parties))
     if len(sizes) != ring.size + 1:
@@ -74,7 +74,7 @@ class _Flows:
         self._add(ListSize, to, 1, 8)
         for owner, width, _ in self._sealed_from(me):
             self._sealed(to, owner, width)
-        self._list(MaskedKeys, to, self.sizes[ring.held(me, ring.size)], POINT)
+        self._list(MaskedKeys, to, self.sizes[ring.sent(me, ring.size)], POINT)
         if me == ring.size:
             self._list(MaskedByAll, to, self.sizes[0], cut_width(self.sizes))
         self._add(Agreement, to, 1, 1)
@@ -86,7 +86,7 @@ class _Flows:
         """(list or -1 for positions, bytes a record, receiver's number) of each sealed list of feature party `me`."""
         ring = self.ring
         steps = range(1, ring.size)
-        hops = [(ring.held(me, step), POINT, ring.after(me)) for step in steps]
+        hops = [(ring.sent(me, step), POINT, ring.after(me)) for step in steps]
         hops += [(0, POINT, me + 1)] if me < ring.size else []
         hops += [(-1, _POSITION, me - 1)] if me > 1 else []
         hops += [(-1, _POSITION, ring.before(me)) for _ in steps]

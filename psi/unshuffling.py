@@ -1,7 +1,7 @@
-"""Phase 2 of the protocol: for the full matches alone, the parties undo their own shuffles. SPEC.md, section 5.3.
+"""Phase 2 of the protocol: only for the full matches, the parties undo their own shuffles. SPEC.md, section 5.3.
 
-First the label party's list, by way of the last feature party and so on to the first; then the label party knows its own
-matches and can put them in the common order. Then, in this order, all lists of the ring at once, each back to its owner.
+First the label party's list, from the last feature party back to the first; then the label party knows its own matches and can
+put them in the common order. Then, in this order, all lists of the ring at once, each back to its owner.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def find_own(ring: Ring, matched: Positions, order: Order) -> Role[Positions]:
 
 
 def undo_first_list(here: Seat, order: Order, matched: int) -> Role[None]:
-    """A feature party's part of it: undo its shuffle `order` of the label party's list, and hand on the positions."""
+    """A feature party's part of it: undo its shuffle `order` of the label party's list, and send the positions on."""
     ring, me = here.ring, here.number
     if me == ring.size:
         positions = yield from _receive_bits(here.label_party, len(order), matched)
@@ -60,19 +60,19 @@ def undo_first_list(here: Seat, order: Order, matched: int) -> Role[None]:
         yield from send(here.label_party, OwnPositions(positions=part))
 
 
-def tell_others(ring: Ring, places: Mapping[int, Positions], matched: int) -> Role[None]:
+def send_positions(ring: Ring, places: Mapping[int, Positions], matched: int) -> Role[None]:
     """The label party's part of undoing the other lists: `places`, by list number, uint32 [m] each, in the common order."""
-    telling = []
+    transfers = []
     for party in ring.numbers:
         owner = ring.undone(party, 1)
-        telling.append(_telling(ring.name(party), places[owner]))
-    yield from in_turn(telling)
+        transfers.append(_sending_positions(ring.name(party), places[owner]))
+    yield from in_turn(transfers)
     for _ in range(1, ring.size):
         yield from in_turn([_relay(ring, party, ring.before(party), matched) for party in ring.numbers])
 
 
 def undo_others(here: Seat, orders: Mapping[int, Order], matched: int) -> Role[Positions]:
-    """A feature party's part of it: undo its shuffles of the others' lists, and last of all of its own.
+    """A feature party's part of it: undo its shuffles of the other parties' lists, and last that of its own.
 
     Returns the positions of the matches in its own list of keys, uint32 [m], in the common order.
     """
@@ -91,11 +91,11 @@ def undo_others(here: Seat, orders: Mapping[int, Order], matched: int) -> Role[P
 
 
 class _Positions:
-    """Positions in a list of `records`, `matched` of them by what `told_by` told, that come from `sender` in chunks."""
+    """Positions in a list of `records`, `matched` of them as `announced_by` announced, received from `sender` in chunks."""
 
-    def __init__(self, sender: str, records: int, matched: int, told_by: str) -> None:
+    def __init__(self, sender: str, records: int, matched: int, announced_by: str) -> None:
         self.sender = sender
-        self._told_by = told_by
+        self._announced_by = announced_by
         self._records = records
         self._found = np.empty(matched, dtype=np.uint32)
         self._taken = 0
@@ -105,7 +105,7 @@ class _Positions:
         return len(self._found)
 
     def take(self, part: Positions) -> None:
-        check_length(self.sender, len(part), min(CHUNK, len(self._found) - self._taken), self._told_by)
+        check_length(self.sender, len(part), min(CHUNK, len(self._found) - self._taken), self._announced_by)
         self._found[self._taken : self._taken + len(part)] = part
         self._taken += len(part)
 
@@ -133,7 +133,7 @@ def _receive_bits(label_party: str, records: int, matched: int) -> Role[Position
         refuse(label_party, "a bitmap that marks entries beyond the end of the list")
     positions = np.flatnonzero(bits[:records]).astype(np.uint32)
     if len(positions) != matched:
-        refuse(label_party, f"a bitmap of {len(positions):,} matches where it had told {matched:,}")
+        refuse(label_party, f"a bitmap of {len(positions):,} matches where it had announced {matched:,}")
     return positions
 
 
@@ -156,7 +156,7 @@ def _sending(here: Seat, owner: int, to: int, positions: Positions) -> Transfer:
     return Transfer(len(positions), move)
 
 
-def _telling(to: str, positions: Positions) -> Transfer:
+def _sending_positions(to: str, positions: Positions) -> Transfer:
     def move(number: int) -> Role[None]:
         yield from send(to, MatchPositions(positions=positions[number * CHUNK : (number + 1) * CHUNK]))
 

@@ -34,7 +34,7 @@ NUMERICAL = (
     "tests/parties/report/test_page.py",
     "tests/parties/run/test_many_rows.py",
     "tests/parties/run/test_own_module.py",
-    "tests/parties/unfinished",
+    "tests/parties/checkpoints",
     "tests/test_leaks.py",
     "tests/test_mutations.py",
     "tests/test_transcripts.py",

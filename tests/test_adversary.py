@@ -20,13 +20,14 @@ import numpy as np
 import pytest
 
 from benchmarks.faults_parts.mutate import forged, received
-from parties.checkpoints.resuming import StartDecision
+from parties.checkpoints.start_messages import StartDecision
 from parties.monitoring.events import Step
 from parties.network import codec
 from parties.network.certificates import client_context
-from parties.network.frames import FrameWriter, Type
+from parties.network.frame_writer import FrameWriter
+from parties.network.frames import Type
 from parties.network.identity import PrivateIdentity
-from parties.run import session
+from parties.run import party_run
 from parties.run.handshake import Handshake
 from tests.parties.network.proxy import Proxy
 from tests.parties.world import World
@@ -57,13 +58,13 @@ class Siege:
         self.world.files["clinic"]["listen"] = f"127.0.0.1:{self.port}"
         self.world.job["address"] = f"127.0.0.1:{self.proxy.port}"
         self.transports: dict[str, Any] = {}
-        connect = session.connect
+        connect = party_run.connect
 
         def connected(party: Any, *rest: Any) -> Any:
             self.transports[party.name] = connect(party, *rest)
             return self.transports[party.name]
 
-        monkeypatch.setattr(session, "connect", connected)
+        monkeypatch.setattr(party_run, "connect", connected)
 
     def run(self, knock: Callable[[Siege], None]) -> None:
         """Live a run, knock when the lab has trained an epoch, and see that everybody ends well."""
@@ -77,10 +78,10 @@ class Siege:
                 except BaseException as error:  # raised in the test itself, where it is seen
                     knocks.append(error)
 
-        lives = self.world.write().live(show={"lab": look})
+        outcomes = self.world.write().run_parties(show={"lab": look})
         for failure in filter(None, knocks):
             raise failure
-        lives.well()
+        outcomes.well()
         assert knocks
         clinic = self.transports["clinic"]
         assert clinic.retries == {"lab": 0, "gym": 0}, "no link was taken away"
@@ -183,7 +184,7 @@ Change = Callable[[bytes], bytes]
 
 def lie(monkeypatch: pytest.MonkeyPatch, liar: str, kind: type[Message], change: Callable[[Any, bytes], bytes]) -> None:
     """Let this party change the second message of this kind that it sends; `change` gets the transport and the message."""
-    connect, seen = session.connect, []
+    connect, seen = party_run.connect, []
 
     def connected(party: Any, *rest: Any) -> Any:
         transport = connect(party, *rest)
@@ -201,7 +202,7 @@ def lie(monkeypatch: pytest.MonkeyPatch, liar: str, kind: type[Message], change:
             transport.send = changing
         return transport
 
-    monkeypatch.setattr(session, "connect", connected)
+    monkeypatch.setattr(party_run, "connect", connected)
 
 
 def kind_of(data: bytes) -> str:
@@ -246,8 +247,8 @@ def claiming(kind: type[Message], *sides: int) -> Change:
 def is_named(world: Any, liar: str, victim: str, sentence: str) -> None:
     """The run ends: the victim names the liar in this sentence, the liar hears of it, and nothing is written."""
     before = {file for file in world.write().folder.parent.rglob("*") if "runs" not in file.parts}
-    lives = world.live()
-    error, told = lives.errors[victim], lives.errors[liar]
+    outcomes = world.run_parties()
+    error, told = outcomes.errors[victim], outcomes.errors[liar]
     assert isinstance(error, ProtocolError), repr(error)
     assert error.peer == liar
     assert re.search(sentence, str(error)), error
@@ -322,10 +323,10 @@ def test_a_message_that_was_sealed_in_another_session(tmp_path: Path, monkeypatc
     kept: list[bytes] = []
     with monkeypatch.context() as first:
         lie(first, "clinic", Sealed, lambda _transport, data: kept.append(data) or data)
-        world.write().live().well()
+        world.write().run_parties().well()
     assert kept
     with monkeypatch.context() as second:
         lie(second, "clinic", Sealed, lambda _transport, _data: kept[0])
-        lives = world.live(restart=world.names)
-    named = [error for name, error in lives.errors.items() if isinstance(error, ProtocolError) and name != "clinic"]
-    assert [error.peer for error in named] == ["clinic"], lives.errors
+        outcomes = world.run_parties(restart=world.names)
+    named = [error for name, error in outcomes.errors.items() if isinstance(error, ProtocolError) and name != "clinic"]
+    assert [error.peer for error in named] == ["clinic"], outcomes.errors

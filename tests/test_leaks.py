@@ -18,7 +18,7 @@ import torch
 from benchmarks.leaks import figures_of
 from benchmarks.leaks_parts.attacks import inversion_error, linear, read_labels, trees
 from benchmarks.leaks_parts.watched_run import WatchedRun, play
-from parties.run.results import KINDS
+from parties.run.message_kinds import KINDS
 from vsplit import measured
 from vsplit.aggregation.masked_sum import MaskedEmbedding
 from vsplit.aggregation.paillier_sum import EncryptedSum
@@ -120,7 +120,7 @@ UNDERSTATED = re.compile(
 )
 
 
-@pytest.mark.parametrize("page", ["README.md", "SECURITY.md", "vsplit/SPEC.md"])
+@pytest.mark.parametrize("page", ["README.md", "SECURITY.md", "docs/benchmarks.md", "vsplit/SPEC.md"])
 def test_the_documents_quote_the_figures_that_were_measured(page: str) -> None:
     text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
     figures = [measured.LABELS, measured.SCORES, measured.INVERTED, measured.INVERTED_SUM, measured.COMMAND]

@@ -17,7 +17,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parent.parent
 RUN, DEVELOP, TORCH = (ROOT / name for name in ("constraints.txt", "constraints-dev.txt", "constraints-torch.txt"))
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PAGES = ("README.md", "docs/two-machines.md", "docs/operating.md", "CONTRIBUTING.md", "Makefile")
+PAGES = ("README.md", "docs/tutorials/two-machines.md", "docs/how-to/install-offline.md", "CONTRIBUTING.md", "Makefile")
 SMALLEST = 8  # wheels of a compiled package for one Python: Linux and macOS, two processors each, and Windows
 
 
@@ -114,7 +114,7 @@ def test_what_runs_and_builds_vsplit_is_pinned_without_the_tools_of_its_develope
 def test_no_command_searches_a_second_index_or_downloads_what_is_not_checked(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert "extra-index-url" not in text
-    for command in re.findall(r"^(?:\t|    ).*pip (?:install|download|wheel) (.*)$", text, re.MULTILINE):
+    for command in re.findall(r"^\s*(?:\S+ -m )?\S*\bpip (?:install|download|wheel) (.*)$", text, re.MULTILINE):
         torch = command.endswith("--requirement constraints-torch.txt")
         itself = "--no-deps --no-build-isolation" in command
         assert torch or itself or "--require-hashes" in command, command

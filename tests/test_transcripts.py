@@ -19,14 +19,17 @@ import pandas as pd
 import pytest
 
 from parties.config.digests import key_digests
+from parties.config.local_model import LocalModel
 from parties.config.party import load_party
+from parties.config.party_names import PartyNames
 from parties.data.aligned_rows import align_rows
-from parties.data.party_data import PartyData, read_party_data
+from parties.data.party_data import PartyData, most_rows, read_party_data
 from parties.network.driver import drive
 from parties.network.memory import MemoryNetwork
 from parties.network.worker_pool import Pool
 from parties.run.handshake import handshake_as_feature, handshake_as_label
-from parties.run.training import prepare, train
+from parties.run.preparation import prepare
+from parties.run.training import train
 from psi import CONTRACT, Limits, align_feature, align_label
 from vsplit.protocol import Role
 
@@ -115,6 +118,13 @@ def transcript(folder: Path, recorder: Any) -> dict[str, list[bytes]]:
     return sent
 
 
+def train_on(home: PartyData, aligned: Any, secret: bytes, run: Any) -> None:
+    job, model, names = home.party.job, LocalModel.of(home.party), PartyNames.of(home.party.job, home.party.name)
+    most = most_rows(home.party.settings.accept, len(home.keys.keys))
+    rows = align_rows(names, job, home, aligned, secret, most, run)
+    train(names, prepare(names, job, home, model, rows, 1), model.device, run, run_name=bytes(16))
+
+
 def speak(home: PartyData, run: Any) -> None:
     keys, digests = home.keys.keys, key_digests(home.party.job, CONTRACT)
     secret = os.urandom(32)
@@ -122,11 +132,11 @@ def speak(home: PartyData, run: Any) -> None:
     if home.party.role == "label":
         run(handshake_as_label("clinic", ["lab"], digests))
         aligned = run(align_label("clinic", ["lab"], keys, order_secret=secret, **bounds))
-        train(home, prepare(home, align_rows(home, aligned, secret, run), 1), run, run_name=bytes(16))
+        train_on(home, aligned, secret, run)
     else:
         run(handshake_as_feature("lab", "clinic", digests))
         aligned = run(align_feature("lab", "clinic", ["lab"], keys, seals={}, **bounds))
-        train(home, prepare(home, align_rows(home, aligned, secret, run), 1), run, run_name=bytes(16))
+        train_on(home, aligned, secret, run)
     assert aligned.matched == SHARED
 
 

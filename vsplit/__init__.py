@@ -1,6 +1,8 @@
-"""The foundation and the learning: what roles speak (`vsplit.protocol`) and how they train (`vsplit.learn`).
+"""The library: what roles are made of (`protocol`), sealed messages, training, evaluation, and the arithmetic below them.
 
 Importing this package imports neither torch nor anything that opens a socket.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+__all__ = ["__version__"]

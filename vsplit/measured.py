@@ -1,7 +1,8 @@
-"""What one side read from what it was sent, on real runs of the examples: for all that tells people what a message reveals.
+"""Measured leaks: what one side reconstructed from what it received, in real runs of the examples.
 
-`python benchmarks/leaks.py` prints the figures, as ranges over runs and parties; vsplit/SPEC.md, section 8, has them all and
-says how each was read. An error is the root mean square error relative to that of guessing the mean, with 1,000 known records.
+Every text on what a message reveals uses these figures. `python benchmarks/leaks.py` prints them, as ranges over runs and
+parties; vsplit/SPEC.md, section 8, has all of them and describes how each was measured. An error is the root mean square error
+relative to that of guessing the mean, with 1,000 known records.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ MEASURED_WIDTH: Final = 16
 LABELS_IN_ALL: Final = "100 %"
 """The same, from the gradients of all epochs."""
 SCORES: Final = "0.84 to 0.998"
-"""Rank correlation of what a feature party takes for the joint score of each training record with the true one."""
+"""Rank correlation of a feature party's estimate of the joint score of each training record with the true score."""
 INVERTED: Final = "0.07 to 0.22"
 """Error of the label party about a feature party's columns, from open embeddings."""
 INVERTED_SUM: Final = "0.15 to 0.31"

@@ -19,7 +19,8 @@ from pathlib import Path
 from rich.console import Console
 
 from parties.network.identity import PrivateIdentity
-from parties.network.peer_connections import Address, PartyListener, dial
+from parties.network.peer_connections import PartyListener, dial
+from parties.network.route import Address
 from parties.network.tls import TlsTransport
 from vsplit.protocol import VsplitError
 

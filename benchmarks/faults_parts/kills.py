@@ -29,7 +29,7 @@ from benchmarks.faults_parts.lives import (
     warm_up,
     watching,
 )
-from parties.checkpoints.folder import UNFINISHED
+from parties.checkpoints.folder_lock import UNFINISHED
 
 MOST_SECONDS = 120.0
 MOST_STARTS = 12

@@ -25,7 +25,7 @@ import torch
 import yaml
 
 from parties.checkpoints.checksummed_file import DamagedError, read_checksummed
-from parties.checkpoints.folder import UNFINISHED
+from parties.checkpoints.folder_lock import UNFINISHED
 from parties.command.cli import app
 from parties.ledger.compare import compare
 from parties.ledger.exchange import IN_RUN_FOLDER

@@ -16,22 +16,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gmpy2 import is_prime
 
 from benchmarks.faults_parts.mutate import received
-from parties.checkpoints.folder import LocalState
+from parties.checkpoints.local_state import LocalState
 from parties.checkpoints.resuming import (
     agree_on_start_feature,
     agree_on_start_label,
-    all_keep_feature,
-    all_keep_label,
+    confirm_stored_feature,
+    confirm_stored_label,
 )
-from parties.ledger.heads import (
-    Bond,
-    Signer,
-    agree_as_feature,
-    agree_as_label,
-    exchange_heads_feature,
-    exchange_heads_label,
-)
-from parties.ledger.record import Standing
+from parties.ledger.heads import agree_on_key_feature, agree_on_key_label, exchange_heads_feature, exchange_heads_label
+from parties.ledger.ledger_state import LedgerState
+from parties.ledger.signing import SessionBinding, Signer
 from parties.network import codec
 from parties.run.handshake import handshake_as_feature, handshake_as_label
 from psi import (
@@ -41,10 +35,10 @@ from psi import (
     exchange_shapes_feature,
     exchange_shapes_label,
     key_shapes,
-    learn_row_counts,
     overlap_feature,
     overlap_label,
-    tell_row_counts,
+    receive_row_counts,
+    send_row_counts,
 )
 from psi.keys import KeyList
 from vsplit.aggregation import noise_pool, paillier_sum, receiver_for, sender_for
@@ -165,8 +159,8 @@ def scenes() -> list[Scene]:
         Scene(
             "keys of the ledger",
             {
-                LABEL: partial(agree_as_label, _LABS, _entropy("ledger")),
-                **{name: partial(agree_as_feature, LABEL, _entropy(name)) for name in _LABS},
+                LABEL: partial(agree_on_key_label, _LABS, _entropy("ledger")),
+                **{name: partial(agree_on_key_feature, LABEL, _entropy(name)) for name in _LABS},
             },
         ),
         Scene("heads of the ledger", _heads()),
@@ -180,8 +174,8 @@ def scenes() -> list[Scene]:
         Scene(
             "kept by all",
             {
-                LABEL: partial(all_keep_label, _LABS, "alignment"),
-                **{name: partial(all_keep_feature, LABEL, "alignment") for name in _LABS},
+                LABEL: partial(confirm_stored_label, _LABS, "alignment"),
+                **{name: partial(confirm_stored_feature, LABEL, "alignment") for name in _LABS},
             },
         ),
         Scene("seals", _meeting()),
@@ -198,8 +192,8 @@ def scenes() -> list[Scene]:
         Scene(
             "row counts",
             {
-                LABEL: partial(tell_row_counts, ["lab"], counts),
-                "lab": partial(learn_row_counts, LABEL, len(counts), 100),
+                LABEL: partial(send_row_counts, ["lab"], counts),
+                "lab": partial(receive_row_counts, LABEL, len(counts), 100),
             },
         ),
         Scene(
@@ -256,18 +250,20 @@ def _heads() -> dict[str, Begin]:
     signers = {
         name: Ed25519PrivateKey.from_private_bytes(random.Random(name).randbytes(32)) for name in (LABEL, *_LABS)
     }
-    bond = Bond(b"job", b"session", {name: signer.public_key().public_bytes_raw() for name, signer in signers.items()})
+    binding = SessionBinding(
+        b"job", b"session", {name: signer.public_key().public_bytes_raw() for name, signer in signers.items()}
+    )
 
-    def standing(name: str) -> Standing:
+    def state(name: str) -> LedgerState:
         """How far a lab and the label party are with each other, as the lab (or else the label party) has it on record."""
         there, back = (4, b"4" * 32), (5, b"5" * 32)
-        return Standing(9, b"9" * 32, *(there + back if name != LABEL else back + there))
+        return LedgerState(9, b"9" * 32, *(there + back if name != LABEL else back + there))
 
     label = partial(
-        exchange_heads_label, Signer(LABEL, bond, signers[LABEL].sign), dict.fromkeys(_LABS, standing(LABEL)), _LABS
+        exchange_heads_label, Signer(LABEL, binding, signers[LABEL].sign), dict.fromkeys(_LABS, state(LABEL)), _LABS
     )
     return {LABEL: label} | {
-        name: partial(exchange_heads_feature, Signer(name, bond, signers[name].sign), standing(name), LABEL)
+        name: partial(exchange_heads_feature, Signer(name, binding, signers[name].sign), state(name), LABEL)
         for name in _LABS
     }
 

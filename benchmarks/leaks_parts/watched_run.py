@@ -15,16 +15,20 @@ import numpy.typing as npt
 import torch
 import yaml
 
+from parties.config.local_model import LocalModel
 from parties.config.party import load_party
+from parties.config.party_names import PartyNames
 from parties.data.aligned_rows import align_rows
-from parties.data.party_data import PartyData, read_party_data
+from parties.data.party_data import PartyData, most_rows, read_party_data
 from parties.network.driver import drive
 from parties.network.identity import PrivateIdentity
 from parties.network.memory import MemoryNetwork
 from parties.network.worker_pool import Pool
-from parties.run.alignment import align
-from parties.run.connection import agree_on_seals
-from parties.run.training import PreparedTraining, prepare, train
+from parties.run.alignment import match_records
+from parties.run.limits import limits_of
+from parties.run.preparation import PreparedTraining, prepare
+from parties.run.seals import agree_on_seals
+from parties.run.training import train
 from vsplit.aggregation.masked_sum import MaskedEmbedding
 from vsplit.aggregation.plain import Embedding, join
 from vsplit.learn.batches import epoch_batches
@@ -167,16 +171,20 @@ def play(
             return drive(role, transport, Pool())
 
         try:
-            seals = agree_on_seals(home.party, keys[name], "run", bytes(16), run)
-            shared = align_rows(home, align(home, seals, secret, run), secret, run)
+            job, accept, own = home.party.job, home.party.settings.accept, len(home.keys.keys)
+            names, model = PartyNames.of(job, name), LocalModel.of(home.party)
+            seals = agree_on_seals(names, job, keys[name], "run", bytes(16), run)
+            aligned = match_records(names, home.keys.keys, seals, secret, limits_of(accept, own), run)
+            shared = align_rows(names, job, home, aligned, secret, most_rows(accept, own), run)
             with one_at_a_time:
                 number = list(homes).index(name)
-                begun = prepare(home, shared, os.urandom(STATE_BYTES) if seed is None else seed * len(homes) + number)
+                private = os.urandom(STATE_BYTES) if seed is None else seed * len(homes) + number
+                prepared = prepare(names, job, home, model, shared, private)
             through = run
-            if home.party.role == "label":
-                watch = Watch(begun, steps)
+            if names.is_label:
+                watch = Watch(prepared, steps)
                 through = lambda role: run(watch.watched(role))  # noqa: E731
-            trained[name] = train(home, begun, through, run_name=bytes(16), seals=seals)
+            trained[name] = train(names, prepared, model.device, through, run_name=bytes(16), seals=seals)
             transport.finish()
         except BaseException as error:
             failures.append(error)

@@ -22,7 +22,8 @@ from benchmarks.psi_peers.party import Order, person_of_rows
 from benchmarks.psi_peers.people import ids
 from parties.network.driver import drive
 from parties.network.identity import PrivateIdentity
-from parties.network.peer_connections import Address, PartyListener, dial
+from parties.network.peer_connections import PartyListener, dial
+from parties.network.route import Address
 from parties.network.tls import TlsTransport
 from parties.network.worker_pool import WORTH_SPAWNING, Pool, cores
 from psi import Alignment, Limits, align_feature, align_label, read_keys

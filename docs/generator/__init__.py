@@ -1,1 +1,1 @@
-"""Writes the pages of docs/reference that are made from the code: `python -m docs.generator`. A test compares them with it."""
+"""Generates pages of docs/reference from the code: `python -m docs.generator`. A test compares the pages with the code."""

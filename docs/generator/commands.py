@@ -1,4 +1,4 @@
-"""The page of commands, with their arguments, options and exit codes, read from the command itself."""
+"""The page of commands, with their arguments, options and exit codes, generated from the command."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def commands_page() -> str:
         shown = [param for param in command.params if not getattr(param, "hidden", False)]
         arguments = [_name_of(param) for param in shown if _is_argument(param)]
         text += f"\n## `{' '.join([name, *arguments])}`\n\n{(command.help or '').strip()}\n\n"
-        text += "| argument or option | what it is |\n| --- | --- |\n"
+        text += "| argument or option | meaning |\n| --- | --- |\n"
         text += "".join(f"| `{_name_of(param)}` | {_help_of(param)} |\n" for param in shown)
-    text += "\n## Exit codes\n\n| code | means |\n| ---: | --- |\n"
+    text += "\n## Exit codes\n\n| code | meaning |\n| ---: | --- |\n"
     return text + "".join(f"| {code} | {meaning} |\n" for code, meaning in exit_codes().items())
 
 
 def exit_codes() -> dict[int, str]:
-    """What each exit code means, as the module of the command says it."""
+    """The meaning of each exit code, from the docstring of the command's module."""
     sentence = " ".join((cli.__doc__ or "").partition("Exit codes:")[2].split()).removesuffix(".")
     found = {}
     for part in sentence.split("; "):

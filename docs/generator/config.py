@@ -1,4 +1,4 @@
-"""The page of config keys: what each may be is read from the models, and what it means from the files of `vsplit init`."""
+"""The page of config keys: types and bounds come from the models, meanings from the comments in the files of `vsplit init`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,18 +17,21 @@ from parties.config.job import Job
 from parties.config.party_file import PartyFile
 
 ANY_NAME = "NAME"
-"""Stands in a dotted key for what each job calls as it likes: a party."""
+"""The part of a dotted key that each job chooses: the name of a party."""
 
 NOT_IN_INIT = {
-    "seed": "draws the initial weights of this party's bottom model, for tests and examples alone: whoever knows the seed "
-    "knows the weights, and can find out from embeddings which record is which; leave it out in production"
+    "seed": (
+        "determines the initial weights of this party's bottom model, for tests and examples only: with the seed, the label "
+        "party can compute the weights, and from embeddings the columns of most records; omit it in production",
+        "seed: 1",
+    )
 }
-"""The keys that `vsplit init` leaves out of its files on purpose, with what they mean."""
+"""The keys that `vsplit init` omits from its files on purpose, with their meaning and an example."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of a config file: its dotted name, what it must be, its default, and the line that `vsplit init` writes."""
+    """One key of a config file: dotted name, type and bounds in words, default, meaning, the line that `vsplit init` writes."""
 
     name: str
     words: str
@@ -38,7 +41,7 @@ class Key:
 
 
 def config_keys(model: type[BaseModel], texts: list[str]) -> list[Key]:
-    """All keys of `model`, in its order; what they mean stands in the comments of `texts`, which `vsplit init` writes."""
+    """All keys of `model`, in its order. Their meanings are the comments in `texts`, which `vsplit init` writes."""
     comments: dict[str, tuple[str, str]] = {}
     for text in texts:
         comments |= {name: found for name, found in comments_in(text).items() if name not in comments}
@@ -48,13 +51,23 @@ def config_keys(model: type[BaseModel], texts: list[str]) -> list[Key]:
             raise KeyError(
                 f"{name} has no line in the files of `vsplit init`; add one, with a comment on what it means"
             )
-        meaning, example = comments.get(name) or (NOT_IN_INIT[name], "")
+        meaning, example = comments.get(name) or NOT_IN_INIT[name]
         nullable = (
             not field.is_required() and field.default is not None and type(None) in typing.get_args(field.annotation)
         )
         words = allowed(follow(model, name.split("."))[1]) + (", or null" if nullable else "")
         keys.append(Key(name, words, _default(field), meaning, example))
-    return keys
+    return [key if key.example else replace(key, example=_group_example(key.name, keys)) for key in keys]
+
+
+def _group_example(name: str, keys: list[Key]) -> str:
+    """A group on one line, with its required keys, or with its first one."""
+    free = any(key.name.startswith(f"{name}.{ANY_NAME}.") for key in keys)
+    above = f"{name}.{ANY_NAME}." if free else f"{name}."
+    below = [key for key in keys if key.name.startswith(above) and "." not in key.name.removeprefix(above)]
+    chosen = [key for key in below if key.default == "required"] or below[:1]
+    inside = ", ".join(key.example or _group_example(key.name, keys) for key in chosen)
+    return f"{name.rpartition('.')[2]}: " + (f"{{{ANY_NAME}: {{{inside}}}}}" if free else f"{{{inside}}}")
 
 
 def _fields(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -90,7 +103,7 @@ _LINE = re.compile(r"^(?P<indent> *)(?:# )?(?P<more> *)(?P<key>\w+):(?P<value>.*
 
 
 def comments_in(text: str) -> dict[str, tuple[str, str]]:
-    """What each line of a file of `vsplit init` says of its key, and the line as it is used; by dotted name."""
+    """The comment on each key in a file of `vsplit init`, and the line without it; by dotted name."""
     found: dict[str, tuple[str, str]] = {}
     path: list[str] = []
     for line in text.splitlines():
@@ -109,17 +122,22 @@ def comments_in(text: str) -> dict[str, tuple[str, str]]:
     return found
 
 
+INTRODUCTION = """# Configuration
+
+Every party has two YAML files. The job file (`job.yaml`) is what the parties agree on; it has the same content at every party.
+The party file is private to its party. `vsplit init` writes both with a comment for each key, and `vsplit check` reports what
+is wrong with them.
+
+A key is written here with dots: `train.lr` is the key `lr` in the group `train`. A path is relative to the file that contains
+it. A key that is not on this page is refused.
+"""
+
+
 def configuration_page() -> str:
     """Every key of both config files."""
     texts = config_texts(["clinic", "lab"], label="clinic", task="binary", job="thyroid")
     job, *parties = texts.values()
-    text = (
-        "# Configuration\n\nTwo YAML files say everything. `job.yaml` is what the parties agree on, the same file at every "
-        "party. The party file stays with its party. `vsplit init` writes both with a comment beside each key; "
-        "`vsplit check` says in a sentence what is wrong with them.\n\n"
-        "A key is written here with dots: `train.lr` is the key `lr` in the group `train`. Paths are relative to the file in "
-        "which they stand. A key that is not on this page is refused.\n"
-    )
+    text = INTRODUCTION
     files: list[tuple[str, type[BaseModel], list[str]]] = [
         ("The job file", Job, [job]),
         ("The party file", PartyFile, parties),
@@ -132,6 +150,5 @@ def configuration_page() -> str:
 
 def _key_section(key: Key) -> str:
     lines = [f"\n### `{key.name}`\n", f"\n{key.meaning[:1].upper()}{key.meaning[1:]}.\n" if key.meaning else ""]
-    lines += [f"\n- Value: {key.words}\n", f"- Default: {key.default}\n"]
-    lines += [f"- Example: `{key.example}`\n"] if key.example else []
+    lines += [f"\n- Value: {key.words}\n", f"- Default: {key.default}\n", f"- Example: `{key.example}`\n"]
     return "".join(lines)

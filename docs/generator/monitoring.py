@@ -1,4 +1,4 @@
-"""The page of log records and metrics: each method of the log book and all series are tried out, and what comes is listed."""
+"""The page of log events and metrics: every method of the log book is called, and all series are collected."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from parties.command.init import config_texts
 from parties.config.party import Party, load_party
+from parties.config.party_names import PartyNames
 from parties.monitoring.events import NOTE, WAITING, Failed, Finished, Step, back_step
 from parties.monitoring.logs import Logbook
 from parties.monitoring.metrics import Metrics
@@ -28,21 +29,54 @@ CALLS: Mapping[str, list[tuple[Any, ...]]] = {
         (Step("training", 1, 30, "loss 0.4"),),
         (Step("comparing", 10, 100),),
         (Step("comparing", 20, 100),),
-        (Step(NOTE, text="The run goes on from step 1,000."),),
+        (Step(NOTE, text="The run resumes from step 1,000."),),
         (Finished(["0.9"], "report.html"),),
     ],
     "failed": [(Failed("The link to lab is lost.", 6),), (Failed("Interrupted here.", 130),)],
     "training": [(0, 5_000), (1_000, 5_000)],
-    "kept": [(1_000, 0.02)],
+    "stored": [(1_000, 0.02)],
     "lost": [("lab", "was closed")],
     "back": [("lab",)],
     "resent": [("lab", 12, 30_000)],
 }
 
 
+EVENTS = """# Log events and metrics
+
+Both are off unless the party file asks for them, with the keys `log` and `metrics` of [the party file](configuration.md).
+[Operate a party](../how-to/operate.md) shows how to use them.
+
+## Log events
+
+Records of Python's standard `logging`. As JSON, each record has its own fields and `time` (UTC), `level`, `logger`, `party`,
+`event` and `message`. A record about a link has the field `left_out` if records before it were left out. Of the event
+`stage`, a new stage and the end of an epoch have the level info, and steps within a stage debug. Of the event `failed`, an
+interruption has the level warning.
+
+| logger | event | level | fields | example of a message |
+| --- | --- | --- | --- | --- |
+"""
+SERIES = """
+## Metrics
+
+Series of the Prometheus endpoint. It also has the series `process_…`: processor time, memory and open files of the process.
+
+| series | type | labels | meaning |
+| --- | --- | --- | --- |
+"""
+NOTES = """
+- `vsplit_stage`: the series of the current stage is 1.
+- `vsplit_loss`: at the label party only; `part` is `training` or `validation`.
+- `vsplit_messages_total`, `vsplit_bytes_total`: `direction` is `sent` or `received`.
+- `vsplit_link_up`: 1, or 0 while the party waits for the peer, at the start or while a lost link is being restored. It is
+  absent once all parties have closed the session.
+- `vsplit_training_samples_per_second`: the samples divided by the time since this training began here.
+"""
+
+
 @dataclass(slots=True)
 class Kind:
-    """All records of one event: the levels, the fields and a sentence."""
+    """All records of one event: the levels, the fields and an example."""
 
     logger: str
     event: str
@@ -52,7 +86,7 @@ class Kind:
 
 
 class _Kept(logging.Handler):
-    """Keeps the records."""
+    """Collects the records."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -64,26 +98,19 @@ class _Kept(logging.Handler):
 
 def monitoring_page() -> str:
     """Every log event and every series of metrics."""
-    text = (
-        "# Log events and metrics\n\nBoth are off unless the party file asks for them, with the keys `log` and `metrics` of "
-        "[the party file](configuration.md). What to do with them stands in [Operating a party](../operating.md).\n\n"
-        "## Log events\n\nRecords of Python's standard `logging`. As JSON each has besides its own fields: `time`, `level`, "
-        "`logger`, `party`, `event` and `message`.\n\n"
-        "| logger | event | level | fields | a message |\n| --- | --- | --- | --- | --- |\n"
-    )
+    text = EVENTS
     for kind in log_events():
         fields = ", ".join(f"`{name}`" for name in kind.fields)
         levels = ", ".join(kind.levels)
         text += f"| `{kind.logger}` | `{kind.event}` | {levels} | {fields} | {kind.sentence} |\n"
-    text += "\n## Metrics\n\nSeries of the endpoint for Prometheus, besides those of the process (`process_…`).\n\n"
-    text += "| series | type | labels | what |\n| --- | --- | --- | --- |\n"
+    text += SERIES
     for name, type_, labels, what in metric_series():
         text += f"| `{name}` | {type_} | {', '.join(f'`{one}`' for one in labels)} | {what} |\n"
-    return text
+    return text + NOTES
 
 
 def log_events() -> list[Kind]:
-    """What the log book writes, in the order of `CALLS`. Raises ValueError where one of its methods is not among them."""
+    """What the log book writes, in the order of `CALLS`. Raises ValueError if one of its methods is not among them."""
     methods = {name for name in vars(Logbook) if not name.startswith("_")}
     if methods != CALLS.keys():
         raise ValueError(f"calls and methods of the log book differ: {methods ^ CALLS.keys()}")
@@ -93,7 +120,8 @@ def log_events() -> list[Kind]:
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     try:
-        book = Logbook(_party())
+        party = _party()
+        book = Logbook(PartyNames.of(party.job, party.name), party.job.job, party.output)
         for name, calls in CALLS.items():
             for arguments in calls:
                 getattr(book, name)(*arguments)
@@ -118,7 +146,8 @@ def metric_series() -> Iterator[tuple[str, str, list[str], str]]:
     """Name, type, labels and meaning of every series, as a label party in training has them."""
     traffic = Traffic()
     traffic.record("sent", "lab", "Gradient", 1)
-    metrics = Metrics(_party(), traffic)
+    party = _party()
+    metrics = Metrics(PartyNames.of(party.job, party.name), party.job.job, traffic)
     progress, losses = SimpleNamespace(epoch=1, batch=0), SimpleNamespace(train_loss=0.5, validation_loss=0.5)
     metrics.training(SimpleNamespace(step=1, progress=progress, history=[losses]), 100, 10)  # type: ignore[arg-type]
     metrics.waited("receive", "lab", 1.0)

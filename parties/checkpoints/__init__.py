@@ -1,1 +1,3 @@
-"""What a run keeps on disk until it is finished, and how all parties go on from there."""
+"""What a run stores on disk until it is finished, and how all parties resume from it."""
+
+__all__: list[str] = []

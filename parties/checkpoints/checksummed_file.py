@@ -1,9 +1,9 @@
-"""One file of a run that is not finished: a head that says whose it is, a body, and a checksum over all of it.
+"""One file of a run that is not finished: a head with its origin, a body, and a checksum over all of it.
 
     "vsplit kept 1\\n" | u32 length of head | head, JSON | body | 32 bytes of BLAKE2b over all before
 
-A file that was cut off or changed in a single bit is found. The checksum is against accidents: who can write the file can
-make another.
+A file that was cut off or changed in a single bit is detected. The checksum protects against accidents only: a person who can
+write the file can make another.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from parties.checkpoints.origin import Origin
 from parties.local.atomic import write_whole
 from parties.local.plain_file import read_plain
 
@@ -25,48 +26,34 @@ MAGIC = b"vsplit kept 1\n"
 _LENGTH, _CHECKSUM = 4, 32
 
 
-class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a file comes from, and so what may go on with it.
-
-    `job`: digests of the job, key by key. `home`: digests of this party's own data and of what its file says of them.
-    `environment`: on what the results may hang in their last bits.
-    """
-
-    version: str
-    party: str
-    job: dict[str, str]
-    home: dict[str, str]
-    environment: dict[str, str]
-
-
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a file says of itself. `run` is the run's name, 32 hexadecimal digits; `told` is for whoever wrote it.
+    """What a file says about itself. `run` is the run's name, 32 hexadecimal digits; `record` is what its writer adds.
 
-    `first`: no state of this training was there when this one was kept.
+    `first`: no state of this training existed when this one was stored.
     """
 
     kind: Kind
     run: str
     step: int
     origin: Origin
-    told: msgspec.Raw = msgspec.Raw(b"null")
+    record: msgspec.Raw = msgspec.field(name="told", default=msgspec.Raw(b"null"))
     first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ChecksummedFile:
-    """A file that was read and is whole."""
+    """A file that was read and is complete."""
 
     head: Head
     body: memoryview
 
 
 class DamagedError(ValueError):
-    """The file is not whole, or is none of these files. `str()` says which of them, in a few words."""
+    """The file is incomplete, or is not one of these files. `str()` says which, in a few words."""
 
 
 class OtherVersionError(ValueError):
-    """The file is whole, and of a version of vsplit whose head this one does not read."""
+    """The file is complete, and of a version of vsplit whose head this one does not read."""
 
     def __init__(self, version: str) -> None:
         super().__init__(f"it is of vsplit {version}")
@@ -84,7 +71,7 @@ class _AnyHead(msgspec.Struct, frozen=True):
 
 
 def write_checksummed(path: Path, head: Head, body: bytes | memoryview) -> None:
-    """Write the file, whole or not at all. Raises OSError."""
+    """Write the file completely or not at all. Raises OSError."""
     encoded = msgspec.json.encode(head)
     parts = [MAGIC, len(encoded).to_bytes(_LENGTH, "little"), encoded, body]
     checksum = hashlib.blake2b(digest_size=_CHECKSUM)
@@ -114,4 +101,4 @@ def _unreadable(head: memoryview) -> ValueError:
     try:
         return OtherVersionError(msgspec.json.decode(head, type=_AnyHead).origin.version)
     except msgspec.MsgspecError:
-        return DamagedError("its head is none")
+        return DamagedError("its head is not valid")

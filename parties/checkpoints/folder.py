@@ -1,23 +1,18 @@
-"""What a run that is not finished keeps in `OUTPUT/.unfinished`, so that the same command goes on with it.
+"""The files of a run that is not finished, in `OUTPUT/.unfinished`, from which the same command resumes it.
 
     alignment-offered   this party's side of a common alignment, until all parties have theirs; then `alignment`
     step-N              this party's state after N steps; the last two
     final-offered       this party's outcome, until all parties have theirs; then `final`
-    lock                held while a run lives, so that no second one uses the folder
+    lock                locked while the party runs, so that no second process uses the folder
 
-Each is whole or absent. SPEC.md, section 4, says when they are written.
+Each is complete or absent. SPEC.md, section 4, says when they are written.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
@@ -27,225 +22,134 @@ from parties.checkpoints.checksummed_file import (
     DamagedError,
     Head,
     Kind,
-    Origin,
     OtherVersionError,
     read_checksummed,
     write_checksummed,
 )
+from parties.checkpoints.folder_lock import FolderLock
+from parties.checkpoints.local_state import STEPS_STORED, LocalState
+from parties.checkpoints.origin import Origin
 from parties.local.atomic import rename, sync_folder
-from parties.local.command_line import restart_advice
+from parties.local.command_line import restart_hint
 from vsplit.protocol import ConfigError, StorageError
-
-if sys.platform != "win32":
-    import fcntl
 
 T = TypeVar("T")
 
-UNFINISHED = ".unfinished"
-STEPS_KEPT = 2
-
 _OFFERED = "-offered"
-_ALIGNMENT, _FINAL, _LOCK = "alignment", "final", "lock"
+_ALIGNMENT, _FINAL = "alignment", "final"
 _STEP = re.compile(r"step-([1-9][0-9]{0,17})")
 
 
-@dataclass(frozen=True, slots=True)
-class LocalState:
-    """What a party holds of a run: the run's name (empty: nothing), the steps, the outcome.
-
-    `agreed`: all parties have, or had, the alignment. `steps`: those at which this party can begin; 0, the beginning of the
-    training, is among them as long as no more than its first state would be lost by that. `final`: this party's outcome is
-    there; `over`: everybody's is. `finished` names the run whose results stand in the run folder (empty: none do).
-    `restart`: it was told at home to begin afresh, and so to hold nothing.
-    """
-
-    run: bytes = b""
-    agreed: bool = False
-    steps: tuple[int, ...] = ()
-    final: bool = False
-    over: bool = False
-    finished: bytes = b""
-    restart: bool = False
-
-
-class FolderInUseError(ConfigError):
-    """Another process of this party uses the folder, so that this one has no part in the run."""
-
-
-def in_use(output: Path) -> bool:
-    """Whether a run is using the run folder `output` at this moment."""
-    if sys.platform == "win32":
-        return False
-    try:
-        descriptor = os.open(output / UNFINISHED / _LOCK, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)
-
-
 class CheckpointFolder:
-    """The folder of a party that comes from `origin`. To be used in a `with`, which holds its lock.
+    """The folder of a party whose files have the origin `origin`. To be used in a `with`, which holds its lock.
 
-    `say` is told, in a sentence, what a person should know. Raises ConfigError wherever the folder cannot be read or
-    written, and what is there stays whole.
+    `say` is called with sentences for the operator. Raises ConfigError wherever the folder cannot be read or written; what is
+    in it stays complete.
     """
 
     def __init__(self, output: Path, origin: Origin, say: Callable[[str], None] = lambda _sentence: None) -> None:
-        self.folder = output / UNFINISHED
-        self._origin = origin
+        self._lock = FolderLock(output)
+        self.folder = self._lock.folder
+        self.origin = origin
         self._say = say
-        self._lock: int | None = None
-        self._made: list[Path] = []
 
-    # --- what is there ------------------------------------------------------------------------------------------------
+    def read_state(self, finished: str = "") -> LocalState:
+        """What is stored: complete, and of this origin. A damaged file is reported and left out.
 
-    def look(self, finished: str = "") -> LocalState:
-        """What is there, all of it whole and from this origin. A damaged file is left out, and said.
-
-        `finished` names the run whose folder is whole: of that one it does not matter what else is still there.
-        Raises ConfigError for a run of another job, version or party, or of other data, and where no alignment can be
-        read that all parties had.
+        `finished` names the run whose run folder is complete: of that one it does not matter what else is still stored.
+        Raises ConfigError for a run of another job, version or party, or of other data, and where the alignment that all
+        parties had cannot be read.
         """
         agreed = self._has(_ALIGNMENT)
         alignment = self._read(_ALIGNMENT if agreed else _ALIGNMENT + _OFFERED)
-        if self._is_over(finished):
-            return LocalState(bytes.fromhex(finished), agreed, (), final=True, over=True)
+        if self._is_finished(finished):
+            return LocalState(bytes.fromhex(finished), agreed, (), final=True, finished_by_all=True)
         if alignment is None and agreed:
             raise ConfigError(
-                f"The alignment of the unfinished run in {self.folder} is damaged, so that nothing can go on with it: put back "
-                f"a copy of this folder, or {restart_advice()}."
+                f"The alignment of the unfinished run in {self.folder} is damaged, so that it cannot be resumed: put back "
+                f"a copy of this folder, or {restart_hint()}."
             )
-        # An alignment that was never agreed on is no loss, whatever it is of.
-        if alignment is None or (not agreed and alignment.head.origin != self._origin_like(alignment)):
+        # An alignment that was never agreed on is no loss, whatever its origin.
+        if alignment is None or (not agreed and not self.origin.is_like(alignment.head.origin)):
             return LocalState()
-        self._check_origin(alignment)
+        self.origin.check_resumes(alignment.head.origin, self.folder)
         run = alignment.head.run
-        states = [found for step in self._steps() if (found := self._of_run(f"step-{step}", "step", run, step))]
-        del states[:-STEPS_KEPT]  # the program may have ended before an older one was taken away
-        begin = (0,) if len(states) < STEPS_KEPT and all(state.head.first for state in states) else ()
+        states = [file for step in self._steps() if (file := self._of_run(f"step-{step}", "step", run, step))]
+        del states[:-STEPS_STORED]  # the program may have ended before it removed an older one
+        begin = (0,) if len(states) < STEPS_STORED and all(state.head.first for state in states) else ()
         steps = (*begin, *(state.head.step for state in states))
         final = next((name for name in (_FINAL, _FINAL + _OFFERED) if self._of_run(name, "final", run)), None)
         return LocalState(bytes.fromhex(run), agreed, steps, final is not None, final == _FINAL)
 
     def alignment(self) -> ChecksummedFile:
         """The alignment, offered or agreed on."""
-        return self._must(self._read(_ALIGNMENT) or self._read(_ALIGNMENT + _OFFERED), "alignment")
+        return self._required(self._read(_ALIGNMENT) or self._read(_ALIGNMENT + _OFFERED), "alignment")
 
     def step(self, step: int) -> ChecksummedFile:
         """The state after `step` steps."""
-        return self._must(self._read(f"step-{step}"), f"state of step {step:,}")
+        return self._required(self._read(f"step-{step}"), f"state of step {step:,}")
 
     def final(self) -> ChecksummedFile:
         """The outcome."""
-        return self._must(self._read(_FINAL) or self._read(_FINAL + _OFFERED), "outcome")
+        return self._required(self._read(_FINAL) or self._read(_FINAL + _OFFERED), "outcome")
 
-    def changes(self, kept: ChecksummedFile) -> list[str]:
-        """What is not as it was when this file was written, and may change the last bits of results."""
-        then, now = kept.head.origin.environment, self._origin.environment
-        return [
-            f"{name} ({then.get(name, 'none')} before, {now[name]} now)" for name in now if then.get(name) != now[name]
-        ]
+    def offer_alignment(self, run: bytes, record: object, body: bytes | memoryview) -> None:
+        """Store this party's side of an alignment; it counts once `confirm_alignment` is called."""
+        self._write(_ALIGNMENT + _OFFERED, "alignment", run, 0, record, body)
 
-    # --- what is written ----------------------------------------------------------------------------------------------
-
-    def offer_alignment(self, run: bytes, told: object, body: bytes | memoryview) -> None:
-        """Keep this party's side of an alignment; it counts once `agree_on_alignment` is called."""
-        self._write(_ALIGNMENT + _OFFERED, "alignment", run, 0, told, body)
-
-    def agree_on_alignment(self) -> None:
+    def confirm_alignment(self) -> None:
         """All parties have theirs."""
-        self._agree(_ALIGNMENT)
+        self._confirm(_ALIGNMENT)
 
-    def keep_step(self, run: bytes, step: int, told: object, body: bytes | memoryview) -> None:
-        """Keep the state after `step` steps, and of those before it the last."""
+    def store_step(self, run: bytes, step: int, record: object, body: bytes | memoryview) -> None:
+        """Store the state after `step` steps; of the older ones the last is retained."""
         first = not any(old != step for old in self._steps())
-        self._write(f"step-{step}", "step", run, step, told, body, first=first)
-        self._remove(*(f"step-{old}" for old in self._steps()[:-STEPS_KEPT]))
+        self._write(f"step-{step}", "step", run, step, record, body, first=first)
+        self._remove(*(f"step-{old}" for old in self._steps()[:-STEPS_STORED]))
 
-    def begin_at(self, step: int) -> None:
-        """A training begins here again: what was kept of later steps, and an outcome, are no more."""
-        later = (f"step-{one}" for one in self._steps() if one > step)
-        self._remove(*later, _FINAL + _OFFERED, _FINAL, lastingly=True)
+    def restart_at(self, step: int) -> None:
+        """A training restarts here: the states of later steps, and an outcome, are removed."""
+        later = (f"step-{stored}" for stored in self._steps() if stored > step)
+        self._remove(*later, _FINAL + _OFFERED, _FINAL, synced=True)
 
-    def offer_final(self, run: bytes, step: int, told: object, body: bytes | memoryview) -> None:
-        """Keep this party's outcome."""
-        self._write(_FINAL + _OFFERED, "final", run, step, told, body)
+    def offer_final(self, run: bytes, step: int, record: object, body: bytes | memoryview) -> None:
+        """Store this party's outcome."""
+        self._write(_FINAL + _OFFERED, "final", run, step, record, body)
 
-    def agree_on_final(self) -> None:
-        """All parties have theirs, so that nobody needs this party any more."""
-        self._agree(_FINAL)
+    def confirm_final(self) -> None:
+        """All parties have theirs, so that no party needs this one any more."""
+        self._confirm(_FINAL)
 
     def discard(self) -> list[str]:
-        """Take all away, whatever it is of; returns what it was, in words."""
-        told = [f"the {word}" for name, word in ((_ALIGNMENT, "alignment"), (_FINAL, "outcome")) if self._has(name)]
-        told += [f"the state of step {step:,}" for step in self._steps()]
-        self._remove(*self._all(), lastingly=True)
-        return told
+        """Remove all files, of whatever run; returns what they were, in words."""
+        removed = [f"the {word}" for name, word in ((_ALIGNMENT, "alignment"), (_FINAL, "outcome")) if self._has(name)]
+        removed += [f"the state of step {step:,}" for step in self._steps()]
+        self._remove(*self._all(), synced=True)
+        return removed
 
     def discard_run(self, run: bytes) -> None:
-        """Take away what is of this run, which is over, and leave what is of another one.
+        """Remove the files of this run, which has finished, and retain those of another one.
 
-        What cannot be read, and so may be of either, goes only where nothing else is of another run.
+        Files that cannot be read, and so may be of either, are removed only where no other file is of another run.
         """
-        runs = self._runs()
-        doubtful = not {*runs.values()} - {run.hex(), ""}
-        self._remove(
-            *(name for name, one in runs.items() if one == run.hex() or (not one and doubtful)), lastingly=True
-        )
+        runs, removed = self._runs(), {run.hex()}
+        if not {*runs.values()} - {run.hex(), ""}:
+            removed.add("")
+        self._remove(*(name for name, of_run in runs.items() if of_run in removed), synced=True)
 
-    def holds_other_than(self, run: str) -> bool:
-        """Whether anything is kept that is not certainly of this run, 32 hexadecimal digits."""
-        return any(one != run for one in self._runs().values())
-
-    # --- the folder ---------------------------------------------------------------------------------------------------
+    def has_other_than(self, run: str) -> bool:
+        """Whether any file is not certainly of this run, 32 hexadecimal digits."""
+        return any(of_run != run for of_run in self._runs().values())
 
     def __enter__(self) -> Self:
-        return self._tried(self._open)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let go of the lock; where nothing is kept, the folder goes as well."""
-        with contextlib.suppress(OSError):
-            if {file.name for file in self.folder.iterdir()} <= {_LOCK}:
-                (self.folder / _LOCK).unlink(missing_ok=True)
-                self.folder.rmdir()
-                for folder in self._made:
-                    folder.rmdir()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    def _open(self) -> Self:
-        self._made = [folder for folder in self.folder.parents if not folder.exists()]
-        output = self.folder.parent
-        for folder in reversed([one for one in output.parents if not one.exists()]):
-            folder.mkdir(mode=0o755, exist_ok=True)
-        output.mkdir(mode=0o700, exist_ok=True)
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        if sys.platform == "win32":
-            return self
-        self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            self._lock = None
-            raise FolderInUseError(
-                f"Another run is using {self.folder.parent} at this moment: wait for its end, or name another folder in the "
-                "key output of the party file."
-            ) from None
+        self._checked(self._lock.acquire)
         return self
 
-    def _is_over(self, finished: str) -> bool:
-        """Whether the outcome that all parties have is that of the run whose folder is whole."""
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
+
+    def _is_finished(self, finished: str) -> bool:
+        """Whether the outcome that all parties have is that of the run whose run folder is complete."""
         if not finished or not self._has(_FINAL):
             return False
         final = self._read(_FINAL)
@@ -255,26 +159,26 @@ class CheckpointFolder:
         return (self.folder / name).exists()
 
     def _all(self) -> list[str]:
-        """All that is kept, in the order in which it may go."""
+        """All files, in the order in which they may be removed."""
         steps = (f"step-{step}" for step in self._steps())
-        # The outcome of a run that is over goes last: as long as it stands here, there is only this to be cleared up.
+        # The outcome of a finished run is removed last: as long as it is stored, the next command only clears up.
         names = (*steps, _FINAL + _OFFERED, _ALIGNMENT, _ALIGNMENT + _OFFERED, _FINAL)
         return [name for name in names if self._has(name)]
 
     def _runs(self) -> dict[str, str]:
         """Of which run each file is, by its name; empty where it cannot be read."""
-        found = {}
+        runs = {}
         for name in self._all():
             try:
-                found[name] = read_checksummed(self.folder / name).head.run
+                runs[name] = read_checksummed(self.folder / name).head.run
             except (OSError, DamagedError, OtherVersionError):
-                found[name] = ""
-        return found
+                runs[name] = ""
+        return runs
 
     def _steps(self) -> list[int]:
-        """The steps of which there are files, whole or not, from the first to the last."""
-        names = self._tried(lambda: [file.name for file in self.folder.iterdir()])
-        return sorted(int(found[1]) for name in names if (found := _STEP.fullmatch(name)))
+        """The steps of which there are files, complete or not, from the first to the last."""
+        names = self._checked(lambda: [file.name for file in self.folder.iterdir()])
+        return sorted(int(match[1]) for name in names if (match := _STEP.fullmatch(name)))
 
     def _write(
         self,
@@ -282,39 +186,39 @@ class CheckpointFolder:
         kind: Kind,
         run: bytes,
         step: int,
-        told: object,
+        record: object,
         body: bytes | memoryview,
         *,
         first: bool = False,
     ) -> None:
-        head = Head(kind, run.hex(), step, self._origin, msgspec.Raw(msgspec.json.encode(told)), first)
-        self._tried(lambda: write_checksummed(self.folder / name, head, body))
+        head = Head(kind, run.hex(), step, self.origin, msgspec.Raw(msgspec.json.encode(record)), first)
+        self._checked(lambda: write_checksummed(self.folder / name, head, body))
 
-    def _agree(self, name: str) -> None:
+    def _confirm(self, name: str) -> None:
         if self._has(name + _OFFERED):
-            self._tried(lambda: rename(self.folder / (name + _OFFERED), name))
+            self._checked(lambda: rename(self.folder / (name + _OFFERED), name))
 
-    def _remove(self, *names: str, lastingly: bool = False) -> None:
-        """Take these files away where they are, in this order; `lastingly`: also if the machine stops in this moment."""
+    def _remove(self, *names: str, synced: bool = False) -> None:
+        """Remove those of these files that exist, in this order; `synced`: and force that to the disk."""
 
         def remove() -> None:
-            found = [self.folder / name for name in names if self._has(name)]
-            for file in found:
+            files = [self.folder / name for name in names if self._has(name)]
+            for file in files:
                 file.unlink(missing_ok=True)
-            if found and lastingly:
+            if files and synced:
                 sync_folder(self.folder)
 
-        self._tried(remove)
+        self._checked(remove)
 
     def _read(self, name: str) -> ChecksummedFile | None:
-        """The file, or None where there is none or it is damaged, which is said."""
+        """The file; None where there is none, or where it is damaged, which is reported."""
         path = self.folder / name
         try:
             return read_checksummed(path)
         except FileNotFoundError:
             return None
         except OtherVersionError as error:
-            raise self._of_other_version(error.version) from None
+            raise self.origin.other_version(error.version, self.folder) from None
         except DamagedError as error:
             self._say(f"{path} is damaged ({error}) and is left out.")
             return None
@@ -322,54 +226,25 @@ class CheckpointFolder:
             raise ConfigError(f"The file {path} cannot be read: {error.strerror}.") from None
 
     def _of_run(self, name: str, kind: Kind, run: str, step: int | None = None) -> ChecksummedFile | None:
-        """The file, if it is whole and of this run, and what its name says."""
-        found = self._read(name)
-        if found is None or found.head.run != run or found.head.kind != kind:
+        """The file, if it is complete, of this run, and what its name says."""
+        file = self._read(name)
+        if file is None or file.head.run != run or file.head.kind != kind:
             return None
-        if step is not None and found.head.step != step:  # somebody has renamed it
+        if step is not None and file.head.step != step:  # the file was renamed
             return None
-        self._check_origin(found)
-        return found
+        self.origin.check_resumes(file.head.origin, self.folder)
+        return file
 
-    def _must(self, found: ChecksummedFile | None, what: str) -> ChecksummedFile:
-        if found is None:
+    def _required(self, file: ChecksummedFile | None, what: str) -> ChecksummedFile:
+        if file is None:
             raise ConfigError(f"The {what} in {self.folder} is gone or damaged since this run began; start it again.")
-        return found
+        return file
 
-    def _origin_like(self, kept: ChecksummedFile) -> Origin:
-        """This party's origin, but for the environment, in which `kept` may differ."""
-        return msgspec.structs.replace(self._origin, environment=kept.head.origin.environment)
-
-    def _check_origin(self, kept: ChecksummedFile) -> None:
-        """Raise ConfigError, which names what differs, unless this party can go on with what it kept."""
-        then, now = kept.head.origin, self._origin
-        if then.version != now.version:
-            raise self._of_other_version(then.version)
-        if then.party != now.party:
-            raise ConfigError(
-                f"The unfinished run in {self.folder} is {then.party}'s, and this is {now.party}: give each party a folder of "
-                "its own in the key output of its party file."
-            )
-        for where, mine, kept_ in (("of the job file", now.job, then.job), ("", now.home, then.home)):
-            if mine != kept_:
-                name = next((key for key in (*mine, *kept_) if mine.get(key) != kept_.get(key)), "")
-                what = f"the key {name} {where}" if where else name
-                raise ConfigError(
-                    f"The unfinished run in {self.folder} began with something else than there is now: {what} is not as it "
-                    f"was. Put it back as it was to go on, or {restart_advice()}."
-                )
-
-    def _of_other_version(self, version: str) -> ConfigError:
-        return ConfigError(
-            f"The unfinished run in {self.folder} is of vsplit {version}, and this is {self._origin.version}: install that "
-            f"version at every party to go on with it, or {restart_advice()}."
-        )
-
-    def _tried(self, action: Callable[[], T]) -> T:
+    def _checked(self, action: Callable[[], T]) -> T:
         try:
             return action()
         except OSError as error:
             raise StorageError(
                 f"The run's folder {self.folder} cannot be written ({error.strerror}): free some space, or mend its "
-                "permissions. What was kept before is whole, and the same command goes on from there."
+                "permissions. What was stored before is complete, and the same command resumes from there."
             ) from None

@@ -1,4 +1,4 @@
-"""When the label party asks all parties to keep their states: by steps, by time, or both."""
+"""When the label party asks all parties to store their states: by steps, by time, or both."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 class CheckpointSchedule:
-    """Says of each step whether it is time: `steps` steps or `seconds` seconds after the last time, whichever is first.
+    """Decides for each step whether states are stored: `steps` steps or `seconds` seconds after the last time, at the first.
 
-    None: not by that. The first time counts from `begin`, the steps that were done when this was made.
+    None: not by that. `begin` is the number of steps that were done before.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class CheckpointSchedule:
         self._at = clock()
 
     def __call__(self, step: int) -> bool:
-        """Whether states are kept once `step` steps are done; a yes begins the count anew."""
+        """Whether states are stored once `step` steps are done; if so, the count starts again."""
         now = self._clock()
         by_steps = self._steps is not None and step - self._last >= self._steps
         by_time = self._seconds is not None and now - self._at >= self._seconds

@@ -1,4 +1,4 @@
-"""What the files of an unfinished run hold, and how a run is made anew of them."""
+"""Writes the state of a run to its files, and restores it from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from safetensors.numpy import save as save_arrays
 from parties.checkpoints.checksummed_file import ChecksummedFile
 from parties.checkpoints.folder import CheckpointFolder
 from parties.data.aligned_rows import AlignedRows
-from parties.local.command_line import restart_advice
+from parties.local.command_line import restart_hint
 from parties.local.text import ended
 from psi import Alignment
 from vsplit.learn.checkpoint import State, from_bytes, to_bytes
@@ -29,7 +29,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 class Resumed(msgspec.Struct, frozen=True):
-    """A run went on: when, from which step, and what was not as before, on which the last bits of results may hang."""
+    """A run was resumed: when, from which step, and what had changed, on which the last digits of results may depend."""
 
     at: str
     step: int
@@ -37,8 +37,8 @@ class Resumed(msgspec.Struct, frozen=True):
 
 
 class RunTimeline(msgspec.Struct):
-    """What a run knows of its time: when it began, how long each epoch took, how long the one under way has taken, in
-    seconds; and where it went on after a stop."""
+    """The times of a run: when it began, how long each epoch took and the current one has taken, in seconds; and where it was
+    resumed."""
 
     started: str
     epoch_seconds: list[float] = []
@@ -62,7 +62,7 @@ class AlignedRun:
 
 
 class _AlignmentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What of an alignment is no array."""
+    """The part of an alignment that is not an array."""
 
     own_records: int
     peer_records: dict[str, int]
@@ -75,7 +75,7 @@ class _AlignmentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def offer_alignment(folder: CheckpointFolder, run: bytes, agreed: AlignedRun) -> None:
-    """Keep this party's side. Raises ConfigError."""
+    """Store this party's side. Raises ConfigError."""
     aligned, shared, seed = agreed.aligned, agreed.shared, agreed.seed
     record = _AlignmentRecord(
         aligned.own_records,
@@ -96,7 +96,7 @@ def offer_alignment(folder: CheckpointFolder, run: bytes, agreed: AlignedRun) ->
 
 
 def stored_alignment(folder: CheckpointFolder) -> AlignedRun:
-    """This party's side, as it was kept. Raises ConfigError."""
+    """This party's side, as it was stored. Raises ConfigError."""
     file = folder.alignment()
     record, arrays = _record(folder, file, _AlignmentRecord), _arrays(folder, file)
     aligned = Alignment(arrays["positions"], record.own_records, record.peer_records, record.overlaps, record.matched)
@@ -107,8 +107,8 @@ def stored_alignment(folder: CheckpointFolder) -> AlignedRun:
 
 
 def store_step(folder: CheckpointFolder, run: bytes, state: State, timeline: RunTimeline) -> None:
-    """Keep the state of this party's training. Raises ConfigError."""
-    folder.keep_step(run, state.step, timeline, to_bytes(state))
+    """Store the state of this party's training. Raises ConfigError."""
+    folder.store_step(run, state.step, timeline, to_bytes(state))
 
 
 def restore_step(folder: CheckpointFolder, step: int, state: State) -> tuple[RunTimeline, list[str]]:
@@ -118,7 +118,7 @@ def restore_step(folder: CheckpointFolder, step: int, state: State) -> tuple[Run
     """
     file = folder.step(step)
     _restore(folder, state, file.body, with_random=True)
-    return _record(folder, file, RunTimeline), folder.changes(file)
+    return _record(folder, file, RunTimeline), folder.origin.changes_since(file.head.origin)
 
 
 def offer_final(
@@ -140,7 +140,7 @@ def restore_final(folder: CheckpointFolder, state: State) -> tuple[Predictions |
     arrays = _arrays(folder, file)
     _restore(folder, state, arrays["state"].data, with_random=False)
     joint = Predictions(arrays["validation"], arrays["test"]) if "test" in arrays else None
-    return joint, _record(folder, file, RunTimeline), folder.changes(file)
+    return joint, _record(folder, file, RunTimeline), folder.origin.changes_since(file.head.origin)
 
 
 def _restore(folder: CheckpointFolder, state: State, data: memoryview, *, with_random: bool) -> None:
@@ -148,8 +148,8 @@ def _restore(folder: CheckpointFolder, state: State, data: memoryview, *, with_r
         from_bytes(state, bytes(data), with_random=with_random)
     except ValueError as error:
         raise ConfigError(
-            f"The training in {folder.folder} cannot go on: {ended(str(error))} Put the bottom model back as it was, or "
-            f"{restart_advice()}."
+            f"The training in {folder.folder} cannot be resumed: {ended(str(error))} Put the bottom model back as it was, or "
+            f"{restart_hint()}."
         ) from None
 
 
@@ -160,7 +160,7 @@ def _saved(arrays: Arrays) -> bytes:
 
 def _arrays(folder: CheckpointFolder, file: ChecksummedFile) -> Arrays:
     try:
-        # Copies, since what is read shares the file's memory, of any alignment, and cannot be written to.
+        # Copies, since the arrays share the file's memory, which has any alignment and is read-only.
         return {name: array.copy() for name, array in load_arrays(bytes(file.body)).items()}
     except SafetensorError:
         raise _unreadable(folder) from None
@@ -168,12 +168,12 @@ def _arrays(folder: CheckpointFolder, file: ChecksummedFile) -> Arrays:
 
 def _record(folder: CheckpointFolder, file: ChecksummedFile, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(file.head.told, type=kind)
+        return msgspec.json.decode(file.head.record, type=kind)
     except msgspec.MsgspecError:
         raise _unreadable(folder) from None
 
 
 def _unreadable(folder: CheckpointFolder) -> ConfigError:
     return ConfigError(
-        f"A file in {folder.folder} is whole and has another content than this version of vsplit writes; {restart_advice()}."
+        f"A file in {folder.folder} is complete and has another content than this version of vsplit writes; {restart_hint()}."
     )

@@ -1,1 +1,3 @@
-"""The command `vsplit`: what people type, and the screens that they see."""
+"""The command `vsplit`: one module per subcommand, and the screens that it prints."""
+
+__all__: list[str] = []

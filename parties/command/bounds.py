@@ -1,32 +1,37 @@
-"""The bounds on what others may ask of this party: all that are in force, those that stand in no file among them."""
+"""The bounds on what a job and its parties may ask of this party: all that are in force, whether set in its file or not."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from rich.console import Console
+
+from parties.command.screen import print_text
+from parties.config.bounds import REQUIRED, line_to_paste, longest_list, missing_bounds
 from parties.config.digests import Purpose
-from parties.config.missing_bounds import REQUIRED, line_to_paste, missing_bounds
-from parties.config.party import Party, longest_list
+from parties.config.party import Party
 from parties.config.party_file import Accept
+from parties.run.quotas import DAYS, recent_runs
 from psi.messages import MOST_RECORDS
 
 NO_BOUND = "no bound"
-NOTHING = "not set, so nothing is allowed"
+NOTHING = "not set, so no run is allowed"
 
 MEANINGS = {
     "tasks": "kinds of task",
-    "aggregations": "ways in which embeddings reach the label party",
+    "aggregations": "ways in which embeddings are joined at the label party",
     "max_embedding": "numbers for each record and pass that may leave, at most",
-    "min_list": "keys in any list, this party's too, at least",
+    "min_list": "keys in any party's list, including this one's, at least",
     "max_records": "keys in another party's list, at most",
-    "min_records": "records in common, at least, before anybody learns which they are",
+    "min_records": "records in common, at least, before any party learns which they are",
     "max_runs": "runs and overlaps with each other party in any 30 days, at most",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A bound in force; `written` says whether the party file has it or it holds without that."""
+    """A bound in force; `written` says whether the party file sets it, or it is a default."""
 
     key: str
     value: str
@@ -39,11 +44,11 @@ def bounds_in_force(
 ) -> list[Bound]:
     """Every key of `accept` with its value in force, where this party's list has `own_records` keys (None: not read yet).
 
-    For an overlap without the keys that only a run requires. `most_rows` is how many rows of the records in common this
-    party takes the label party to have; None: there is no such bound.
+    For an overlap without the keys that only a run requires. `most_rows` is the greatest number of rows that the label party
+    may have for the records in common; None: there is no such bound.
     """
     accept = party.settings.accept
-    longest = min(longest_list(party, own_records or 0), MOST_RECORDS)
+    longest = min(longest_list(accept, own_records or 0), MOST_RECORDS)
     computed: dict[str, object] = {"max_records": longest, "min_records": accept.min_records or 1}
     if own_records is None and accept.max_records is None:
         computed["max_records"] = f"ten times the own list, and at least {longest:,}"
@@ -67,14 +72,38 @@ def bounds_in_force(
 
 
 def needed_with_a_key(party: Party) -> str | None:
-    """What `accept` still lacks once a key takes the place of `identity: auto`; None: nothing, or a key is there."""
+    """What `accept` still lacks once a key replaces `identity: auto`; None: nothing, or this party has a key."""
     missing = missing_bounds(party.settings.accept)
     if not missing or party.has_lasting_key:
         return None
     return (
-        f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set, which only a launch with `identity: auto` "
-        f"allows: with a key a run is refused. What this job asks: {line_to_paste(party.settings.accept, party.job)}"
+        f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set. Only a launch with `identity: auto` allows "
+        f"this; a run with a key is refused. What this job asks for: {line_to_paste(party.settings.accept, party.job)}"
     )
+
+
+def print_bounds(party: Party, own_records: int | None, console: Console, purpose: Purpose = "run") -> None:
+    """Print every bound in force, and whether the party file sets it; for an overlap without those on learning."""
+    print_text(console, f"Bounds in force on what a job may ask of {party.name} (accept):")
+    for bound in bounds_in_force(party, own_records, purpose=purpose):
+        print_text(
+            console, f"  {bound.key}: {bound.value} ({'party file' if bound.written else 'default'}): {bound.meaning}."
+        )
+    if purpose == "run" and (needed := needed_with_a_key(party)):
+        print_text(console, f"Warning: {needed}", style="yellow")
+
+
+def print_quotas(party: Party, console: Console) -> None:
+    """Print how many runs and overlaps there were with each other party recently."""
+    most = party.settings.accept.max_runs
+    for name, runs in recent_runs(party, datetime.now(UTC)).items():
+        if runs is None:
+            print_text(console, f"Runs with {name} are not counted: with `identity: auto` each launch makes new keys.")
+        else:
+            print_text(
+                console,
+                f"Runs and overlaps with {name} in the last {DAYS} days: {runs:,} of {most:,} (accept.max_runs).",
+            )
 
 
 def _in_words(value: object) -> str:

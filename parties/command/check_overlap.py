@@ -1,4 +1,4 @@
-"""`vsplit check --overlap`: what would keep an overlap from going well, and what it would let leave this party."""
+"""`vsplit check --overlap`: whether an overlap could start, and what it would let leave this party."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from parties.command.check import (
-    print_bounds,
-    print_identity,
-    print_kernels,
-    print_quotas,
-    print_watching,
-    table_of_leaving,
-)
-from parties.command.key_quality import counts_in_words, print_key_quality, print_no_values
-from parties.command.screen import say
-from parties.config.party import load_party
+from parties.command.bounds import print_bounds, print_quotas
+from parties.command.check import print_kernels
+from parties.command.check_connection import print_connection, print_identity, print_monitoring
+from parties.command.key_quality import counts_in_words, print_key_quality, print_missing_words
+from parties.command.screen import print_text
+from parties.config.data_source import DataSource
+from parties.config.party import Party, load_party
 from parties.run.quotas import check_quotas
 from psi import UnusableKeysError
 
@@ -33,36 +29,48 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
     `disclose` is as in `print_check`. Raises VsplitError.
     """
     party = load_party(file, "overlap")
-    print_identity(party, f"job {party.job.job}, in which an overlap reads nothing about learning", console)
+    print_text(
+        console, f"{party.name}, {party.role} party of the job {party.job.job}; what it says about learning is ignored."
+    )
+    print_identity(party, console)
+    print_connection(party, console)
     print_quotas(party, console)
-    print_watching(party, console)
-    # What follows takes seconds to import; what is wrong with the files above shows at once.
+    print_monitoring(party, console)
+    own = _print_keys(party, console)
     from parties.command.disclosure import OF_THE_CONNECTION, leaves_in_overlap
-    from parties.run.alignment import limits_of
-    from parties.run.overlap import read_own_keys
+    from parties.command.disclosure_table import disclosure_table
+    from parties.run.limits import limits_of
 
-    try:
-        where, columns, keys = read_own_keys(party)
-    except UnusableKeysError as error:
-        print_key_quality(party, error.report, console)
-        raise
-    own = len(keys.keys)
-    say(console, f"{keys.report.rows:,} rows in {where}: {counts_in_words(keys.report)}.")
-    print_key_quality(party, keys.report, console)
-    print_no_values(columns, console)
     print_bounds(party, own, console, "overlap")
-    limits_of(party, own).check_own(own)
+    limits_of(party.settings.accept, own).check_own(own)
     print_kernels(console)
-    console.print(table_of_leaving(leaves_in_overlap(party, own), f"What an overlap lets leave {party.name}"))
-    say(
+    leaving = leaves_in_overlap(party.job, party.name, own)
+    console.print(disclosure_table(leaving, f"What leaves {party.name} in an overlap"))
+    print_text(
         console,
-        f"The figures hold if the other side's list is as long as this one. {OF_THE_CONNECTION} No list is unmasked, and "
-        "nobody is told which records are shared.",
+        f"The figures assume that the other parties' lists are as long as this one. {OF_THE_CONNECTION} No list is unmasked, "
+        "and no party learns which records are shared.",
     )
     check_quotas(party, datetime.now(UTC))
     if disclose is not None:
         from parties.command.disclosure_document import document_of_overlap
 
         disclose(document_of_overlap(party, own, datetime.now().astimezone()))
-    say(console, "Nothing at home stands in the way of an overlap.")
+    print_text(console, "All checks passed: this party is ready for an overlap.")
     return 0
+
+
+def _print_keys(party: Party, console: Console) -> int:
+    """Read the key columns and print their quality; returns the number of usable keys."""
+    # This import takes seconds; errors in the config are shown before it.
+    from parties.run.overlap import read_own_keys
+
+    try:
+        where, columns, keys = read_own_keys(DataSource.of(party), party.job.align, party.role)
+    except UnusableKeysError as error:
+        print_key_quality(party, error.report, console)
+        raise
+    print_text(console, f"{keys.report.rows:,} rows in {where}: {counts_in_words(keys.report)}.")
+    print_key_quality(party, keys.report, console)
+    print_missing_words(columns, console)
+    return len(keys.keys)

@@ -1,12 +1,12 @@
-"""Where Python looks for code: among installed packages, and in no folder of data.
+"""Where Python searches for code: among installed packages, and not in folders of data.
 
-Python puts a folder first on its search path: the working one with `-m`, that of the script otherwise. An empty part of
-PYTHONPATH, as `$PYTHONPATH:/opt/x` leaves it, adds the working folder as well. Libraries try many optional imports, so a
-file there with the right name would be run.
+Python puts a folder first on its search path: the working folder with `-m`, that of the script otherwise. An empty part of
+PYTHONPATH, as in `$PYTHONPATH:/opt/x`, adds the working folder as well. Libraries try many optional imports, so a file there
+with the right name would be executed.
 """
 
-# Nothing else is imported here than what Python itself has imported by now, not even __future__: a folder may hold a file of
-# any name.
+# This module imports only what Python itself has imported already, not even __future__: the folder may contain a file with any
+# name.
 import os
 import sys
 
@@ -14,9 +14,9 @@ _PROGRAM = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__fi
 
 
 def use_installed_code_only() -> None:
-    """Take those folders from the search path of this process, and of all that it starts.
+    """Remove those folders from the search path of this process and of the processes that it starts.
 
-    What PYTHONPATH names in so many words stays. A checkout that is not installed is looked into last.
+    Folders that PYTHONPATH names explicitly remain. A checkout that is not installed is searched last.
     """
     working = _working_folder()
     if not sys.flags.safe_path and sys.path and sys.path[0] in {"", working, *_folders_of_the_script()}:
@@ -35,7 +35,7 @@ def use_installed_code_only() -> None:
 
 
 def _installed() -> list[str]:
-    import sysconfig  # only now, since the working folder is not looked into any more
+    import sysconfig  # imported only now, when the working folder is no longer searched
 
     return list(sysconfig.get_paths().values())
 

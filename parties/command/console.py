@@ -12,12 +12,12 @@ from parties.local.text import visible
 
 
 class Console(rich_console.Console):
-    """Rich's console, through which no control character in a name or a sentence reaches the terminal.
+    """Rich's console, which escapes control characters in names and sentences.
 
-    What the console itself draws with, colours and the places of lines, is apart from the text and stays.
+    The control sequences of the console itself, for colours and positions, are separate from the text and unchanged.
     """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """As in the parent, with the text of each segment made visible."""
+        """As in the parent, with the text of each segment escaped."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text, keep="\n"), segment.style)

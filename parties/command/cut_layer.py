@@ -1,11 +1,11 @@
-"""What of a record crosses the cut layer, in numbers: how many, of how many bits, how often, beside the own columns."""
+"""How much of a record crosses the cut layer: how many numbers, of how many bits, how often, from how many columns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from parties.command.screen import say
+from parties.command.screen import print_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,8 +19,8 @@ FLOAT_BITS = 32
 class CutLayer:
     """The width of an embedding, the bits of each of its numbers, and the most epochs.
 
-    `columns` is how many columns of this party its bottom model is fed: each column of numbers or of categories is one,
-    and an image as many as it has pixels, of each channel. Marks for missing values are not counted.
+    `columns` is the number of columns that go into this party's bottom model: each column of numbers or of categories counts
+    as one, and an image as many as it has pixels in all channels. Indicators of missing values are not counted.
     """
 
     width: int
@@ -42,13 +42,13 @@ class CutLayer:
     def passes(self) -> str:
         """How often the embedding of a record crosses."""
         return (
-            f"A record that is trained on passes up to {self.epochs:,} times, one for validation up to {self.epochs + 1:,} "
-            "times, with the final pass, and one for the test once, in that pass."
+            f"A training record crosses up to {self.epochs:,} times, a validation record up to {self.epochs + 1:,} times "
+            "(including the final pass), and a test record once (in the final pass)."
         )
 
     @property
     def too_wide(self) -> bool:
-        """Whether an embedding has room for all that it is made from."""
+        """Whether an embedding has room for all columns that it is computed from."""
         return self.width >= self.columns
 
 
@@ -71,34 +71,34 @@ def cut_layer_lines(party_data: PartyData) -> list[str]:
     if party_data.party.role == "label":
         return [
             f"Gradients: {cut.width:,} number{'' if cut.width == 1 else 's'} of {FLOAT_BITS} bits, "
-            f"{cut.width * FLOAT_BITS:,} bits in all, for each training record, made from its one label and sent to each "
+            f"{cut.width * FLOAT_BITS:,} bits in all, for each training record, computed from its label and sent to each "
             f"feature party up to {cut.epochs:,} times."
         ]
     return [
-        f"Embeddings: {cut.numbers}, {cut.bits:,} bits in all, for each record and pass, made from {_columns(cut)} (numbers, "
-        f"categories and pixels; marks for missing values are not counted). {cut.passes} "
-        f"What {label} can read from them stands in the table."
+        f"Embeddings: {cut.numbers}, {cut.bits:,} bits in all, for each record and pass, computed from {_columns(cut)} "
+        f"(numbers, categories and pixels; indicators of missing values are not counted). {cut.passes} "
+        f"The table says what {label} can read from them."
     ]
 
 
 def cut_layer_warning(party_data: PartyData) -> str | None:
-    """The warning where an embedding is not narrower than the columns that it is made from; None: no cause for one."""
+    """The warning where an embedding is not narrower than the columns that it is computed from; None: it is narrower."""
     cut = cut_layer(party_data)
     if party_data.party.role == "label" or not cut.too_wide:
         return None
     return (
         f"An embedding of {cut.width:,} number{'' if cut.width == 1 else 's'} is not narrower than the {_columns(cut)} that "
-        "it is made from, so it has room for all of them: take a smaller model.embedding."
+        "it is computed from, so it has room for all of them: choose a smaller model.embedding."
     )
 
 
 def print_cut_layer(party_data: PartyData, console: Console) -> None:
-    """Print what crosses the cut layer for each record, and the warning where there is cause for it."""
+    """Print what crosses the cut layer for each record, and the warning where it applies."""
     for line in cut_layer_lines(party_data):
-        say(console, line)
+        print_text(console, line)
     warning = cut_layer_warning(party_data)
     if warning is not None:
-        say(console, f"Look at this: {warning}", style="yellow")
+        print_text(console, f"Warning: {warning}", style="yellow")
 
 
 def _columns(cut: CutLayer) -> str:

@@ -1,4 +1,4 @@
-"""What a data-protection officer is shown of a job before a run: all that the page and the JSON of `vsplit check` say."""
+"""What a data-protection officer needs to know about a job before a run: the content of the page and JSON of `vsplit check`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any
 from parties.command.bounds import Bound, bounds_in_force, needed_with_a_key
 from parties.command.groups import GROUP_OF, KINDS_OF, TITLES, GroupName, Words, words_of
 from parties.config.digests import Purpose, handshake_digests
-from parties.config.fields import AUTO
 from parties.config.party import Party
+from parties.config.seed_warning import seed_warning
 from parties.run.quotas import recent_runs
 from vsplit import __version__
 
 if TYPE_CHECKING:
     from parties.command.cut_layer import CutLayer
-    from parties.command.disclosure import Leaving
+    from parties.command.disclosure import OutgoingMessages
     from parties.config.job import Job
     from parties.data.party_data import PartyData
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A party of the job, with its identity line (`auto`: made by each launch on one machine)."""
+    """A party of the job, with its identity line (`auto`: a launch on one machine makes a key)."""
 
     name: str
     role: str
     identity: str
-    met: int | None
+    recent_runs: int | None
     """Runs and overlaps with it in the last 30 days; None: not counted, or this party itself."""
 
 
@@ -50,7 +50,7 @@ class Group:
     name: GroupName
     title: str
     words: Words
-    kinds: Sequence[Leaving]
+    kinds: Sequence[OutgoingMessages]
 
     @property
     def messages(self) -> int:
@@ -64,13 +64,13 @@ class Group:
 
     @property
     def receivers(self) -> list[str]:
-        """Who is sent any of them."""
+        """The parties that receive any of them."""
         return list(dict.fromkeys(row.to for row in self.kinds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """What leaves one party by one job. `digest` stands for the job, as in its ledger; `made` is a time with an offset."""
+    """What leaves one party in one job. `digest` identifies the job, as in its ledger; `made` is a time with an offset."""
 
     made: datetime
     version: str
@@ -94,7 +94,7 @@ class Document:
 
 
 def document_of_run(party_data: PartyData, made: datetime) -> Document:
-    """What a run by this party's job lets leave it, if all records match and every epoch is trained."""
+    """What leaves this party in a run of its job, if all records match and every epoch is trained."""
     from parties.command.cut_layer import cut_layer, cut_layer_warning
     from parties.command.disclosure import what_leaves
     from parties.data.party_data import most_rows
@@ -109,18 +109,19 @@ def document_of_run(party_data: PartyData, made: datetime) -> Document:
         made,
         own,
         what_leaves(party_data),
-        bounds_in_force(party, own, most_rows(party, own) if has_many else None),
+        bounds_in_force(party, own, most_rows(party.settings.accept, own) if has_many else None),
         cut=cut_layer(party_data),
         columns=columns,
-        warnings=list(filter(None, (warning, needed_with_a_key(party)))),
+        warnings=list(filter(None, (warning, needed_with_a_key(party), seed_warning(party)))),
     )
 
 
 def document_of_overlap(party: Party, own_records: int, made: datetime) -> Document:
-    """What an overlap by this party's job lets leave it, if all lists are as long as its own."""
+    """What leaves this party in an overlap of its job, if all lists are as long as its own."""
     from parties.command.disclosure import leaves_in_overlap
 
-    leaving, bounds = leaves_in_overlap(party, own_records), bounds_in_force(party, own_records, purpose="overlap")
+    leaving = leaves_in_overlap(party.job, party.name, own_records)
+    bounds = bounds_in_force(party, own_records, purpose="overlap")
     return _document(party, "overlap", made, own_records, leaving, bounds)
 
 
@@ -130,8 +131,8 @@ def as_json(document: Document) -> dict[str, Any]:
     values["made"] = document.made.isoformat(timespec="seconds")
     if document.cut is not None:
         values["cut"]["bits"] = document.cut.bits
-    for told, group in zip(values["groups"], document.groups, strict=True):
-        told |= {"messages": group.messages, "bytes": group.bytes, "to": group.receivers}
+    for written, group in zip(values["groups"], document.groups, strict=True):
+        written |= {"messages": group.messages, "bytes": group.bytes, "to": group.receivers}
     return values
 
 
@@ -140,14 +141,14 @@ def _document(
     purpose: Purpose,
     made: datetime,
     own_records: int,
-    leaving: Sequence[Leaving],
+    leaving: Sequence[OutgoingMessages],
     bounds: Sequence[Bound],
     *,
     cut: CutLayer | None = None,
     columns: Sequence[str] | None = None,
     warnings: Sequence[str] = (),
 ) -> Document:
-    job, met = party.job, recent_runs(party, made)
+    job, counts = party.job, recent_runs(party, made)
     return Document(
         made=made,
         version=__version__,
@@ -160,26 +161,26 @@ def _document(
         address=job.address,
         job_file=str(party.job_file),
         party_file=str(party.file),
-        members=[Member(name, one.role, one.identity, met.get(name)) for name, one in job.parties.items()],
+        members=[Member(name, one.role, one.identity, counts.get(name)) for name, one in job.parties.items()],
         records=own_records,
         columns=columns,
         cut=cut,
         groups=[
-            Group(name, title, words_of(name, party, cut), _of_group(leaving, name)) for name, title in TITLES.items()
+            Group(name, title, words_of(name, job, cut), _of_group(leaving, name)) for name, title in TITLES.items()
         ],
-        settings=_settings(party, purpose),
+        settings=_settings(job, party.settings.seed, purpose),
         bounds=bounds,
-        warnings=[*warnings, *_seed_warning(party)],
+        warnings=warnings,
     )
 
 
-def _of_group(leaving: Sequence[Leaving], group: GroupName) -> list[Leaving]:
+def _of_group(leaving: Sequence[OutgoingMessages], group: GroupName) -> list[OutgoingMessages]:
     order = {kind: place for place, kind in enumerate(KINDS_OF[group])}
     return sorted((row for row in leaving if GROUP_OF[row.kind] == group), key=lambda row: order[row.kind])
 
 
 def _digest(job: Job, purpose: Purpose) -> str:
-    """64 hex digits; of a run those in the first line of every party's ledger."""
+    """64 hex digits; for a run those in the first line of every party's ledger."""
     if purpose == "run":
         from parties.ledger.exchange import job_digest
 
@@ -188,37 +189,35 @@ def _digest(job: Job, purpose: Purpose) -> str:
     return hashlib.sha256(b"".join(key.encode() + b"\0" + one for key, one in digests.items())).hexdigest()
 
 
-def _settings(party: Party, purpose: Purpose) -> list[Setting]:
-    job = party.job
+def _settings(job: Job, seed: int | None, purpose: Purpose) -> list[Setting]:
     steps = {column: list(steps) for column, steps in job.align.model_dump(mode="json")["normalise"].items()}
     found = [
-        ("align.key", ", ".join(job.align.key), "which columns name a person"),
+        ("align.key", ", ".join(job.align.key), "which columns identify a person"),
         ("align.normalise", str(steps or "none"), "how a key is written before it is hashed"),
         ("align.repeated", job.align.repeated, "what a key on several rows means"),
-        ("align.hints", _yes(job.align.hints), "whether the forms of keys are told where few match"),
+        ("align.hints", str(job.align.hints).lower(), "whether statistics of keys are sent where few match"),
     ]
     if purpose == "run":
         model, train = job.model, job.train
         found += [
-            ("split.by", job.split.by, "by date, each feature party is told how old each shared record is"),
+            ("split.by", job.split.by, "with date, each feature party learns how old each shared record is"),
             ("model.embedding", f"{model.embedding:,}", "numbers for each record and pass, from each feature party"),
-            ("model.aggregate", model.aggregate, "whether the label party is shown each embedding or their sum"),
+            ("model.aggregate", model.aggregate, "whether the label party learns each embedding or only their sum"),
             *_of_sums(job),
             ("train.epochs", f"{train.epochs:,}", "how often at most a record's embedding and gradient cross"),
             (
                 "train.early_stopping",
                 f"after {train.early_stopping.patience} epochs" if train.early_stopping else "none",
-                "whether training may end before that",
+                "whether training may stop earlier",
             ),
         ]
-        seed = party.settings.seed
-        found += [
+        found.append(
             (
                 "seed",
                 "none" if seed is None else "given",
                 "in this party's file: whether its initial weights can be guessed",
             )
-        ]
+        )
     return [Setting(*one) for one in found]
 
 
@@ -226,17 +225,4 @@ def _of_sums(job: Job) -> list[tuple[str, str, str]]:
     secure = job.model.secure_sum
     if secure is None:
         return []
-    return [("model.secure_sum", f"±{secure.range:g} in {secure.bits} bits", "how exactly a sum is shown")]
-
-
-def _seed_warning(party: Party) -> list[str]:
-    if party.settings.seed is None or party.job.parties[party.name].identity == AUTO:
-        return []
-    return [
-        f"{party.file} has a seed, by which this party's initial weights can be guessed, and from the first embeddings much of "
-        "its columns: take it out."
-    ]
-
-
-def _yes(value: bool) -> str:
-    return "true" if value else "false"
+    return [("model.secure_sum", f"±{secure.range:g} in {secure.bits} bits", "how exactly a sum is computed")]

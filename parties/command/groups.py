@@ -1,6 +1,6 @@
-"""The kinds of message in five groups, and in plain words what crosses in each and what it tells its receiver.
+"""The kinds of message in five groups, and in plain words what crosses in each and what it reveals to its receiver.
 
-For the data-protection officer, who is shown the groups first and the kinds below them. Each kind stands in exactly one.
+The page for the data-protection officer shows the groups first and the kinds below them. Each kind is in exactly one group.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from parties.local.text import listed
 from vsplit.measured import (
     INVERTED,
     INVERTED_SUM,
@@ -23,7 +24,6 @@ from vsplit.measured import (
 if TYPE_CHECKING:
     from parties.command.cut_layer import CutLayer
     from parties.config.job import Job
-    from parties.config.party import Party
 
 GroupName = Literal["known", "lists", "embeddings", "gradients", "housekeeping"]
 
@@ -37,58 +37,40 @@ TITLES: dict[GroupName, str] = {
 
 KINDS_OF: dict[GroupName, tuple[str, ...]] = {
     "known": (
-        "ListSize",
-        "ListSizes",
-        "MatchCount",
-        "Agreement",
-        "MatchBits",
-        "OwnPositions",
-        "MatchPositions",
-        "RowCounts",
-        "Parts",
+        "ListSize", "ListSizes", "MatchCount", "Agreement", "MatchBits", "OwnPositions", "MatchPositions",
+        "RowCounts", "Parts",
     ),
     "lists": ("MaskedKeys", "MaskedByAll", "Sealed", "KeyShapes"),
     "embeddings": ("Embedding", "MaskedEmbedding", "EncryptedSum"),
     "gradients": ("Gradient", "Verdict"),
     "housekeeping": (
-        "Handshake",
-        "LedgerSalt",
-        "LedgerLastLine",
-        "LedgerHead",
-        "LocalStateOffer",
-        "StartDecision",
-        "StateKept",
-        "StateKeptByAll",
-        "FreshKeys",
-        "KeyProofs",
-        "AttemptNonce",
-        "AttemptNonces",
-        "PaillierKey",
+        "Handshake", "LedgerSalt", "LedgerLastLine", "LedgerHead", "LocalStateOffer", "StartDecision", "StateKept",
+        "StateKeptByAll", "FreshKeys", "KeyProofs", "AttemptNonce", "AttemptNonces", "PaillierKey",
     ),
-}
+}  # fmt: skip
 GROUP_OF: dict[str, GroupName] = {kind: group for group, kinds in KINDS_OF.items() for kind in kinds}
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What crosses in a group, what its receiver can tell from it, and what was measured of that (empty: nothing was)."""
+    """What crosses in a group, what it reveals to its receiver, and what was measured of that (empty: nothing was)."""
 
     crosses: str
-    tells: str
+    reveals: str
     measured: str = ""
 
 
-def words_of(group: GroupName, party: Party, cut: CutLayer | None) -> Words:
-    """A group in plain words, for this party's job; `cut` is None for an overlap, in which nothing is learned."""
+def words_of(group: GroupName, job: Job, cut: CutLayer | None) -> Words:
+    """A group in plain words, for this job; `cut` is None for an overlap, in which nothing is trained."""
     match group:
         case "known":
-            return _known(party, overlap=cut is None)
+            return _known(job, overlap=cut is None)
         case "lists":
-            return _lists(party.job)
+            return _lists(job)
         case "embeddings":
-            return _none("embedding") if cut is None else _embeddings(party.job, cut)
+            return _none("embedding") if cut is None else _embeddings(job, cut)
         case "gradients":
-            return _none("gradient") if cut is None else _gradients(party.job, cut)
+            return _none("gradient") if cut is None else _gradients(job, cut)
         case "housekeeping":
             return _housekeeping()
 
@@ -97,31 +79,31 @@ def _none(what: str) -> Words:
     return Words(f"Nothing: an overlap trains no model, so no {what} crosses.", "Nothing.")
 
 
-def _known(party: Party, *, overlap: bool) -> Words:
-    label, features = party.job.label_party, _listed(party.job.feature_parties)
-    counts = "The parties tell each other how many records with a usable key they hold, and how many all of them share."
+def _known(job: Job, *, overlap: bool) -> Words:
+    label, features = job.label_party, listed(job.feature_parties)
+    counts = "The parties send each other how many records with a usable key they hold, and how many all of them share."
     any_two = ""
-    if len(party.job.feature_parties) > 1:
+    if len(job.feature_parties) > 1:
         any_two = (
             f" {label} also learns how many records each other party shares with it, and how many any of them share."
         )
     if overlap:
         return Words(
             counts,
-            "How many people are known to all parties, and nobody's name, as long as every party follows the protocol."
-            f"{any_two} Whoever asks often, or with a list chosen for it, can find out about single people; the bounds below "
-            "limit that.",
+            "How many people are known to all parties, but no name, as long as every party follows the protocol."
+            f"{any_two} A party that asks often, or with a list made for this purpose, can find out about single people; the "
+            "bounds below limit that.",
         )
     more = ""
-    if party.job.align.repeated == "many_to_one":
-        more += f" {label} tells how many rows it has of each shared person."
-    if party.job.split.by == "date":
-        more += f" {label} tells of each shared record whether its date is old, newer or newest."
+    if job.align.repeated == "many_to_one":
+        more += f" {label} sends how many rows it has of each shared person."
+    if job.split.by == "date":
+        more += f" {label} sends for each shared record whether its date is old, newer or newest."
     return Words(
-        f"{counts} Once all agree that these are enough, each is told which of its own records all the others hold too.{more}",
-        f"Each party learns which of the people on its own list are known to all the others. {features} thereby "
-        f"{'learns' if len(party.job.feature_parties) == 1 else 'learn'} that {label} knows their outcome, since {label} "
-        f"leaves out records without one.{any_two} That somebody is on a list at all can be a sensitive fact.",
+        f"{counts} Once all agree that these are enough, each learns which of its own records all other parties hold.{more}",
+        f"Each party learns which of the people on its own list are known to all other parties. {features} thereby "
+        f"{'learns' if len(job.feature_parties) == 1 else 'learn'} that {label} knows their outcome, since {label} "
+        f"omits records without one.{any_two} That somebody is on a list at all can be a sensitive fact.",
     )
 
 
@@ -129,48 +111,49 @@ def _lists(job: Job) -> Words:
     hints = ""
     if job.align.hints:
         hints = (
-            " Only where few records match, the parties also tell each other roughly how their keys look: lengths, kinds of "
+            " Only where few records match, the parties also send each other statistics of their keys: lengths, kinds of "
             "characters and forms of dates, in coarse steps."
         )
     return Words(
-        "Each party's list of keys, each key hashed and masked with a secret that is drawn for this run alone, in random "
+        "Each party's list of keys, each key hashed and masked with a secret that is drawn for this run only, in random "
         f"order.{hints}",
-        "Nothing about a person who is not known to all, as long as every party follows the protocol. A party that puts "
-        "invented keys on its list learns which of them the others hold.",
+        "Nothing about a person who is not known to all parties, as long as every party follows the protocol. A party that "
+        "puts invented keys on its list learns which of them the other parties hold.",
     )
 
 
 def _embeddings(job: Job, cut: CutLayer) -> Words:
-    label, features = job.label_party, _listed(job.feature_parties)
+    label, features = job.label_party, listed(job.feature_parties)
     secure = job.model.secure_sum is not None
     shown = f"the sum of the embeddings of {features}, and no single one" if secure else f"the embedding of {features}"
     return Words(
-        f"For each shared record {label} is shown {shown}: {cut.numbers}, {cut.bits:,} bits in all, which a private model "
-        f"makes from the columns. {cut.passes}",
-        f"They are made from the columns and can be turned back into them. {label} needs some records of which it knows "
-        "these columns, from whatever source; it learns from them how to read all others."
-        + (" A sum hides which party a number came from, and hardly what it says." if secure else ""),
-        f"With 1,000 known records the columns of all others were worked out to {INVERTED} of the error of a guess from single "
-        f"embeddings of {MEASURED_WIDTH} numbers, and to {INVERTED_SUM} from the sum of two.{_not_measured(job.task)}",
+        f"For each shared record {label} receives {shown}: {cut.numbers}, {cut.bits:,} bits in all, which a private "
+        f"model computes from the columns. {cut.passes}",
+        f"They are computed from the columns and can be turned back into them. {label} needs some records of which it knows "
+        "these columns, from whatever source; from these it learns how to read all others."
+        + (" A sum hides which party a number comes from, but hardly what it reveals." if secure else ""),
+        f"With 1,000 known records the columns of all others were reconstructed with {INVERTED} of the error of a guess from "
+        f"single embeddings of {MEASURED_WIDTH} numbers, and with {INVERTED_SUM} from the sum of two.{_not_measured(job.task)}",
     )
 
 
 def _gradients(job: Job, cut: CutLayer) -> Words:
-    label, features = job.label_party, _listed(job.feature_parties)
+    label, features = job.label_party, listed(job.feature_parties)
     both = len(job.feature_parties) > 1
     return Words(
         f"For each training record and epoch {label} sends {'each of ' if both else ''}{features} {cut.width} "
         f"number{'' if cut.width == 1 else 's'}: in which direction, and how far, the embedding would have to move for the "
-        f"loss to fall. That is up to {cut.epochs} times for each training record. After each epoch it says whether the "
-        "model became better.",
-        f"They are made from the labels. {features} can read from them the outcome of each person who is trained on, and about "
-        "how the joint model scores that person" + (", and something of the other parties' columns." if both else "."),
-        f"{LABELS} of all training labels were read from the first epoch, {LABELS_IN_ALL} over all, where an embedding had "
-        f"{MEASURED_WIDTH} numbers, and {LABELS_OF_ONE} from the first epoch where it had one. What a feature party took for "
-        f"the scores had a rank correlation of {SCORES} with the true ones."
+        f"loss to fall. That is up to {cut.epochs} times for each training record. After each epoch it sends whether the "
+        "model improved.",
+        f"They are computed from the labels. {features} can read from them the outcome of each person in the training records, "
+        "and roughly how the joint model scores that person"
+        + (", and something about the other parties' columns." if both else "."),
+        f"{LABELS} of all training labels were read from the first epoch, {LABELS_IN_ALL} from all epochs, where an embedding "
+        f"had {MEASURED_WIDTH} numbers, and {LABELS_OF_ONE} from the first epoch where it had one. A feature party's estimate "
+        f"of the scores had a rank correlation of {SCORES} with the true ones."
         + (
-            f" With 1,000 known records it worked out another feature party's columns to {OTHERS} of the error of a guess, and "
-            f"to {OTHERS_WITHOUT} without the gradients."
+            f" With 1,000 known records it reconstructed another feature party's columns with {OTHERS} of the error of a "
+            f"guess, and with {OTHERS_WITHOUT} without the gradients."
             if both
             else ""
         )
@@ -179,18 +162,14 @@ def _gradients(job: Job, cut: CutLayer) -> Words:
 
 
 def _not_measured(task: str) -> str:
-    """All examples have two classes: of a job with another task their figures say little."""
+    """All examples have two classes, so their figures say little about another task."""
     asked = {"multiclass": "several classes", "regression": "a number as the outcome"}.get(task)
-    return f" All of this was measured with two classes; with {asked}, as here, nothing was." if asked else ""
+    return f" All of this was measured with two classes; with {asked}, as here, nothing was measured." if asked else ""
 
 
 def _housekeeping() -> Words:
     return Words(
-        "What programs tell each other to do the same thing in the same order: fingerprints of the job, fresh public keys and "
-        "random numbers, how far each has come, and signatures over the record of messages.",
-        "Which run goes on and how far it is, how many lines a record of messages has, and nothing about a person.",
+        "What the programs exchange to do the same steps in the same order: digests of the job, fresh public keys and random "
+        "numbers, the progress of each party, and signatures over the record of messages.",
+        "Which run is resumed and how far it is, how many lines a record of messages has, and nothing about a person.",
     )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

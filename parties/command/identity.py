@@ -1,4 +1,4 @@
-"""`vsplit identity`: making keys and showing lines; and a party's own key, held against its job."""
+"""`vsplit identity`: making keys and showing their lines; and checking a party's own key against its job."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def make_identity(name: str) -> int:
     file = Path(f"{name}.key")
     identity = PrivateIdentity.generate()
     identity.save(file)
-    print(f"The private key is in {file.absolute()}: keep it there, and give it to nobody.", file=sys.stderr)
+    print(f"The private key is in {file.absolute()}. Keep it there and share it with nobody.", file=sys.stderr)
     print("The identity line, for the job file and for the other parties:", file=sys.stderr)
     print(identity.public.line)
     return 0
 
 
 def show_identity(key: Path) -> int:
-    """Print the line of an existing key."""
+    """Print the identity line of an existing key."""
     print(PrivateIdentity.load(key).public.line)
     return 0
 
@@ -40,8 +40,8 @@ def load_identity(party: Party) -> PrivateIdentity:
     """The party's own key, which must be the one that the job lists. Raises ConfigError."""
     if party.job.needs_launch or party.identity is None:
         raise ConfigError(
-            f"The job {party.job_file} says `identity: auto` or port 0, which only works with "
-            f"{quoted_command('launch', party.file.parent)} on one machine; make a key with "
+            f"The job {party.job_file} says `identity: auto` or port 0, which works only with "
+            f"{quoted_command('launch', party.file.parent)} on one machine; create a key with "
             f"{quoted_command('identity', 'new', party.name)} and put its line into the job."
         )
     identity = PrivateIdentity.load(party.identity)
@@ -50,8 +50,8 @@ def load_identity(party: Party) -> PrivateIdentity:
 
 
 def check_identity(party: Party, identity: PrivateIdentity) -> None:
-    """Raise ConfigError unless the key at hand is the one that the job lists for this party, and nobody else of this
-    machine can put another one in its place, or the count of runs back."""
+    """Raise ConfigError unless this is the key that the job lists for this party, and no other user of this machine can replace
+    the key or the file that counts the runs."""
     for key, written in (("identity", party.settings.identity), ("partners", party.settings.partners)):
         if written is not None:
             check_permissions(beside(party.file, written), f"In {party.file}, the key {key}")
@@ -59,8 +59,8 @@ def check_identity(party: Party, identity: PrivateIdentity) -> None:
     if listed[party.name] in (AUTO, identity.public.line):
         return
     owner = next((name for name, line in listed.items() if line == identity.public.line), None)
-    whose = f"it belongs to {owner}" if owner else "the job lists it nowhere"
+    whose = f"it belongs to {owner}" if owner else "the job does not list it"
     raise ConfigError(
         f"The key that {party.file} names is not the one that the job lists for {party.name}; {whose}. Name the right key "
-        "file, or put this line into the job at every party: " + identity.public.line
+        "file, or put this line into the job file of every party: " + identity.public.line
     )

@@ -8,7 +8,7 @@ KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 """Ends a process at once."""
 
 
-def asked_to_end() -> list[signal.Signals]:
-    """The signals, besides Ctrl-C, by which this process is asked to end. One that is ignored, as under nohup, is none."""
+def termination_signals() -> list[signal.Signals]:
+    """The signals, besides Ctrl-C, that ask this process to end; without those that it ignores, as under nohup."""
     known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
     return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]

@@ -1,4 +1,4 @@
-"""How good this party's keys are, for `vsplit check`: a table of the key columns, and what in them wants a look."""
+"""The quality of this party's keys, for `vsplit check`: a table of the key columns, and warnings."""
 
 from __future__ import annotations
 
@@ -8,69 +8,54 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parties.command.screen import say
+from parties.command.screen import print_text
 from parties.config.party import Party
 from psi import KeyReport, many_malformed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NO_VALUE = (
-    "N/A",
-    "n/a",
-    "NA",
-    "#N/A",
-    "NaN",
-    "nan",
-    "NULL",
-    "null",
-    "None",
-    "none",
-    "-",
-    "--",
-    "?",
-    "unknown",
-    "unbekannt",
-)
+_MISSING_WORDS = (
+    "N/A", "n/a", "NA", "#N/A", "NaN", "nan", "NULL", "null", "None", "none", "-", "--", "?", "unknown", "unbekannt",
+)  # fmt: skip
 
 
 def print_key_quality(party: Party, report: KeyReport, console: Console) -> None:
     """Print how often keys repeat, the quality of each key column, and a sentence for each with many malformed values."""
     if report.repeated_keys:
-        say(
+        print_text(
             console,
             f"Keys on several rows: {report.repeated_keys:,}, on {report.repeated_rows:,} rows in all; the job says "
             f"align.repeated: {party.job.align.repeated}{_in_role(party)}.",
         )
     console.print(_columns(party, report))
     for sentence in many_malformed(report.columns, report.rows):
-        say(console, f"Look at this: {sentence}", style="yellow")
+        print_text(console, f"Warning: {sentence}", style="yellow")
 
 
-def print_no_values(keys: pd.DataFrame, console: Console) -> None:
-    """Print how many values of each key column read like a word for no value; they count as keys like any other."""
+def print_missing_words(keys: pd.DataFrame, console: Console) -> None:
+    """Print how many values of each key column look like a word for a missing value; they are keys like any other."""
     for name, column in keys.items():
-        found = int(column.isin(_NO_VALUE).sum())
+        found = int(column.isin(_MISSING_WORDS).sum())
         if found:
-            say(
+            print_text(
                 console,
-                f"Look at this: {name}: {found:,} of {len(column):,} values read like a word for no value (such as N/A, null "
-                "or -), and count as keys all the same; leave them empty in the data.",
+                f"Warning: {name}: {found:,} of {len(column):,} values look like a word for a missing value (such as N/A, null "
+                "or -), but count as keys; leave them empty in the data.",
                 style="yellow",
             )
 
 
-def counts_in_words(report: KeyReport, without_label: int | None = None) -> str:
-    """The rows by what became of them; `without_label` is None at a party without labels."""
+def counts_in_words(report: KeyReport, without_label: int = 0) -> str:
+    """The numbers of rows by their keys and labels, without those that are zero."""
     counts = {
-        "with a usable key": report.usable,
         "without a key": report.missing,
         "with a malformed key": report.malformed,
-        "left out since their key is repeated": report.left_out,
+        "left out because their key is repeated": report.left_out,
+        "without a label": without_label,
     }
-    if without_label is not None:
-        counts["without a label"] = without_label
-    return ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    rest = [f"{count:,} {what}" for what, count in counts.items() if count]
+    return ", ".join([f"{report.usable:,} with a usable key", *rest])
 
 
 def _in_role(party: Party) -> str:
@@ -92,6 +77,8 @@ def _columns(party: Party, report: KeyReport) -> Table:
         cells = (column.name, f"{column.missing:,}", f"{column.malformed:,}", ", ".join(steps))
         table.add_row(*(Text(cell) for cell in cells))
     if report.merged_keys:
-        table.caption = f"Keys on several rows that are one key only through these normalisers: {report.merged_keys:,}."
+        table.caption = (
+            f"Keys on several rows that became one key only through these normalisers: {report.merged_keys:,}."
+        )
         table.caption_justify = "left"
     return table

@@ -26,15 +26,15 @@ from parties.network.peer_connections import free_port
 from vsplit.protocol import ConfigError
 
 
-class _Filled(msgspec.Struct):
-    """What a launch decides for a party: the address, the identity lines that were `auto`, and, if its own was, its key."""
+class _LaunchSettings(msgspec.Struct):
+    """What a launch sets for a party: the address, the identity lines that were `auto`, and if its own was, its key."""
 
     address: str
     identities: dict[str, str]
     key: bytes = b""
 
     def __repr__(self) -> str:
-        return f"_Filled({self.address!r})"
+        return f"_LaunchSettings({self.address!r})"
 
 
 def launch(
@@ -46,14 +46,14 @@ def launch(
     debug: bool = False,
     port: int | None = None,
 ) -> int:
-    """Let all parties of `folder` give the command `purpose`; returns 0, or the exit code of the party that was at fault.
+    """Run the command `purpose` for all parties of `folder`; returns 0, or the exit code of the party at fault.
 
-    Fills in identities that are `auto` and a port 0 (or takes `port`); `restart` is for a run alone. Raises ConfigError.
+    Replaces identities that are `auto` and a port 0 (or uses `port`); `restart` is for a run only. Raises ConfigError.
     """
     parties = find_parties(folder, purpose)
-    filled = _fill(parties, port)
+    settings = _launch_settings(parties, port)
     typed = shlex.join(["launch", relative_path(folder), *(["--overlap"] if purpose == "overlap" else [])])
-    # With -P, a folder of the user's that happens to be called `parties` does not hide this program.
+    # With -P, a user's folder that happens to be named `parties` does not hide this program.
     options = ["--events", *(["--restart"] if restart else []), *(["--debug"] if debug else [])]
     command = [sys.executable, "-P", "-m", "parties", purpose, *options]
     with Screen([party.name for party in parties], console) as screen:
@@ -61,9 +61,9 @@ def launch(
             {party.name: [*command, str(party.file)] for party in parties},
             os.environ | {LAUNCH_VARIABLE: typed, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
             screen.show,
-            filled,
+            settings,
         )
-    # The label party has the result, and the end of the screen is what people see.
+    # The label party has the result; it is printed last, where people look.
     for child in sorted(children, key=lambda child: (child.name == parties[0].job.label_party, child.order)):
         _print(child, screen, console, debug)
     return exit_code(children)
@@ -76,19 +76,19 @@ def _print(child: Child, screen: Screen, console: Console, debug: bool) -> None:
         if not screen.has_shown(child.name, child.end):
             print_failure(console, child.name, child.end)
         if debug:
-            console.print("\n".join(map(visible, child.last_words)), markup=False, highlight=False, soft_wrap=True)
+            console.print("\n".join(map(visible, child.error_output)), markup=False, highlight=False, soft_wrap=True)
 
 
 def find_parties(folder: Path, purpose: Purpose = "run") -> list[Party]:
     """The party files of a folder, in the job's order; every party of the one job must be there. Raises ConfigError."""
     if not folder.is_dir():
         raise ConfigError(
-            f"{folder} is no folder; `vsplit launch FOLDER` takes one with a job file and its party files."
+            f"{folder} is not a folder; `vsplit launch FOLDER` needs one with a job file and its party files."
         )
     parties = [load_party(file, purpose) for file in sorted(folder.glob("*.y*ml")) if _is_party_file(file)]
     if not parties:
         raise ConfigError(
-            f"{folder} holds no party file (a YAML file with a `party` key), so there is nobody to launch."
+            f"{folder} has no party file (a YAML file with a `party` key), so there is no party to launch."
         )
     job_file, job = parties[0].job_file, parties[0].job
     names = [party.name for party in parties]
@@ -98,27 +98,27 @@ def find_parties(folder: Path, purpose: Purpose = "run") -> list[Party]:
                 f"{party.file} names the job {party.job_file} and {parties[0].file} {job_file}; launch one job at a time."
             )
         if names.count(party.name) > 1:
-            raise ConfigError(f"{folder} holds more than one party file for {party.name}; keep one.")
+            raise ConfigError(f"{folder} has more than one party file for {party.name}; keep one.")
     _check_outputs(parties)
     missing = [name for name in job.parties if name not in names]
     if missing:
-        raise ConfigError(f"{folder} holds no party file for {' and '.join(missing)}, which the job {job_file} lists.")
+        raise ConfigError(f"{folder} has no party file for {' and '.join(missing)}, which the job {job_file} lists.")
     return sorted(parties, key=lambda party: list(job.parties).index(party.name))
 
 
 def launched(party: Party) -> tuple[Party, PrivateIdentity] | None:
-    """In a process that `launch` started: the party with the job filled in, and its key. Elsewhere None."""
+    """In a process that `launch` started: the party with the completed job, and its key. Elsewhere None."""
     if LAUNCH_VARIABLE not in os.environ:
         return None
     try:
-        filled = msgspec.json.decode(sys.stdin.buffer.read(), type=_Filled)
+        filled = msgspec.json.decode(sys.stdin.buffer.read(), type=_LaunchSettings)
     except msgspec.MsgspecError:
         raise ConfigError(
             f"The environment variable {LAUNCH_VARIABLE} is set, but no `vsplit launch` has started this command; unset it."
         ) from None
     job = party.job.with_identities(filled.identities).with_address(filled.address)
     if filled.key or party.identity is None:
-        # Under a key of one launch nothing can be counted.
+        # With a key that is made for one launch, runs cannot be counted.
         identity, partners = PrivateIdentity.from_raw(filled.key), None
     else:
         identity, partners = PrivateIdentity.load(party.identity), party.partners
@@ -128,7 +128,7 @@ def launched(party: Party) -> tuple[Party, PrivateIdentity] | None:
 
 
 def _check_outputs(parties: list[Party]) -> None:
-    """Two run folders of which one is or holds the other would overwrite each other's files."""
+    """Raise ConfigError where two run folders are the same, or one contains the other: they would overwrite each other."""
     for number, party in enumerate(parties):
         for other in parties[:number]:
             if party.output.is_relative_to(other.output) or other.output.is_relative_to(party.output):
@@ -142,12 +142,12 @@ def _is_party_file(file: Path) -> bool:
     try:
         content = parse_any_yaml(read_text(file), file)
     except ConfigError:
-        return True  # so that loading it says what is wrong
+        return True  # so that loading it reports the error
     return isinstance(content, dict) and "party" in content
 
 
-def _fill(parties: list[Party], port: int | None) -> dict[str, str]:
-    """What each party's process is to read, by name. Keys that are made here are in memory only, and in a pipe."""
+def _launch_settings(parties: list[Party], port: int | None) -> dict[str, str]:
+    """What each party's process reads, by name. Keys that are made here exist only in memory and in a pipe."""
     job = parties[0].job
     host, written = job.host_and_port
     chosen = port if port is not None else written
@@ -157,6 +157,6 @@ def _fill(parties: list[Party], port: int | None) -> dict[str, str]:
     lines = {name: key.public.line for name, key in keys.items()}
     address = f"[{host}]:{chosen}" if ":" in host else f"{host}:{chosen}"
     return {
-        name: msgspec.json.encode(_Filled(address, lines, keys[name].raw() if name in keys else b"")).decode()
+        name: msgspec.json.encode(_LaunchSettings(address, lines, keys[name].raw() if name in keys else b"")).decode()
         for name in job.parties
     }

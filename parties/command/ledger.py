@@ -1,4 +1,4 @@
-"""`vsplit ledger`: what left this organisation and what came, and the proof that the record of it is whole."""
+"""`vsplit ledger`: a summary of the messages sent and received, and the proof that the record of them is unbroken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from parties.command.ledger_screen import show_ledger, show_verdict
 from parties.ledger.compare import Compared, compare
 from parties.ledger.examination import Examined
 from parties.ledger.kinds import current_name
-from parties.ledger.peer_signatures import vouched
+from parties.ledger.peer_signatures import signature_sentences
 from parties.ledger.show import SessionSummary, Sum, Sums, session_summaries
 from parties.ledger.verify import examine, survey
 from parties.local.text import json_line
@@ -19,89 +19,91 @@ from parties.network.driver import UNREADABLE
 from vsplit.protocol import ConfigError
 
 IN_FOLDER = ("ledger.jsonl", ".unfinished/ledger")
-"""Where a ledger stands in a run folder: of a run that has finished, and of one that has not."""
+"""The path of a ledger in a run folder: of a finished run, and of an unfinished one."""
 BROKEN = 7
-"""The exit code where a ledger is broken, or two tell different stories."""
+"""The exit code where a ledger is broken, or two ledgers disagree."""
 
 
 def print_ledger(path: Path, console: Console, *, as_json: bool) -> int:
-    """Sum up the ledger at `path`, or of the run folder `path`. Raises ConfigError where there is none."""
+    """Summarise the ledger at `path`, or in the run folder `path`. Raises ConfigError where there is none."""
     file, _ = _ledger_file(path)
     sums = Sums()
-    found = survey(file, unfinished=True, each=sums.take)
+    found = survey(file, unfinished=True, each=sums.add)
     if found.begin is None:
-        raise ConfigError(f"{file} is no ledger: it does not begin as one.")
-    rows, met = sums.rows(), session_summaries(found)
+        raise ConfigError(f"{file} is not a ledger: it does not begin like one.")
+    rows, sessions = sums.rows(), session_summaries(found)
     reveals = _reveals()
     if as_json:
-        _print_json(_shown(found, rows, met, reveals))
+        _print_json(_summary(found, rows, sessions, reveals))
         return BROKEN if found.faults else 0
-    show_ledger(console, found, rows, met, reveals)
+    show_ledger(console, found, rows, sessions, reveals)
     return BROKEN if found.faults else 0
 
 
 def print_verdict(
     one: Path, two: Path | None, console: Console, *, job: Path | None, unfinished: bool, as_json: bool
 ) -> int:
-    """Prove that one ledger is unbroken, or two that tell the same story; the exit code says whether they are.
+    """Verify that a ledger is unbroken, or that two are unbroken and agree; returns the exit code.
 
-    `job` is a job file whose identities the ledgers must name. Raises ConfigError where there is nothing to judge.
+    `job` is a job file whose identities the ledgers must have. Raises ConfigError where there is nothing to verify.
     """
     ledgers = [_read(path, unfinished, alone=two is None) for path in (one, *([two] if two else []))]
     compared = compare(*ledgers) if len(ledgers) == 2 else None
-    strangers = [sentence for found in ledgers for sentence in _strangers(found, job)] if job else []
-    well = not (any(found.faults for found in ledgers) or strangers or (compared and compared.faults))
+    identity_faults = [fault for found in ledgers for fault in _identity_faults(found, job)] if job else []
+    valid = not (any(found.faults for found in ledgers) or identity_faults or (compared and compared.faults))
     if as_json:
-        _print_json(_judged(ledgers, compared, strangers, well))
+        _print_json(_verdict(ledgers, compared, identity_faults, valid))
     else:
-        show_verdict(console, ledgers, compared, strangers, identities_known=job is not None)
-    return 0 if well else BROKEN
+        show_verdict(console, ledgers, compared, identity_faults, identities_known=job is not None)
+    return 0 if valid else BROKEN
 
 
 def _read(path: Path, unfinished: bool, *, alone: bool) -> Examined:
-    file, goes_on = _ledger_file(path)
-    return (survey if alone else examine)(file, unfinished=unfinished or goes_on)
+    file, in_unfinished_run = _ledger_file(path)
+    return (survey if alone else examine)(file, unfinished=unfinished or in_unfinished_run)
 
 
 def _ledger_file(path: Path) -> tuple[Path, bool]:
-    """The file that was meant, and whether it is that of a run that has not finished."""
+    """The ledger file, and whether it belongs to an unfinished run."""
     if not path.exists():
-        raise ConfigError(f"There is no ledger {path.absolute()}: give the file, or the run folder in which it stands.")
+        raise ConfigError(
+            f"There is no ledger {path.absolute()}: give a ledger file, or the run folder that contains it."
+        )
     if not path.is_dir():
         return path, False
     for name in IN_FOLDER:
         if (path / name).is_file():
             return path / name, name != IN_FOLDER[0]
-    raise ConfigError(f"In the folder {path.absolute()} stands no ledger: it has neither {' nor '.join(IN_FOLDER)}.")
+    raise ConfigError(f"There is no ledger in the folder {path.absolute()}: it has neither {' nor '.join(IN_FOLDER)}.")
 
 
 def _reveals() -> dict[str, str]:
-    from parties.run.results import KINDS
+    from parties.run.message_kinds import KINDS
 
-    told = {kind.__name__: kind.reveals for kind in KINDS}
-    return told | {UNREADABLE: "bytes that are no message of the kind that was awaited; they end the session"}
+    known = {kind.__name__: kind.reveals for kind in KINDS}
+    return known | {UNREADABLE: "bytes that are not a message of the expected kind; they end the session"}
 
 
-def _strangers(found: Examined, job_file: Path) -> list[str]:
-    """Identities of the ledger that are not those of the job file."""
+def _identity_faults(found: Examined, job_file: Path) -> list[str]:
+    """A sentence for each session of the ledger with an identity that is not that of the job file."""
     from parties.config.fields import AUTO
     from parties.config.job import load_job
 
     listed = {name: member.identity for name, member in load_job(job_file).parties.items()}
     if AUTO in listed.values():
         raise ConfigError(
-            f"The job file {job_file} says `identity: auto`, so that each launch makes keys of its own, and has no lines to "
+            f"The job file {job_file} says `identity: auto`: each launch makes new keys, so it has no identity lines to "
             "compare with."
         )
     sentences = []
-    for told in found.sessions.values():
-        wrong = [name for name, line in told.identities.items() if listed.get(name) != line]
-        if not wrong and found.begin and told.end_identity not in (None, listed.get(found.begin.party)):
+    for session in found.sessions.values():
+        wrong = [name for name, line in session.identities.items() if listed.get(name) != line]
+        if not wrong and found.begin and session.end_identity not in (None, listed.get(found.begin.party)):
             wrong = [found.begin.party]
         if wrong:
             sentences.append(
-                f"The identity of {wrong[0]} in line {told.line} of {found.path} is not the one that {job_file} lists, so that "
-                "whose signatures these are is not proven."
+                f"The identity of {wrong[0]} in line {session.line} of {found.path} is not the one in {job_file}, so these "
+                "signatures do not prove who signed."
             )
     return sentences
 
@@ -109,7 +111,9 @@ def _strangers(found: Examined, job_file: Path) -> list[str]:
 # --- for programs -----------------------------------------------------------------------------------------------------
 
 
-def _shown(found: Examined, rows: list[Sum], met: list[SessionSummary], reveals: dict[str, str]) -> dict[str, Any]:
+def _summary(
+    found: Examined, rows: list[Sum], sessions: list[SessionSummary], reveals: dict[str, str]
+) -> dict[str, Any]:
     return {
         "party": found.begin.party if found.begin else None,
         "job": found.begin.job if found.begin else None,
@@ -130,13 +134,15 @@ def _shown(found: Examined, rows: list[Sum], met: list[SessionSummary], reveals:
             }
             for row in rows
         ],
-        "sessions": [_met(one) for one in met],
+        "sessions": [_session(one) for one in sessions],
     }
 
 
-def _judged(ledgers: list[Examined], compared: Compared | None, strangers: list[str], well: bool) -> dict[str, Any]:
+def _verdict(
+    ledgers: list[Examined], compared: Compared | None, identity_faults: list[str], valid: bool
+) -> dict[str, Any]:
     return {
-        "well": well,
+        "valid": valid,
         "ledgers": [
             {
                 "file": str(found.path),
@@ -147,23 +153,24 @@ def _judged(ledgers: list[Examined], compared: Compared | None, strangers: list[
                 "torn_bytes": found.torn,
                 "fault_count": found.fault_count,
                 "faults": [{"line": fault.line, "sentence": fault.sentence} for fault in found.faults],
-                "sessions": [_met(one) for one in session_summaries(found)],
+                "sessions": [_session(one) for one in session_summaries(found)],
                 "signed_for": [
-                    {"by": peer, "lines": pin.lines, "training_ended": pin.final} for peer, pin in found.pins.items()
+                    {"by": peer, "lines": signed_line.lines, "training_ended": signed_line.final}
+                    for peer, signed_line in found.signed_lines.items()
                 ],
-                "vouched": [] if found.faults else vouched(found),
+                "vouched": [] if found.faults else signature_sentences(found),
             }
             for found in ledgers
         ],
-        "identity_faults": strangers,
-        "same_story": None if compared is None else not compared.faults,
+        "identity_faults": identity_faults,
+        "ledgers_agree": None if compared is None else not compared.faults,
         "messages_in_common": None if compared is None else compared.messages,
         "differences": [] if compared is None else compared.faults,
         "notes": [] if compared is None else compared.notes,
     }
 
 
-def _met(one: SessionSummary) -> dict[str, Any]:
+def _session(one: SessionSummary) -> dict[str, Any]:
     return {
         "session": one.session,
         "began": one.began.isoformat(),

@@ -1,8 +1,8 @@
-"""Standard output and error output that can take any text, and that no reader can break by going away.
+"""Standard output and error output that accept any text, and do not fail when the reader closes them.
 
-A character that the output's encoding does not have is written as its code, `Gr\\xf6\\xdfe`: it is seen, and stands for no
-other one. A write that fails is not told to whoever prints, in whichever thread, since a run must not end for that; the
-exit code says it, unless there is something worse to say.
+A character that the output's encoding lacks is written as an escape, `Gr\\xf6\\xdfe`. A failed write raises no exception in the
+code that prints, in whichever thread, since a run must not end for it; the exit code reports it, unless the command failed
+otherwise.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import select
 import sys
 from typing import TextIO
 
-from parties.local.text import spelt_out
+from parties.local.text import without_surrogates
 
 READER_GONE = 141
-"""The exit code where whoever read the output has closed it: what a shell says of a program that SIGPIPE has ended."""
+"""The exit code where the reader of the output closed it: that of a program ended by SIGPIPE in a shell."""
 LOST = 1
 """The exit code where the output could not be written for another reason, such as a full disk."""
 
 
 def _visible(error: UnicodeError) -> tuple[str, int]:
-    """What stands for characters that an encoding lacks."""
+    """The replacement for characters that an encoding lacks."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    text = spelt_out(error.object[error.start : error.end])
+    text = without_surrogates(error.object[error.start : error.end])
     try:
         text.encode(error.encoding)
     except UnicodeEncodeError:
@@ -38,7 +38,7 @@ codecs.register_error("visible", _visible)
 
 
 class _Output(io.FileIO):
-    """A file descriptor that takes all that is written to it. `lost` is why something could not be written."""
+    """A file descriptor whose writes never fail. `lost` is the error of the first one that could not be written."""
 
     lost: OSError | None = None
 
@@ -46,7 +46,7 @@ class _Output(io.FileIO):
         view = memoryview(data)  # type: ignore[arg-type]
         if self.lost is None:
             try:
-                while (written := super().write(view)) is None:  # somebody made it non-blocking, and it is full
+                while (written := super().write(view)) is None:  # it was made non-blocking, and it is full
                     select.select([], [self], [])
                 return written
             except OSError as error:
@@ -55,13 +55,13 @@ class _Output(io.FileIO):
 
 
 class Outputs:
-    """Standard output and error output of this process, which `sys.stdout` and `sys.stderr` are from now on."""
+    """Replaces `sys.stdout` and `sys.stderr` of this process by such outputs."""
 
     def __init__(self) -> None:
-        _open_what_is_closed()
+        _occupy_closed_outputs()
         self._out, sys.stdout = _opened(1, sys.stdout)
         self._err, sys.stderr = _opened(2, sys.stderr)
-        # A log goes to the error output as it was before a screen took it over.
+        # A log is written to the error output even while a screen replaces sys.stderr.
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
 
     def code(self, code: int) -> int:
@@ -71,21 +71,21 @@ class Outputs:
         if isinstance(lost, BrokenPipeError):
             code = code or READER_GONE
         elif lost is not None:
-            print(f"The output could not be written ({lost.strerror}), and some of it is lost.", file=sys.stderr)
+            print(f"The output could not be written ({lost.strerror}); some of it is lost.", file=sys.stderr)
             code = code or LOST
         sys.stderr.flush()
         return code
 
 
-def _open_what_is_closed() -> None:
-    """Let no file or socket be opened under the number of an output that is closed: what is printed would go there."""
+def _occupy_closed_outputs() -> None:
+    """Open the numbers of closed outputs, so that no file or socket gets one and receives what is printed."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
 
 
 def _opened(descriptor: int, before: TextIO | None) -> tuple[_Output, io.TextIOWrapper[io.BufferedWriter]]:
-    """A stream in the encoding of the one that was there, and as promptly written."""
+    """A stream with the encoding and the buffering of the one before."""
     raw = _Output(descriptor, "w", closefd=False)
     encoding, prompt = "utf-8", True
     if isinstance(before, io.TextIOWrapper):

@@ -6,24 +6,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parties.command.identity import load_identity
-from parties.command.launch import launched
-from parties.config.party import load_party
-from parties.monitoring.events import STARTING, Finished, Show, Step
-from parties.run.failure_notice import contact_in, notifying_others
+from parties.command.key_quality import counts_in_words
+from parties.command.run import starting
+from parties.local.text import listed
+from parties.monitoring.events import Finished, Show
 
 if TYPE_CHECKING:
     from parties.run.overlap import Counted
 
 
-def live_overlap(file: Path, show: Show) -> Counted:
-    """Live the overlap of a party file to its end, and tell it as a last event. Raises VsplitError."""
-    with notifying_others(lambda: contact_in(file), show):
-        party = load_party(file, "overlap")
-        started = launched(party)
-        party, identity = started if started else (party, load_identity(party))
-        show(Step(STARTING))
-        # This takes seconds to import; what is wrong with the files above shows at once.
+def run_overlap(file: Path, show: Show) -> Counted:
+    """Run the overlap of a party file to its end; its last event has the lines for people. Raises VsplitError."""
+    with starting(file, "overlap", show) as (party, identity):
+        # This import takes seconds; errors in the files above are shown before it.
         from parties.run.overlap import find_overlap
 
     counted = find_overlap(party, identity, show)
@@ -32,32 +27,33 @@ def live_overlap(file: Path, show: Show) -> Counted:
 
 
 def overlap_lines(counted: Counted) -> list[str]:
-    """What a person is told: the size of the overlap, the lists, the quality of the own keys, and what it means."""
-    party, found = counted.party, counted.found
+    """The result for people: the size of the overlap, of the lists, the quality of the own keys, and what it means."""
+    party, found = counted.party, counted.result
     job, names = party.job, list(party.job.parties)
     lists = {party.name: found.own_records, **found.peer_records}
     shortest = min(lists.values())
     lines = [
-        f"{found.matched:,} records are common to {_listed(names)}, {found.matched / shortest:.1%} of the shortest list.",
-        f"Usable records: {_listed([f'{lists[name]:,} at {name}' for name in names])}.",
+        f"{found.matched:,} records are common to {listed(names)}, {found.matched / shortest:.1%} of the shortest list.",
+        f"Usable records: {listed([f'{lists[name]:,} at {name}' for name in names])}.",
     ]
     if len(names) > 2 and found.overlaps:
         pairs = [f"{records:,} with {name}" for name, records in found.overlaps.items()]
-        lines.append(f"{party.name} shares {_listed(pairs)}; how many with each, no feature party is told.")
-    lines += [_quality(counted), *counted.causes]
+        lines.append(f"{party.name} shares {listed(pairs)}; the feature parties do not learn these numbers.")
+    lines.append(f"{counted.report.rows:,} rows in {counted.where}: {counts_in_words(counted.report)}.")
+    lines += counted.causes
     fewest = party.settings.accept.min_records
     if fewest is not None and found.matched < fewest:
-        lines.append(f"A run would end here: {party.file} asks for {fewest:,} records in common (accept.min_records).")
+        lines.append(f"A run would stop here: {party.file} requires {fewest:,} records in common (accept.min_records).")
     lines.append(
-        f"Counted were all records with a usable key; a run leaves out those of {job.label_party} that have no label. "
-        "If all parties follow the protocol, nobody learned which records are shared."
+        f"All records with a usable key were counted; a run leaves out those of {job.label_party} that have no label. "
+        "If all parties follow the protocol, no party learned which records are shared."
     )
-    return lines + [f"At the farewell: {error}" for error in counted.farewell]
+    return lines + [f"While closing the session: {error}" for error in counted.closing_errors]
 
 
 def overlap_figures(counted: Counted) -> dict[str, Any]:
-    """The same for programs; `shared_with` is null at a feature party, which is not told these numbers."""
-    party, found = counted.party, counted.found
+    """The same for programs; `shared_with` is null at a feature party, which does not learn these numbers."""
+    party, found = counted.party, counted.result
     return {
         "job": party.job.job,
         "party": party.name,
@@ -72,18 +68,3 @@ def overlap_figures(counted: Counted) -> dict[str, Any]:
             for way in ("sent", "received")
         },
     }
-
-
-def _quality(counted: Counted) -> str:
-    report = counted.report
-    counts = {
-        "without a key": report.missing,
-        "with a malformed key": report.malformed,
-        "left out since their key is repeated": report.left_out,
-    }
-    rest = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    return f"{report.rows:,} rows in {counted.where}: {report.usable:,} with a usable key{', ' if rest else ''}{rest}."
-
-
-def _listed(words: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

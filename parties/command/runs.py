@@ -1,4 +1,4 @@
-"""`vsplit runs`: the run folders of a party file, and taking old ones away."""
+"""`vsplit runs`: lists the run folders of a party file, and deletes old ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parties.command.screen import say
+from parties.command.screen import print_text
 from parties.local.text import json_line
-from parties.run.past_runs import PastRun, past_runs, remove, stands, to_remove
+from parties.report.words import bytes_text
+from parties.run.past_runs import PastRun, is_unchanged, past_runs, remove, to_remove
 from vsplit.protocol import ConfigError
 
 
@@ -27,14 +28,14 @@ def print_runs(file: Path, console: Console, *, as_json: bool) -> int:
     elif runs:
         console.print(_table(runs))
     else:
-        say(console, f"There is no run folder of {file} yet.")
+        print_text(console, f"There is no run folder of {file} yet.")
     return 0
 
 
 def prune_runs(
     file: Path, console: Console, *, keep: int | None, older_than: int | None, sure: bool, as_json: bool
 ) -> int:
-    """Take away old run folders and say which; asks first, unless `sure`. Raises ConfigError, StorageError."""
+    """Delete old run folders and print which; asks first, unless `sure`. Raises ConfigError, StorageError."""
     if (keep is None) == (older_than is None):
         raise ConfigError("--prune needs either --keep N, the number of runs to keep, or --older-than DAYS.")
     runs = past_runs(file)
@@ -48,58 +49,52 @@ def prune_runs(
     removed = []
     changed = []
     for run in chosen:
-        if not stands(run, file):  # a person may think for long, and other runs go on meanwhile
-            changed.append(replace(run, why_kept="is another one by now than was listed"))
+        if not is_unchanged(run, file):  # other runs may have changed it before the person confirmed
+            changed.append(replace(run, why_kept="is no longer the one that was listed"))
             continue
         remove(run)
         removed.append(run)
         if not as_json:
-            say(console, f"Removed {run.path} ({_when(run)}, {_bytes(run.size)}).")
+            print_text(console, f"Deleted {run.path} ({_when(run)}, {bytes_text(run.size)}).")
     left += changed
     if as_json:
         outcome = {"removed": [_shown(run) for run in removed], "left": [_shown(run) for run in left]}
         print(json_line(outcome))
         return 0
     for run in left:
-        say(console, f"Left {run.path}: it {run.why_kept}.")
+        print_text(console, f"Kept {run.path}: it {run.why_kept}.")
     if not removed:
-        say(console, "Nothing was removed.")
+        print_text(console, "Nothing was deleted.")
     return 0
 
 
 def _any(run: PastRun) -> PastRun:
-    """The run as if nothing kept it, to say which of those that were asked for stay."""
+    """The run without a reason to keep it, to find which of the requested ones are kept."""
     return PastRun(run.path, run.state, run.size, run.run, run.job, run.started, run.ended, run.metric)
 
 
 def _ask(chosen: Sequence[PastRun], console: Console) -> None:
     for run in chosen:
-        say(console, f"{run.path} ({_when(run)}, {_bytes(run.size)})")
+        print_text(console, f"{run.path} ({_when(run)}, {bytes_text(run.size)})")
     what = f"{len(chosen)} run folder{'' if len(chosen) == 1 else 's'}"
     if not sys.stdin.isatty():
-        raise ConfigError(f"Nothing was removed: to remove {what} without being asked, add --yes.")
-    say(console, f"Remove {what} for good? Type yes:")
+        raise ConfigError(f"Nothing was deleted: to delete {what} without confirmation, add --yes.")
+    print_text(console, f"Delete {what} permanently? Type yes:")
     if sys.stdin.readline().strip().lower() != "yes":
-        raise ConfigError("Nothing was removed: the answer was not yes.")
+        raise ConfigError("Nothing was deleted: the answer was not yes.")
 
 
 def _table(runs: Sequence[PastRun]) -> Table:
     table = Table("run folder", "ended (UTC)", "state", "job", "size", "test metric")
     for run in runs:
         metric = f"{run.metric[0]} {run.metric[1]:.3f}" if run.metric else ""
-        cells = (run.path.name, _when(run) if run.ended else "", run.state, run.job, _bytes(run.size), metric)
+        cells = (run.path.name, _when(run) if run.ended else "", run.state, run.job, bytes_text(run.size), metric)
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
 def _when(run: PastRun) -> str:
     return f"{run.ended.astimezone(UTC):%Y-%m-%d %H:%M}" if run.ended else "unfinished"
-
-
-def _bytes(size: int) -> str:
-    from parties.report.words import bytes_text
-
-    return bytes_text(size)
 
 
 def _shown(run: PastRun) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Screens: one party's progress, and a launch's, where every party has its line; and the last lines of both."""
+"""The screen with the progress of one party, or of a launch with a line for each party; and the last lines of both."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rich.console import Console, Group, OverflowMethod
 from rich.live import Live
 from rich.text import Text
 
-from parties.command.progress_rate import Pace
+from parties.command.progress_rate import ProgressRate
 from parties.local.text import visible
 from parties.monitoring.events import (
     AWAY,
     FAILURE,
     INTERRUPTED,
     NOTE,
-    TELLING,
+    NOTIFYING,
     WAITING,
     Event,
     Failed,
@@ -30,29 +30,29 @@ from parties.monitoring.events import (
 )
 
 _PLAIN_PAUSE = 5.0  # seconds between two lines about the same stage where the output is no terminal
-# The same for who waits and says nothing new: the first pause, by which each further one is longer, and the longest.
-_WAITING_PAUSE, _LONGER, _LONGEST_PAUSE = 10.0, 2.0, 300.0
-_WAITS = (WAITING, AWAY, TELLING)
+# The same for a party that waits without news: the first pause, the factor by which each further one grows, the longest.
+_WAITING_PAUSE, _GROWTH, _LONGEST_PAUSE = 10.0, 2.0, 300.0
+_WAITS = (WAITING, AWAY, NOTIFYING)
 _WIDE = 110  # columns of a terminal that has room for bars beside the figures
 _BAR = 24
-_LEAST_ROOM = 20  # columns for words, however long the name of a party is
+_LEAST_ROOM = 20  # columns for words, also beside a long name
 
 
 class Screen:
     """The progress of one or more parties, drawn in place on a terminal and line by line elsewhere.
 
-    `show` may be called from several threads. `clock` tells seconds.
+    `show` may be called from several threads. `clock` returns seconds.
     """
 
     def __init__(self, parties: Sequence[str], console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._clock = clock
         self._events: dict[str, Event | None] = dict.fromkeys(parties)
-        # By party and stage, since the stages of lists that go in turns take turns as well.
-        self._told: dict[tuple[str, str], float] = {}
+        # By party and stage, since stages whose lists alternate alternate as well.
+        self._printed: dict[tuple[str, str], float] = {}
         self._waits: dict[str, _Wait] = {}
         self._failures: set[tuple[str, str]] = set()
-        self._paces: dict[tuple[str, str], Pace] = {}
+        self._rates: dict[tuple[str, str], ProgressRate] = {}
         self._began = clock()
         self._lock = threading.Lock()
         self._live = Live(get_renderable=self._lines, console=console, refresh_per_second=8)
@@ -69,7 +69,7 @@ class Screen:
             self._live.stop()
 
     def show(self, party: str, event: Event) -> None:
-        """Show what `party` does now. A note is printed at once, above the lines of a terminal, and stays there."""
+        """Show what `party` does now. A note is printed at once, above the lines of a terminal, and remains there."""
         with self._lock:
             if isinstance(event, Step) and event.stage == NOTE:
                 self._print_note(party, event.text)
@@ -82,51 +82,51 @@ class Screen:
             if isinstance(event, Step):
                 self._follow(party, event)
                 if not self._live.is_started:
-                    self._tell(party, event)
+                    self._print_step(party, event)
 
     def has_shown(self, party: str, failed: Failed) -> bool:
-        """Whether the sentence of this end was printed already, when the party failed."""
+        """Whether the sentence of this failure has been printed already."""
         return (party, failed.sentence) in self._failures
 
     def _print_note(self, party: str, sentence: str, style: str = "") -> None:
         time = "" if self._live.is_started else f"{self._clock() - self._began:6.1f} s  "
-        say(self._console, f"{time}{party}: {sentence}", style)
+        print_text(self._console, f"{time}{party}: {sentence}", style)
 
     def _follow(self, party: str, step: Step) -> None:
         place, now = (party, step.stage), self._clock()
-        pace = self._paces.get(place)
-        if pace is not None and pace.follows(step.done, step.total):
-            pace.step(step.done, now)
+        rate = self._rates.get(place)
+        if rate is not None and rate.follows(step.done, step.total):
+            rate.step(step.done, now)
         elif step.total:
-            self._paces[place] = Pace(step.done, step.total, now)
+            self._rates[place] = ProgressRate(step.done, step.total, now)
 
-    def _tell(self, party: str, step: Step) -> None:
+    def _print_step(self, party: str, step: Step) -> None:
         place, now = (party, step.stage), self._clock()
         ended = step.total > 0 and step.done == step.total
         wait = self._waits.pop(party, None)
         if step.stage in _WAITS:
-            # Rarely, since who reads a log looks for what happened; but at once where it says something else.
-            self._waits[party] = wait = _Wait(step) if wait is None or not wait.goes_on(step) else wait
+            # Rarely, so that a log shows what happened; but at once where the text changes.
+            self._waits[party] = wait = _Wait(step) if wait is None or not wait.continues(step) else wait
             if not wait.is_due(now):
                 return
-        elif place in self._told and now - self._told[place] < _PLAIN_PAUSE and not ended:
+        elif place in self._printed and now - self._printed[place] < _PLAIN_PAUSE and not ended:
             return
-        self._told[place] = now
-        say(self._console, f"{now - self._began:6.1f} s  {party}: {self._words(party, step)}")
+        self._printed[place] = now
+        print_text(self._console, f"{now - self._began:6.1f} s  {party}: {self._words(party, step)}")
 
     def _words(self, party: str, step: Step, room: float = math.inf) -> str:
-        """What a party does, with as much about its pace as `room` columns hold."""
+        """What a party does, with as much about its rate as fits into `room` columns."""
         figures = f" {step.done:,}/{step.total:,}" if step.total else ""
         words = visible("  ".join(filter(None, [step.stage + figures, step.text])))
-        pace = self._paces.get((party, step.stage)) if step.total else None
-        # A stage with figures of its own, such as a loss, is told without a rate.
-        wordings = [] if pace is None else pace.wordings(self._clock(), rated=not step.text)
+        rate = self._rates.get((party, step.stage)) if step.total else None
+        # A stage with figures of its own, such as a loss, is shown without a rate.
+        wordings = [] if rate is None else rate.wordings(self._clock(), rated=not step.text)
         fitting = (f"{words}  {one}" for one in wordings)
         return next((line for line in fitting if len(line) <= room), words)
 
     def _lines(self) -> Group:
-        """One line a party and the time, no longer than they need be: what a terminal echoes at the end of the last
-        one, such as ^C, must not begin a new line."""
+        """A line for each party and the time, without padding: what a terminal echoes at the end of the last line, such as ^C,
+        must not wrap to a new one."""
         width = max(len(party) for party in self._events)
         lines = []
         for party, event in list(self._events.items()):
@@ -136,7 +136,7 @@ class Screen:
                 line.append(_bar(event, plain=self._console.options.ascii_only), style="cyan")
             room = max(_LEAST_ROOM, self._console.width - len(line))
             words = self._line(party, event, room)
-            # A sentence, and no figures at its end that could be left out.
+            # A sentence is wrapped, since it has no figures at its end that could be omitted.
             if isinstance(event, Step) and not event.total:
                 words = Text("\n" + " " * len(line)).join(words.wrap(self._console, room))
             lines.append(line.append_text(words))
@@ -152,19 +152,19 @@ class Screen:
 
 
 class _Wait:
-    """When a wait without news is told of: at its begin, and then after pauses that become longer."""
+    """When a wait without news is printed: at its start, and then after growing pauses."""
 
     def __init__(self, step: Step) -> None:
-        self._stage, self._says = step.stage, without_countdown(step.text)
+        self._stage, self._text = step.stage, without_countdown(step.text)
         self._due, self._pause = -math.inf, _WAITING_PAUSE
 
-    def goes_on(self, step: Step) -> bool:
-        return (step.stage, without_countdown(step.text)) == (self._stage, self._says)
+    def continues(self, step: Step) -> bool:
+        return (step.stage, without_countdown(step.text)) == (self._stage, self._text)
 
     def is_due(self, now: float) -> bool:
         if now < self._due:
             return False
-        self._due, self._pause = now + self._pause, min(self._pause * _LONGER, _LONGEST_PAUSE)
+        self._due, self._pause = now + self._pause, min(self._pause * _GROWTH, _LONGEST_PAUSE)
         return True
 
 
@@ -176,23 +176,23 @@ def _bar(event: Event | None, *, plain: bool = False) -> str:
     return full * done + empty * (_BAR - done) + "  "
 
 
-def say(console: Console, text: str, style: str = "") -> None:
-    """Print a sentence as it is, without reading markup into names; only a terminal breaks its lines, between words."""
+def print_text(console: Console, text: str, style: str = "") -> None:
+    """Print a sentence literally, without interpreting markup; only on a terminal are lines broken, between words."""
     console.print(Text(visible(text), style=style), soft_wrap=not console.is_terminal)
 
 
 def print_end(console: Console, party: str, event: Finished) -> None:
-    """The last lines of a party that came to a good end."""
+    """Print the last lines of a party that has finished."""
     for line in event.lines:
-        say(console, f"{party}: {line}")
-    if event.report:  # A path that is broken over two lines cannot be clicked or copied.
+        print_text(console, f"{party}: {line}")
+    if event.report:  # A path broken over two lines cannot be clicked or copied.
         console.print(Text(visible(f"{party}: report {event.report}")), soft_wrap=True)
 
 
 def print_failure(console: Console, party: str, event: Failed) -> None:
-    """The sentence of a party that failed."""
+    """Print the sentence of a party that has failed."""
     style = "yellow" if _is_interrupt(event) else "red"
-    say(console, f"{party}: {event.sentence}" if party else event.sentence, style=style)
+    print_text(console, f"{party}: {event.sentence}" if party else event.sentence, style=style)
 
 
 def _is_interrupt(event: Failed) -> bool:

@@ -1,1 +1,3 @@
-"""The two files: what the parties agree on (`job`), and what stays private to one party (`party`)."""
+"""The job file that the parties agree on, the party file that stays private, and how both are read and checked."""
+
+__all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What a config key may hold, in words, read from the JSON schema of the models so that no bound is written twice."""
+"""What a config key may be, in words. It is read from the JSON schema of the models, so that no bound is written twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _schema(model: type[BaseModel]) -> Schema:
 
 
 def follow(model: type[BaseModel], location: Sequence[Part]) -> tuple[tuple[Part, ...], Schema]:
-    """The schema at `location`, and the part of `location` that the model knows."""
+    """The part of `location` that exists in the model, and the schema there."""
     root = _schema(model)
     node, known = _resolve(root, root), []
     for part in location:
@@ -31,12 +31,12 @@ def follow(model: type[BaseModel], location: Sequence[Part]) -> tuple[tuple[Part
 
 
 def known_keys(schema: Schema) -> list[str]:
-    """The keys that a group may have; none where it is a group of free names, or no group."""
+    """The keys that a group may have; empty where the names are free, or for a value that is not a group."""
     return list(schema.get("properties", {}))
 
 
 def allowed(schema: Schema) -> str:
-    """What a value of this schema may be, to go on after "it must be"."""
+    """What a value of this schema may be, as the end of a sentence after "it must be"."""
     if "anyOf" in schema:
         return " or ".join(allowed(one) for one in schema["anyOf"])
     if "enum" in schema:
@@ -62,14 +62,14 @@ def _below(node: Schema, part: Part) -> Schema | None:
 
 
 def _free(node: Schema) -> Schema | None:
-    """The schema of what stands under each name of a group of free names; None where it is no such group."""
+    """The schema of the values of a group with free names; None for anything else."""
     patterned: Mapping[str, Schema] = node.get("patternProperties", {})
     free = node.get("additionalProperties")
     return next(iter(patterned.values()), free if isinstance(free, Mapping) else None)
 
 
 def _resolve(node: Schema, root: Schema) -> Schema:
-    """`node` without references and without the null of an optional key; a description beside them is kept."""
+    """`node` without references and without the null of an optional key, but with a description beside them."""
     if "$ref" in node:
         target: Schema = root["$defs"][node["$ref"].rpartition("/")[2]]
         return _resolve(target, root)

@@ -1,4 +1,4 @@
-"""The few keys of a party file and its job by which the others are reached, whatever else is wrong in the two files."""
+"""The keys of a party file and its job that are needed to reach the other parties, whatever else is wrong in the two files."""
 
 from __future__ import annotations
 
@@ -30,41 +30,43 @@ from parties.network.identity import PrivateIdentity, PublicIdentity
 from vsplit.protocol import ConfigError
 
 
-class _Some(Model):
+class _Partial(Model):
+    """Some keys of a group; the others are ignored."""
+
     model_config = ConfigDict(extra="ignore")
 
 
-class _Member(_Some):
+class _Member(_Partial):
     name: PartyName
     role: PartyRole
     identity: IdentityLine
 
 
-class _Job(_Some):
+class _Job(_Partial):
     address: Address
     parties: dict[str, Any]
 
 
-class _Party(_Some):
+class _Party(_Partial):
     job: Text
     identity: Text
 
 
-class _Listening(_Some):
+class _Listening(_Partial):
     listen: ListenAddress | None = None
 
 
-class _WayOut(_Some):
+class _ProxySetting(_Partial):
     proxy: Text | None = None
 
 
-class _Waiting(_Some):
+class _Waiting(_Partial):
     first_wait: Wait = FIRST_WAIT
 
 
 @dataclass(frozen=True, slots=True)
 class ContactKeys:
-    """What the two files say about how the parties reach each other, and this party's key.
+    """What the two files say about how the parties connect, and this party's key.
 
     `bind` is where a label party listens, and None at a feature party; `proxy` is a feature party's.
     """
@@ -77,15 +79,15 @@ class ContactKeys:
     bind: tuple[str, int] | None
     first_wait: float
     output: Path | None
-    proxy: str | None = field(repr=False)  # a password may stand in it
+    proxy: str | None = field(repr=False)  # it may contain a password
     identity: PrivateIdentity = field(repr=False)
 
 
 def read_contact_keys(path: Path) -> ContactKeys:
-    """Read them, and look at no key that this party's role does not need for it. Raises ConfigError where one is wrong.
+    """Read these keys, and only those that this party's role needs. Raises ConfigError where one is wrong.
 
-    What the job says of a third party may be wrong, and so may this party's name, since its key tells which party it is. Where
-    `first_wait` is wrong, its default holds.
+    What the job says about a third party may be wrong, and so may this party's name, since its key shows which party it is.
+    Where `first_wait` is wrong, its default is used.
     """
     file = path.absolute()
     values = parse_yaml(read_text(file), file)
@@ -99,7 +101,7 @@ def read_contact_keys(path: Path) -> ContactKeys:
     named = values.get("party")
     own = [name for name, line in identities.items() if line == identity.public]
     if len(own) != 1 or len(labels) != 1 or (own != [named] and named in list(job.parties)):
-        raise ConfigError(f"{file} and {job_file} do not say who the parties are.")
+        raise ConfigError(f"{file} and {job_file} do not identify the parties.")
     is_label = own == labels
     output = values.get("output")
     return ContactKeys(
@@ -111,13 +113,13 @@ def read_contact_keys(path: Path) -> ContactKeys:
         split_listen(validate(_Listening, values, file).listen or job.address) if is_label else None,
         _first_wait(values, file),
         real_path(beside(file, output)) if isinstance(output, str) else None,
-        None if is_label else validate(_WayOut, values, file).proxy,
+        None if is_label else validate(_ProxySetting, values, file).proxy,
         identity,
     )
 
 
 def _members(job: _Job, file: Path) -> dict[str, _Member]:
-    """The parties of the job that can prove who they are."""
+    """The parties of the job that have a valid identity line."""
     members = {}
     for name, values in job.parties.items():
         try:

@@ -1,6 +1,6 @@
 """Digests of a job, key by key, so that parties with different job files can name the first key that differs.
 
-Before them stands one of the command that the parties are to give alike.
+The first digest is that of the command, which must be the same at all parties.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from parties.config.job import Job
 DIGEST_BYTES = 16
 
 Purpose = Literal["run", "overlap"]
-"""What the parties meet for, by the name of the command that all of them give."""
+"""What the parties connect for: the name of the command that all of them run."""
 PURPOSES: tuple[Purpose, ...] = ("run", "overlap")
 COMMAND = "command"
-"""The name under which the purpose stands among the digests; no key of a job file is called so."""
+"""The name of the purpose among the digests; no key of a job file has this name."""
 
-# An overlap comes before any contract: what the job says about learning need not be agreed yet.
+# An overlap comes before any contract: what the job says about learning does not have to be agreed yet.
 _OF_OVERLAP = ("job", "address", "parties", "align")
 
 
 def handshake_digests(job: Job, purpose: Purpose) -> dict[str, bytes]:
-    """What parties that meet for `purpose` compare: the purpose, and those keys of the job that it depends on."""
+    """What the parties compare for `purpose`: the purpose itself, and the keys of the job that it depends on."""
     digests = key_digests(job, job.align.contract)
     if purpose == "overlap":
         digests = {key: digest for key, digest in digests.items() if key.partition(".")[0] in _OF_OVERLAP}
@@ -33,19 +33,19 @@ def handshake_digests(job: Job, purpose: Purpose) -> dict[str, bytes]:
 
 
 def purpose_in(digests: Mapping[str, bytes]) -> Purpose | None:
-    """The purpose that digests of `handshake_digests` are for; None: another one, or none."""
+    """The purpose of digests made by `handshake_digests`; None: unknown."""
     return next((purpose for purpose in PURPOSES if digests.get(COMMAND) == _digest(purpose)), None)
 
 
 def key_digests(job: Job, contract: int | str) -> dict[str, bytes]:
     """16 bytes of SHA-256 for each key of the job, defaults included, by dotted name and in the order of the schema.
 
-    `contract` is the version of the id contract, which stands under `align.contract` although it is no key of the
-    file. `parties` covers the names in their order, since that is the order of the embeddings.
+    `contract` is the version of the id contract; its name is `align.contract`, although the file has no such key.
+    `parties` covers the names in their order, since that is the order of the embeddings.
     """
     values = job.model_dump(mode="json")
     values["align"]["contract"] = contract
-    # In a list it is one value under one name: a column's name is free text, and no name in a message.
+    # As one value under one name, because the name of a column is free text and must not be a name in a message.
     values["align"]["normalise"] = [values["align"]["normalise"]]
     flat: dict[str, Any] = {}
     for key, value in _flatten(values):
@@ -56,7 +56,7 @@ def key_digests(job: Job, contract: int | str) -> dict[str, bytes]:
 
 
 def first_difference(mine: Mapping[str, bytes], theirs: Mapping[str, bytes]) -> str | None:
-    """The name of the first key whose digests differ, or None: in the order of `mine`, then keys only they have."""
+    """The name of the first key whose digests differ, or None: in the order of `mine`, then keys that only `theirs` has."""
     for key, digest in mine.items():
         if theirs.get(key) != digest:
             return key

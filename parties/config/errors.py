@@ -1,4 +1,4 @@
-"""What is wrong in a config file, as one sentence: the file, the dotted key, what was found and what is allowed."""
+"""An error in a config file, as one sentence: the file, the dotted key, what was found and what is allowed."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ PLAIN_WORDS = re.compile(r"[\w-]+(?: [\w-]+)*")
 def wrong(key: str, sentence: str) -> PydanticCustomError:
     """The error that a validator raises. `key` is dotted, below the validator's model ("" for its own field).
 
-    `sentence` goes on after "the key KEY", so it says what was found and what is allowed.
+    `sentence` continues "the key KEY", and says what was found and what is allowed.
     """
     return PydanticCustomError(CROSS_CHECK, "{sentence}", {"key": key, "sentence": sentence})
 
 
 def validate(model: type[Model], values: Mapping[str, Any], where: Path | str) -> Model:
-    """`values` as a `model`. Raises ConfigError with one sentence, about the most telling of the errors."""
+    """`values` as a `model`. Raises ConfigError with one sentence, about the most informative of the errors."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
         places: dict[tuple[Part, ...], ErrorDetails] = {}
         for details in error.errors(include_url=False):
             places.setdefault(_place(details), details)
-        # A misspelt key is missing under its right name as well; the unknown one tells more.
+        # A misspelt key is missing under its right name as well; the unknown one is more informative.
         first, *rest = sorted(places.values(), key=lambda one: one["type"] not in ("extra_forbidden", "invalid_key"))
         more = f" Further keys of this file are wrong as well: {len(rest)}." if rest else ""
         raise ConfigError(f"In {where}, {ended(_sentence(model, first))}{more}") from None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?`, or nothing where nothing is near."""
-    # In whatever case it is written, as TASK.
+    """`; did you mean X?`, or an empty text where no name is similar."""
+    # Regardless of case, as in TASK.
     names = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(word.casefold(), list(names), n=1)
     return f"; did you mean {plain(names[near[0]])}?" if near else ""
 
 
 def shown(value: object) -> str:
-    """What was found, short enough for a sentence. The contents of groups and what looks like a secret stay out."""
+    """What was found, short enough for a sentence. Neither the contents of groups nor what looks like a secret is shown."""
     if value is None:
         return "empty"
     if isinstance(value, Mapping):
@@ -91,17 +91,15 @@ def _sentence(model: type[BaseModel], details: ErrorDetails) -> str:
     if details["type"] == "invalid_key" or (location and location[-1] == "[key]"):
         group = _dotted(location[:-1] if details["type"] == "invalid_key" else known[:-1])
         holder = f"the key {group}" if group else "the file"
-        return f"{holder} holds a name that is no text: {shown(details['input'])}; put it in quotes"
-    found = "holds something else" if HIDDEN & set(known) else f"is {shown(details['input'])}"
+        return f"{holder} has a name that is not text: {shown(details['input'])}; put it in quotes"
+    found = "has a value of the wrong kind" if HIDDEN & set(known) else f"is {shown(details['input'])}"
     return f"the key {key} {found}; it must be {allowed(schema)}"
 
 
 def _unknown(group: str, part: Part, keys: list[str]) -> str:
     if not PLAIN_KEY.fullmatch(str(part)):
-        return (
-            f"{f'the key {group}' if group else 'the file'} has a key that is no plain word. Allowed: {', '.join(keys)}"
-        )
-    hint = did_you_mean(str(part), keys) or "; is it indented as it should be?"
+        return f"{f'the key {group}' if group else 'the file'} has a key that is not a plain word. Allowed: {', '.join(keys)}"
+    hint = did_you_mean(str(part), keys) or "; is its indentation correct?"
     return f"the key {_dotted((group, part))} is not known{hint} Allowed here: {', '.join(keys)}"
 
 
@@ -111,5 +109,5 @@ def _dotted(location: Sequence[Part]) -> str:
 
 
 def plain(part: str) -> str:
-    """A part of a dotted key, or another name; in quotes where a sign of its own would read as one of the sentence."""
+    """A part of a dotted key, or another name; in quotes where a character of it would read as punctuation."""
     return part if all(map(PLAIN_WORDS.fullmatch, part.split("."))) else repr(part)

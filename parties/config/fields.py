@@ -18,7 +18,7 @@ Aggregate = Literal["concat", "sum", "masked_sum", "paillier_sum"]
 PartyRole = Literal["label", "feature"]
 
 AUTO = "auto"
-"""The identity of a party whose key is made by `vsplit launch`."""
+"""The identity of a party whose key `vsplit launch` makes."""
 
 SEED_LIMIT = (1 << 32) - 1
 RESERVED_NAMES = {"con", "prn", "aux", "nul"}
@@ -27,11 +27,11 @@ ADDRESS_RULE = "it must be HOST:PORT, with a name, an IPv4 address or an [IPv6 a
 
 
 EVERYWHERE = "*"
-"""The host of a listener that takes connections at every address of its machine, of IPv4 and of IPv6."""
+"""The host of a listener that accepts connections at every address of its machine, of IPv4 and of IPv6."""
 
 
 class Model(BaseModel):
-    """A group of keys: frozen, no key unknown, and no value of one type taken for another."""
+    """A group of keys: frozen, without unknown keys, and without conversion between types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
@@ -51,7 +51,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def split_listen(address: str) -> tuple[str, int]:
-    """As `split_address`; and :PORT and *:PORT, with the host *, are every address of this machine. Raises ValueError."""
+    """As `split_address`, but :PORT and *:PORT are also allowed and give the host *, every address. Raises ValueError."""
     host, colon, port = address.rpartition(":")
     if colon and host in ("", EVERYWHERE):
         return EVERYWHERE, split_address(f"localhost:{port}")[1]
@@ -91,7 +91,7 @@ def _check_identity(line: str) -> str:
 
 def _check_distinct(words: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(words)) != len(words):
-        raise wrong("", "names something twice; it must name each only once")
+        raise wrong("", "lists a name twice; it must list each only once")
     return words
 
 

@@ -1,4 +1,4 @@
-"""`job.yaml`: what the parties agree on, the same at every party."""
+"""The job file: what the parties agree on, the same at every party."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from parties.config.fields import (
 )
 from parties.config.joint import Joint
 from parties.config.reading import parse_yaml, read_text
+from parties.config.train import Train
 from parties.local.command_line import quoted_command
 from parties.network.identity import PublicIdentity
 from parties.network.transport import MOST_MESSAGE
@@ -36,7 +37,6 @@ from vsplit.protocol import ConfigError
 MOST_PARTIES = 64
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Patience = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class Member(Model):
@@ -50,7 +50,7 @@ class Align(Model):
     """The columns that together name a record, by the names that the parties agreed on, and how their values are read.
 
     `normalise` has the normalisers of a key column, in their order; `repeated` says what becomes of a key on several
-    rows; with `hints`, parties of which few records match tell each other coarse statistics of how their keys look.
+    rows; with `hints`, parties with few records in common send each other coarse statistics of how their keys look.
     """
 
     key: KeyColumns
@@ -65,8 +65,8 @@ class Align(Model):
                 hint = did_you_mean(column, self.key)
                 raise wrong(
                     "normalise",
-                    f"names {shown(column)}, which is no key column{f'{hint} It' if hint else '; it'} must name "
-                    f"some of those in align.key: {', '.join(map(plain, self.key))}",
+                    f"names {shown(column)}, which is not a key column{f'{hint} It' if hint else '; it'} must "
+                    f"name columns of align.key: {', '.join(map(plain, self.key))}",
                 )
         return self
 
@@ -99,41 +99,6 @@ class Split(Model):
         total = math.fsum((self.train, self.validation, self.test))
         if abs(total - 1) > 1e-9:
             raise wrong("", f"has shares (train, validation, test) that add up to {total:g}; they must add up to 1")
-        return self
-
-
-class EarlyStopping(Model):
-    """Stop after `patience` epochs without a better validation loss."""
-
-    patience: Patience
-
-
-class KeepStates(Model):
-    """When all parties keep their states, to go on from there after a stop: every so many steps, every so many seconds,
-    whichever comes first; None: not by that."""
-
-    steps: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = 1000
-    seconds: Annotated[float, Field(ge=0.01, le=604_800)] | None = 30.0
-
-
-class Train(Model):
-    """How the network is trained. `lr`, `weight_decay` and `momentum` are those of torch.optim."""
-
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)]
-    optimizer: Literal["adam", "adamw", "sgd"]
-    lr: Annotated[float, Field(gt=0, le=100)]
-    weight_decay: Annotated[float, Field(ge=0, le=100)] = 0.0
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    class_weights: Literal["none", "balanced"] = "none"
-    early_stopping: EarlyStopping | None = None
-    checkpoint: KeepStates = KeepStates()
-    seed: Seed = 0
-
-    @model_validator(mode="after")
-    def _momentum_is_for_sgd(self) -> Train:
-        if self.momentum and self.optimizer != "sgd":
-            raise wrong("momentum", f"is {self.momentum} with the optimizer {self.optimizer}; only sgd has a momentum")
         return self
 
 
@@ -170,15 +135,15 @@ class Job(Model):
             if name.lower() in names:
                 raise wrong(
                     f"parties.{name}",
-                    f"differs from {names[name.lower()]} in upper and lower case only; names become file names, "
-                    "so choose another",
+                    f"differs from {names[name.lower()]} only in upper and lower case; names become file names, "
+                    "so choose another one",
                 )
             names[name.lower()] = name
             if member.identity != AUTO:
                 if member.identity in lines:
                     raise wrong(
                         f"parties.{name}.identity",
-                        f"is the line of {lines[member.identity]} as well; each party must have a key of its own",
+                        f"is also the line of {lines[member.identity]}; each party must have a key of its own",
                     )
                 lines[member.identity] = name
         return self
@@ -189,7 +154,7 @@ class Job(Model):
         if self.train.batch_size > most:
             raise wrong(
                 "train.batch_size",
-                f"is {self.train.batch_size} with embeddings of {self.model.embedding} numbers, more than one message may "
+                f"is {self.train.batch_size} with embeddings of {self.model.embedding} numbers, more than a message can "
                 f"hold; it must be at most {most}",
             )
         return self
@@ -207,22 +172,22 @@ class Job(Model):
 
     @property
     def label_party(self) -> str:
-        """The name of the party that has the labels, and that listens."""
+        """The name of the party that holds the labels and listens."""
         return next(name for name, member in self.parties.items() if member.role == "label")
 
     @property
     def feature_parties(self) -> tuple[str, ...]:
-        """The names of the others, in the job's order."""
+        """The names of the feature parties, in the job's order."""
         return tuple(name for name, member in self.parties.items() if member.role == "feature")
 
     @property
     def host_and_port(self) -> tuple[str, int]:
-        """`address` in its two parts."""
+        """`address` as host and port."""
         return split_address(self.address)
 
     @property
     def needs_launch(self) -> bool:
-        """Whether `vsplit launch` has something to fill in: an identity that is `auto`, or the port 0."""
+        """Whether only `vsplit launch` can run this job: an identity is `auto`, or the port is 0."""
         return self.host_and_port[1] == 0 or any(member.identity == AUTO for member in self.parties.values())
 
     def identity_of(self, name: str) -> PublicIdentity:
@@ -230,14 +195,14 @@ class Job(Model):
         line = self.parties[name].identity
         if line == AUTO:
             raise ConfigError(
-                f"The job {self.job} says `identity: auto` for {name}, which only works for a launch on one machine; "
-                f"put the line that {quoted_command('identity', 'new', name)} printed at that party into parties."
-                f"{name}.identity of the job file, or start all with {quoted_command('launch', 'FOLDER')}, their folder."
+                f"The job {self.job} says `identity: auto` for {name}, which works only in a launch on one machine. Put the "
+                f"line that {quoted_command('identity', 'new', name)} printed at that party into parties.{name}.identity of "
+                f"the job file, or start all parties with {quoted_command('launch', 'FOLDER')}."
             )
         return PublicIdentity.parse(line)
 
     def with_identities(self, lines: Mapping[str, str | PublicIdentity]) -> Job:
-        """This job with other identities for the parties that `lines` names. Raises ConfigError."""
+        """This job with the identities in `lines` for the parties named there. Raises ConfigError."""
         values = self.model_dump()
         for name, line in lines.items():
             if name not in values["parties"]:
@@ -250,11 +215,22 @@ class Job(Model):
         return validate(Job, {**self.model_dump(), "address": address}, f"the job {self.job}")
 
 
-def load_job(path: Path | str, named_by: str = "") -> Job:
-    """Read and check `job.yaml`. `named_by` says, in an error, which file and key led there.
+_ANY_LEARNING: dict[str, Any] = {
+    "task": "binary",
+    "split": {"train": 0.7, "validation": 0.1, "test": 0.2},
+    "model": {"embedding": 1, "aggregate": "concat", "top": {"hidden": [1]}},
+    "train": {"epochs": 1, "batch_size": 1, "optimizer": "adam", "lr": 0.001},
+}
+"""A placeholder for all that an overlap ignores, so that the rest is checked by the rules of every job."""
 
-    Raises ConfigError: one sentence with the file, the key, what was found and what is allowed.
+
+def load_job(path: Path | str, named_by: str = "", *, overlap: bool = False) -> Job:
+    """Read and check `job.yaml`. `named_by` tells, in an error, which file and key named this path.
+
+    An overlap comes before any contract. So with `overlap` what the file says about learning is replaced by a placeholder, and
+    may be missing, incomplete, or different at each party. Raises ConfigError: one sentence with the file, the key, what was
+    found and what is allowed.
     """
     path = Path(path)
     values: dict[str, Any] = parse_yaml(read_text(path, named_by), path)
-    return validate(Job, values, path)
+    return validate(Job, values | _ANY_LEARNING if overlap else values, path)

@@ -1,4 +1,4 @@
-"""The group `model` of a job: what of the network all parties know, and how embeddings come together."""
+"""The group `model` of a job: the part of the network that all parties know, and how embeddings are joined."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _check_key_bits(bits: int) -> int:
     if not LEAST_KEY <= bits <= MOST_KEY or bits % 64:
         raise wrong(
             "",
-            f"is {bits}; it must be a multiple of 64 from {LEAST_KEY} to {MOST_KEY}, since what a shorter key encrypts can be "
-            "read by others one day, and 3072 is the default",
+            f"is {bits}; it must be a multiple of 64 from {LEAST_KEY} to {MOST_KEY}, because what a shorter key "
+            "encrypts may be decrypted one day; 3072 is the default",
         )
     return bits
 
@@ -51,9 +51,9 @@ class SecureSum(Model):
 
 
 class Joint(Model):
-    """What of the network both sides must know. `embedding` is the width of the cut layer, per party.
+    """The part of the network that all parties must know. `embedding` is the width of the cut layer, per party.
 
-    `secure_sum` is None exactly where `aggregate` shows the label party each embedding.
+    `secure_sum` is None exactly where the label party receives each single embedding.
     """
 
     embedding: Annotated[int, Field(ge=1, le=4096)]
@@ -66,7 +66,7 @@ class Joint(Model):
     def _defaults_are_written_out(cls, values: Any) -> Any:
         """So that a job that leaves defaults out has the same digests as one that writes them."""
         if not isinstance(values, Mapping) or not isinstance(values.get("aggregate"), str):
-            return values  # which the key's own rule refuses
+            return values  # the rule of the key itself refuses it
         if values["aggregate"] not in SECURE:
             return values
         given = values.get("secure_sum")
@@ -84,37 +84,37 @@ class Joint(Model):
         if self.aggregate not in SECURE:
             raise wrong(
                 "secure_sum",
-                f"is given with the aggregate {self.aggregate}; it is for {' and '.join(sorted(SECURE))} only, so leave it out",
+                f"is given with the aggregate {self.aggregate}; it is for {' and '.join(sorted(SECURE))} only, so omit it",
             )
         for key in _OF_PAILLIER:
             if self.aggregate != "paillier_sum" and getattr(settings, key) is not None:
                 raise wrong(
-                    f"secure_sum.{key}", f"is given with {self.aggregate}; it is for paillier_sum only, so leave it out"
+                    f"secure_sum.{key}", f"is given with {self.aggregate}; it is for paillier_sum only, so omit it"
                 )
         return self
 
     @property
     def bytes_per_value(self) -> int:
         """The most bytes that one number of an embedding takes in a message."""
-        # A ciphertext is twice as long as its plaintext, and a slot of one has 31 bits at the most.
+        # A ciphertext is twice as long as its plaintext, and a slot has at most 31 bits.
         return 8 if self.aggregate == "paillier_sum" else 4
 
     def check_parties(self, feature_parties: int) -> None:
-        """Raise the error of a config key where a secure sum of so many feature parties hides nothing or does not fit."""
+        """Raise the error of a config key where a secure sum of this many feature parties hides nothing or does not fit."""
         if self.secure_sum is None:
             return
         if feature_parties < FEWEST_FEATURE_PARTIES:
             raise wrong(
                 "model.aggregate",
                 f"is {self.aggregate} with one feature party, where a sum hides nothing: the label party subtracts its own "
-                "part and has that party's embedding. Use sum or concat, which do not pretend to hide it, or bring a third "
+                "part and obtains that party's embedding. Use sum or concat, which do not claim to hide it, or add a third "
                 "party",
             )
         settings = self.secure_sum
         try:
             fixed = FixedPoint(settings.range, settings.bits, feature_parties)
             if settings.key_bits is not None:
-                from vsplit.paillier.packing import Packing  # loads gmpy2 and phe, which other jobs do not need
+                from vsplit.paillier.packing import Packing  # loads gmpy2, which other jobs do not need
 
                 Packing(fixed, settings.key_bits)
         except ConfigError as error:

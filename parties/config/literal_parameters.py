@@ -1,39 +1,16 @@
-"""What may stand literally in a URL or a setting. All else may be a secret, in whatever words a driver calls it."""
+"""What may be written literally in a URL or a setting. Anything else may be a secret, whatever a driver calls it."""
 
 from __future__ import annotations
 
 import re
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-HARMLESS = frozenset(
-    {
-        "application_name",
-        "applicationintent",
-        "catalog",
-        "charset",
-        "client_encoding",
-        "connect_timeout",
-        "driver",
-        "encoding",
-        "encrypt",
-        "mode",
-        "multisubnetfailover",
-        "read_timeout",
-        "role",
-        "schema",
-        "service_name",
-        "ssl_ca",
-        "sslmode",
-        "sslrootcert",
-        "target_session_attrs",
-        "timeout",
-        "trusted_connection",
-        "trustservercertificate",
-        "uri",
-        "warehouse",
-        "write_timeout",
-    }
-)
+HARMLESS = frozenset({
+    "application_name", "applicationintent", "catalog", "charset", "client_encoding", "connect_timeout", "driver",
+    "encoding", "encrypt", "mode", "multisubnetfailover", "read_timeout", "role", "schema", "service_name", "ssl_ca",
+    "sslmode", "sslrootcert", "target_session_attrs", "timeout", "trusted_connection", "trustservercertificate", "uri",
+    "warehouse", "write_timeout",
+})  # fmt: skip
 """The parameters of a database URL that may be written out, in lower case."""
 
 _PATHS = frozenset({"driver", "ssl_ca", "sslrootcert"})
@@ -48,7 +25,7 @@ _MOST_DIGITS = 8  # a name with more of them is more likely a token
 
 
 def harmless_parameter(name: str, value: str) -> bool:
-    """Whether `name=value` may stand as it is: its value is a variable, or a plain one of a harmless parameter."""
+    """Whether `name=value` may be written: its value is a variable, or a plain value of a harmless parameter."""
     if VARIABLE.fullmatch(value):
         return True
     name = name.strip().lower()
@@ -59,7 +36,7 @@ def harmless_parameter(name: str, value: str) -> bool:
 
 
 def harmless_user(text: str) -> bool:
-    """Whether this is a user's name, and not a token in its place."""
+    """Whether this is a user name, and not a token in its place."""
     return _PLAIN_USER.fullmatch(_literal(text)) is not None and _few_digits(text)
 
 

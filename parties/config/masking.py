@@ -1,4 +1,4 @@
-"""Copies of config files for the run folder, with everything masked that may be a secret, in comments as well."""
+"""Copies of config files for the run folder, in which everything that may be a secret is masked, also in comments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from parties.config.reading import text_of_value
 MASK = "***"
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*://)(?P<rest>[^\n]*)")
-# Up to the last @ of the line, since passwords hold what they like.
+# Up to the last @ of the line, since a password may contain any character.
 _USER_AND_PASSWORD = re.compile(r"(?P<user>[^/:@\n]*):(?P<password>\$\{\w+\}@|\*\*\*@|[^\n]*@)")
 _USER = re.compile(r"(?P<user>[^\s/:@?#'\"]*)@")
 _PLACE = re.compile(r"[^\s'\"]*")
@@ -21,20 +21,22 @@ _COMMENT = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)
 _SETTING = re.compile(
     r"(?P<name>[\w.-]+)(?P<equals>\s*(?:=|%3D)\s*)(?P<value>'[^'\n]*'|\"[^\"\n]*\"|[^\s'\";&,]+)", re.I
 )
-# In free text no list of what is harmless can be whole, so here words that mean secrets are looked for as well.
+# No list of what is harmless is complete for free text, so words that mean secrets are searched for as well.
 _SENSITIVE = r"pass|pwd|secret|token|credential|private|api_?key|access_?key|jwt|signature|auth"
-_SAID = re.compile(rf"(?P<name>\b[\w.-]*(?:{_SENSITIVE})[\w.-]*\s*:\s+)(?P<value>\S.*)$", re.IGNORECASE | re.MULTILINE)
+_SECRET_AFTER_COLON = re.compile(
+    rf"(?P<name>\b[\w.-]*(?:{_SENSITIVE})[\w.-]*\s*:\s+)(?P<value>\S.*)$", re.IGNORECASE | re.MULTILINE
+)
 _SENSITIVE_SETTING = re.compile(
     rf"(?P<name>\b[\w.-]*(?:{_SENSITIVE})[\w.-]*)(?P<equals>\s*=\s*)(?P<value>'[^'\n]*'|[^\s'\";&]+)", re.IGNORECASE
 )
-# A word of letters and digits in a comment: a long one, or any one on a line that speaks of secrets, as in "password hunter2".
+# A word of letters and digits in a comment: a long one, or any one on a line that mentions secrets, as in "password hunter2".
 _LONG_WORD = re.compile(r"(?<![\w.$-])(?!vsplit1[a-z2-7]{58}\b)(?=[\w.+=-]*[0-9])(?=[\w.+=-]*[A-Za-z])[\w.+=-]{20,}")
 _SECRET_WORD = re.compile(
     r"(?<![\w$*.:/@-])(?!vsplit1[a-z2-7]{58}\b)(?=\w*[0-9])(?=[\w!#%&+=.-]*[A-Za-z])[\w!#%&+=.-]+"
 )
-_SPEAKS_OF_SECRETS = re.compile(rf"{_SENSITIVE}|kennwort|\bpw\b|\bkey\b|login|log in", re.IGNORECASE)
+_MENTIONS_SECRETS = re.compile(rf"{_SENSITIVE}|kennwort|\bpw\b|\bkey\b|login|log in", re.IGNORECASE)
 _QUOTE = re.compile(r"['\"`]|\$\w*\$")
-# A comment of SQL, which may say anything.
+# A comment in SQL, which may contain anything.
 _COMMENT_OF_QUERY = re.compile(r"--|/\*")
 _MYSQL_COMMENT = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)
 # With the lines below it that are indented more.
@@ -45,11 +47,11 @@ _COMMENTED_QUERY = re.compile(
 
 
 def masked_copy(text: str) -> str:
-    """The text of a config file for the run folder: what may be a secret is masked.
+    """The text of a config file for the run folder, with everything masked that may be a secret.
 
-    Of a URL there stay host, port, path, a short user name, ${VARIABLES} and harmless parameters; of a query there stays
-    what is not in quotation marks; in comments `name=value` stays for harmless names only. Where it is unclear how far a
-    secret goes, more is masked and not less.
+    Not masked are, in a URL, host, port, path, a short user name, ${VARIABLES} and harmless parameters; in a query, what is
+    outside quotation marks; in comments, `name=value` with a harmless name. Where the end of a secret is unclear, more is
+    masked rather than less.
     """
     query = text_of_value(text, ("data", "query"))
     if query is not None:
@@ -62,19 +64,19 @@ def masked_copy(text: str) -> str:
 
 
 def _comment(text: str) -> str:
-    text = _SAID.sub(_said, _SETTING.sub(_setting, text))
-    if _SPEAKS_OF_SECRETS.search(text):
+    text = _SECRET_AFTER_COLON.sub(_after_colon, _SETTING.sub(_setting, text))
+    if _MENTIONS_SECRETS.search(text):
         text = _SECRET_WORD.sub(MASK, text)
     return _LONG_WORD.sub(MASK, text)
 
 
 def _without_literals(query: str) -> str:
-    """A query from whose first quotation mark to the last all is masked, and all from a comment on; those around it stay."""
+    """A query, masked from its first quotation mark to its last, and from a comment on; quotation marks around it stay."""
     lead = re.match(r"\s*(['\"])", query)
     inner = slice(lead.end(), -1) if lead and query.endswith(lead[1]) and len(query) > lead.end() else slice(0, None)
     body = query[inner]
-    if said := _COMMENT_OF_QUERY.search(body):
-        body = f"{body[: said.start()]}'{MASK}'"
+    if found := _COMMENT_OF_QUERY.search(body):
+        body = f"{body[: found.start()]}'{MASK}'"
         query = query[: inner.start or 0] + body + (query[-1] if inner.stop else "")
     quotes = [*_QUOTE.finditer(body)]
     if not quotes:
@@ -114,7 +116,7 @@ def _place(text: str) -> str:
 
 
 def _written(step: str) -> str:
-    """A step of a path without the signs that may stand in a step of other kinds of URL, or behind it."""
+    """A step of a path without the characters that other kinds of URL have in a step or after it."""
     return _bare(step if ":" in step else step.replace("@", ""))
 
 
@@ -123,7 +125,7 @@ def _bare(text: str) -> str:
 
 
 def _masked_step(step: str) -> str:
-    """What stands before the first sign that no name has, if that much is harmless."""
+    """The step up to the first character that no name has, if that much is harmless; the rest is masked."""
     name = re.split("[#;=&]", step, maxsplit=1)[0]
     return (name if name != step and harmless_step(name) else "") + MASK
 
@@ -132,7 +134,7 @@ def _parameter(text: str) -> str:
     name, _, rest = text.partition("=")
     found = _VALUE_AND_BRACKETS.fullmatch(rest)
     value, brackets = (found["value"], found["brackets"]) if found else (rest, "")
-    if not value:  # then the name may be the secret
+    if not value:  # the name may be the secret
         return MASK + brackets if name else text
     return f"{name}={value if harmless_parameter(name, value) else MASK}{brackets}"
 
@@ -143,5 +145,5 @@ def _setting(found: re.Match[str]) -> str:
     return f"{found['name']}{found['equals']}{MASK}"
 
 
-def _said(found: re.Match[str]) -> str:
+def _after_colon(found: re.Match[str]) -> str:
     return found.group() if VARIABLE.fullmatch(found["value"]) else f"{found['name']}{MASK}"

@@ -1,4 +1,4 @@
-"""A party's own file, and with its job everything that one party is configured to do."""
+"""The party file together with its job: the whole configuration of one party."""
 
 from __future__ import annotations
 
@@ -10,27 +10,24 @@ from parties.config.digests import Purpose
 from parties.config.errors import did_you_mean, shown, validate
 from parties.config.fields import AUTO, PartyRole, split_address, split_listen
 from parties.config.job import Job, load_job
-from parties.config.missing_bounds import line_to_paste, missing_bounds
-from parties.config.overlap_job import load_overlap_job
 from parties.config.party_file import PartyFile
 from parties.config.proxy import check_proxy
 from parties.config.reading import parse_yaml, read_text
 from parties.config.urls import check_url, is_url
 from parties.local.plain_file import real_path
 from parties.local.text import beside, ended
-from parties.network.identity import PARTY_NAME
-from vsplit.protocol import ConfigError, RefusedError
+from vsplit.protocol import ConfigError
 
 LABEL_KEYS = ("label", "positive", "date")
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """One party, ready to live: its settings, the job, and absolute paths.
+    """The configuration of one party: its settings, the job, and absolute paths.
 
-    `identity` is None where the job says `auto` and the file names no key; `partners`, where runs with the others are
-    counted, is None where this party has no key that lasts. `source` is None where the data comes from a database, `order`
-    where the common order is drawn afresh.
+    `identity` is None where the job says `auto` and the file names no key. `partners`, the file that counts the runs with
+    each other party, is None where this party has no lasting key. `source` is None where the data comes from a database, and
+    `order` where a new common order is drawn.
     """
 
     file: Path
@@ -55,12 +52,12 @@ class Party:
 
     @property
     def has_lasting_key(self) -> bool:
-        """Whether the others know this party by a key of its own, and not by one that a launch makes for `auto`."""
+        """Whether this party has a key of its own, and not one that a launch makes for `identity: auto`."""
         return self.partners is not None and self.job.parties[self.name].identity != AUTO
 
     @property
     def key_columns(self) -> tuple[str, ...]:
-        """This party's names of the job's key columns, in the job's order."""
+        """This party's names for the job's key columns, in the job's order."""
         return self.settings.data.key or self.job.align.key
 
     @property
@@ -70,18 +67,18 @@ class Party:
 
     @property
     def log_file(self) -> Path | None:
-        """Where the log goes; None: nowhere, or to the error output."""
+        """The file of the log; None: no log, or on the error output."""
         log = self.settings.log
         return None if log is None or log.file is None else _resolved(self.file, log.file)
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:
-        """(host, port) of the endpoint with figures for Prometheus; None: there is none."""
+        """(host, port) of the endpoint with metrics for Prometheus; None: there is none."""
         return None if self.settings.metrics is None else split_address(self.settings.metrics)
 
     @property
     def code_folder(self) -> Path:
-        """The folder in which a bottom model of this party's own is looked for first: named, or that of the party file."""
+        """The folder that is searched first for this party's own bottom model: `bottom.folder`, or that of the party file."""
         folder = self.settings.bottom.folder
         return self.file.parent if folder is None else _resolved(self.file, folder)
 
@@ -94,25 +91,15 @@ class Party:
 def load_party(path: Path | str, purpose: Purpose = "run") -> Party:
     """Read and check a party file and the job that it names. Reads neither key nor data, and no environment variable.
 
-    For an overlap, what the job and the file say about learning is not looked at and may be missing; the `job` of such a
-    party must not be learned by. Raises ConfigError: one sentence with the file, the key, what was found and what is
+    For an overlap, what the job and the file say about learning is ignored and may be missing; the `job` of such a party
+    must not be used for learning. Raises ConfigError: one sentence with the file, the key, what was found and what is
     allowed.
     """
     file = Path(path).absolute()
-    values = parse_yaml(read_text(file), file)
-    if "parties" in values and "party" not in values:
-        raise ConfigError(
-            f"{file} is a job file, which all parties share; give your party file, the one that names it by its key job."
-        )
-    settings = validate(PartyFile, values, file)
+    settings = _read_settings(file)
     job_file = _resolved(file, settings.job)
-    load = load_job if purpose == "run" else load_overlap_job
-    job = load(job_file, named_by=f"the key job of {file}")
-    if settings.party not in job.parties:
-        raise ConfigError(
-            f"In {file}, the key party is {shown(settings.party)}, which is no party of {job_file}"
-            f"{did_you_mean(settings.party, job.parties) or '.'} It must be one of {', '.join(job.parties)}."
-        )
+    job = load_job(job_file, named_by=f"the key job of {file}", overlap=purpose == "overlap")
+    _check_name(settings.party, job, file, job_file)
     url = is_url(settings.data.source)
     identity = None if settings.identity is None else _resolved(file, settings.identity)
     party = Party(
@@ -136,60 +123,21 @@ def load_party(path: Path | str, purpose: Purpose = "run") -> Party:
     return party
 
 
-def name_in(path: Path) -> str:
-    """The name that a party file gives its party, for a screen; that of the file where it cannot be read.
-
-    What is wrong with the file is left for `load_party` to say.
-    """
-    try:
-        name = parse_yaml(read_text(path), path).get("party")
-    except ConfigError:
-        name = None
-    return name if isinstance(name, str) and PARTY_NAME.fullmatch(name) else path.stem
-
-
-def longest_list(party: Party, own_records: int) -> int:
-    """The longest list of keys that this party takes from another: `accept.max_records`, or a default by its own list.
-
-    Who lists everybody learns of each of them whether this party holds them; so a list far longer than one's own has to
-    be allowed by a person.
-    """
-    accept = party.settings.accept
-    return accept.max_records or max(1_000_000, 10 * own_records, accept.min_list)
-
-
-def check_bounds(party: Party) -> None:
-    """Raise RefusedError where the job asks more than `accept` in the party file allows, or `accept` does not say.
-
-    Of a party without a key that lasts nothing needs to be said: all parties are on one machine then.
-    `accept.min_records` is not judged here, since the number of shared records is known only later.
-    """
-    accept, job = party.settings.accept, party.job
-    for key, asked, bound in [
-        ("task", job.task, ("tasks", accept.tasks)),
-        ("model.aggregate", job.model.aggregate, ("aggregations", accept.aggregations)),
-    ]:
-        if bound[1] is not None and asked not in bound[1]:
-            raise RefusedError(
-                f"The job {party.job_file} asks for {key}: {asked}, but accept.{bound[0]} in {party.file} allows only "
-                f"{', '.join(bound[1])}; change one of the two, or do not take part."
-            )
-    if accept.max_embedding is not None and job.model.embedding > accept.max_embedding:
-        raise RefusedError(
-            f"The job {party.job_file} asks for model.embedding: {job.model.embedding}, but accept.max_embedding in "
-            f"{party.file} allows at most {accept.max_embedding}; change one of the two, or do not take part."
+def _read_settings(file: Path) -> PartyFile:
+    values = parse_yaml(read_text(file), file)
+    if "parties" in values and "party" not in values:
+        raise ConfigError(
+            f"{file} is a job file, which all parties share; give your party file, the one whose key job names it."
         )
-    missing = missing_bounds(accept)
-    if missing and party.has_lasting_key:
-        raise RefusedError(
-            f"{party.file} does not say what a job may ask of {party.name}, and what is not allowed is refused: missing "
-            f"{'is' if len(missing) == 1 else 'are'} {_and(missing)}. If {party.name} agrees to what {party.job_file} asks, "
-            f"{'let its key accept be' if accept.model_fields_set else 'add the line'}: {line_to_paste(accept, job)}"
+    return validate(PartyFile, values, file)
+
+
+def _check_name(name: str, job: Job, file: Path, job_file: Path) -> None:
+    if name not in job.parties:
+        raise ConfigError(
+            f"In {file}, the key party is {shown(name)}, which is not a party of {job_file}"
+            f"{did_you_mean(name, job.parties) or '.'} It must be one of {', '.join(job.parties)}."
         )
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _resolved(file: Path, written: str) -> Path:
@@ -197,8 +145,8 @@ def _resolved(file: Path, written: str) -> Path:
     try:
         path.stat()
     except OSError as error:
-        if error.errno == errno.ELOOP:  # what stands there can never be read or made
-            raise ConfigError(f"In {file}, a key names {path}, which is a link that leads in a circle.") from None
+        if error.errno == errno.ELOOP:  # such a path can be neither read nor created
+            raise ConfigError(f"In {file}, a key names {path}, a link that leads back to itself.") from None
     return path
 
 
@@ -212,7 +160,7 @@ def _check_identity(party: Party) -> None:
     if party.identity is None and party.job.parties[party.name].identity != AUTO:
         raise ConfigError(
             f"In {party.file}, the key identity is missing, but {party.job_file} has an identity line for {party.name}; "
-            "name the key file that this line was printed for (identity: ../keys/NAME.key)."
+            "name the key file to which this line belongs (identity: ../keys/NAME.key)."
         )
 
 
@@ -221,12 +169,14 @@ def _check_proxy(party: Party) -> None:
     if proxy is None:
         return
     if party.role == "label":
-        raise _cross(party, "proxy", f"is given, but {party.name} is the label party, which dials nobody; leave it out")
+        raise _cross(
+            party, "proxy", f"is given, but {party.name} is the label party, which dials no other party; omit it"
+        )
     check_proxy(proxy, str(party.file))
 
 
 def _check_role(party: Party) -> None:
-    """Keys that only the label party may have, or that only some jobs need."""
+    """Check the keys that only the label party may have, and those that only some jobs need."""
     data, job = party.settings.data, party.job
     if party.role == "feature":
         for key, value in [
@@ -236,7 +186,7 @@ def _check_role(party: Party) -> None:
         ]:
             if value is not None:
                 raise _cross(
-                    party, key, f"is given, but {party.name} is a feature party; only {job.label_party} has it"
+                    party, key, f"is given, but {party.name} is a feature party; only {job.label_party} may have it"
                 )
         return
     if data.label is None:
@@ -253,17 +203,19 @@ def _check_role(party: Party) -> None:
         )
     if data.date is not None and job.split.by != "date":
         raise _cross(
-            party, "data.date", "is given, but the job splits by seed; leave it out, or list the column in data.ignore"
+            party, "data.date", "is given, but the job splits by seed; omit it, or list the column in data.ignore"
         )
 
 
 def _check_columns(party: Party) -> None:
-    """Each column has one use, and there are as many key columns as the job has."""
+    """Check that each column has one use, and that there are as many key columns as in the job."""
     data, key = party.settings.data, party.key_columns
     if len(key) != len(party.job.align.key):
         wanted = len(party.job.align.key)
         raise _cross(
-            party, "data.key", f"names {len(key)} column(s), but align.key of the job {wanted}; it must name {wanted}"
+            party,
+            "data.key",
+            f"names {len(key)} column(s), but align.key of the job has {wanted}; it must name {wanted}",
         )
     uses = [("data.key", one) for one in key]
     uses += [(f"data.{name}", one) for name in ("label", "date") if (one := getattr(data, name)) is not None]
@@ -273,7 +225,7 @@ def _check_columns(party: Party) -> None:
     for use, column in uses:
         if column in first:
             raise _cross(
-                party, use, f"names the column {shown(column)}, which is in {first[column]} already; use it once"
+                party, use, f"names the column {shown(column)}, which {first[column]} names already; use it once"
             )
         first[column] = use
 

@@ -1,4 +1,4 @@
-"""The keys of a party file, which stays private to one party. Here each is judged by itself; `party` adds the job."""
+"""The keys of a party file, which stays private to one party. Here each is checked alone; `party` adds the job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILE_KINDS = (".csv", ".csv.gz", ".parquet")
 
 Wait = Annotated[float, Field(ge=1, le=604_800)]
 FIRST_WAIT = 600.0
-"""Seconds: people start by hand, at an hour that they agreed on by telephone."""
+"""Seconds. People start by hand, at a time that they agreed on by telephone."""
 
 Side = Annotated[int, Field(ge=1, le=4096)]
 
@@ -59,7 +59,9 @@ class Data(Model):
             if self.query is None:
                 raise wrong("query", "is missing; with a database URL as data.source it must be a SELECT statement")
         elif not self.source.lower().endswith(FILE_KINDS):
-            raise wrong("source", f"names no known kind of file; it must end in {', '.join(FILE_KINDS)}, or be a URL")
+            raise wrong(
+                "source", f"does not name a known kind of file; it must end in {', '.join(FILE_KINDS)}, or be a URL"
+            )
         elif self.query is not None:
             raise wrong("query", "is given, but data.source is a file; a query needs a database URL as data.source")
         return self
@@ -68,7 +70,7 @@ class Data(Model):
 class Bottom(Model):
     """This party's bottom model: the widths of its hidden layers, or the import path of a builder of its own.
 
-    `folder` is where the first name of `module` is looked for before the installed packages; None: beside this file.
+    `folder` is searched for the first name of `module` before the installed packages; None: the folder of this file.
     """
 
     hidden: Hidden | None = None
@@ -94,13 +96,13 @@ class Accept(Model):
     """What this party lets a job ask of it.
 
     `tasks`, `aggregations` and `max_embedding` have no default: where one is absent, a run is refused, unless the job says
-    `identity: auto` for this party (`parties.config.missing_bounds`); an overlap learns nothing and needs none of them.
+    `identity: auto` for this party (`parties.config.bounds`); an overlap trains nothing and needs none of them.
 
-    `min_list` is the shortest list of keys that any party may bring, this one included: what a list of a few records
-    has in common with another says nearly who is in it. `max_records` is the longest that another party may bring;
-    absent, ten times the own list, and at least a million. `min_records` is the fewest records in common. `max_runs` is
-    the most runs and overlaps with each other party in any 30 days: two runs of lists that differ in one record say
-    whether the others hold it.
+    `min_list` is the least length of any party's list of keys, this one included: the size of what a list of a few records
+    has in common with another nearly reveals which records these are. `max_records` is the greatest length of another
+    party's list; absent: ten times the own list, and at least a million. `min_records` is the least number of records in
+    common. `max_runs` is the greatest number of runs and overlaps with each other party in any 30 days: two runs with lists
+    that differ in one record reveal whether the other parties hold it.
     """
 
     tasks: Annotated[tuple[Task, ...], Field(strict=False, min_length=1)] | None = None
@@ -123,7 +125,7 @@ class Accept(Model):
 
 
 class Log(Model):
-    """A log of the party's life. `file` None: on the error output. A file is added to."""
+    """A log of what the party does. `file` None: on the error output. An existing file is appended to."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -133,11 +135,11 @@ class Log(Model):
 class PartyFile(Model):
     """The keys of a party file, paths as they are written.
 
-    `first_wait` is how many seconds the others may be missing at the start, and `wait` how many one that was there may be away.
-    `seed` None: drawn afresh. `partners`
-    is where the runs with each other party are counted; None: beside the key file. `order` is the order.secret of an
-    earlier run, for the label party; None: an order of its own. `metrics` is where a program that watches can fetch figures
-    while the party lives; None: nowhere. `proxy` is an HTTP proxy on a feature party's way out; None: it dials directly.
+    `first_wait` is how many seconds the other parties may be absent at the start, and `wait` how many seconds a link may be
+    lost. `seed` None: initial weights are drawn at random. `partners` is the file that counts the runs with each other party;
+    None: beside the key file. `order` is the order.secret of an earlier run, for the label party; None: a new order is drawn.
+    `metrics` is the address that serves metrics during a run; None: none. `proxy` is the HTTP proxy through which a feature
+    party connects; None: it connects directly.
     """
 
     job: Text

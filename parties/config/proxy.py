@@ -1,4 +1,4 @@
-"""`proxy` in a party file: what it may be, and what it comes to with the environment. No password stands in the file."""
+"""`proxy` in a party file: what it may be, and the route that follows from it and the environment. The file has no password."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from parties.network.route import Proxy, Route
 from vsplit.protocol import ConfigError
 
 ENVIRONMENT = "environment"
-"""The word for: as https_proxy and no_proxy say."""
+"""The value that means: follow https_proxy and no_proxy."""
 
 _RULE = (
     "it must be HOST:PORT or http://HOST:PORT, with ${PROXY_USER}:${PROXY_PASSWORD}@ before the host where the proxy asks for "
-    "them, or the word environment, with which https_proxy and no_proxy are followed"
+    "them, or the word environment, to follow https_proxy and no_proxy"
 )
 _CODED = (
-    " In an address that an environment variable holds, a character of a name or password other than a letter or digit is "
-    "written as % and two digits, such as %2F for / and %23 for #."
+    " In an environment variable, a character of a name or password that is neither a letter nor a digit must be written as % "
+    "and two digits, such as %2F for / and %23 for #."
 )
 _NAMES = ("https_proxy", "HTTPS_PROXY")
 _USER = re.compile(r"[A-Za-z0-9._\\-]{1,64}")
 
 
 def check_proxy(written: str, where: str) -> None:
-    """Raise ConfigError for what is no proxy, and for a password in the file. Nothing of it is shown."""
+    """Raise ConfigError for what is not a proxy, and for a password in the file. The error shows nothing of the value."""
     if written != ENVIRONMENT and not VARIABLE.fullmatch(written):
         _parse(written, f"In {where}, the key proxy", literal=True)
 
@@ -37,7 +37,7 @@ def check_proxy(written: str, where: str) -> None:
 def route_to(
     host: str, port: int, written: str | None, where: str, environment: Mapping[str, str] | None = None
 ) -> Route:
-    """The way to this host and port, by what the file says (None: no proxy) and by the environment. Raises ConfigError."""
+    """The route to this host and port, by the file's key (None: no proxy) and the environment. Raises ConfigError."""
     values = os.environ if environment is None else environment
     if written is None:
         return Route(hint=_unused(values))
@@ -79,17 +79,17 @@ def _filled(written: str, where: str, values: Mapping[str, str]) -> Proxy:
 
 
 def _parse(text: str, what: str, *, literal: bool = False, default_port: int | None = None) -> Proxy:
-    """`literal`: it stands in a file, where a password must be a variable, which stays as it is written."""
+    """`literal`: the text is from a file, where a password must be a variable, which is not replaced here."""
     coded = "" if literal else _CODED
-    wrong = ConfigError(f"{what} is no proxy that vsplit can use; {_RULE}.{coded}")
+    wrong = ConfigError(f"{what} is not a proxy that vsplit can use; {_RULE}.{coded}")
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
     except ValueError:
         raise wrong from None
     if parts.scheme == "https":
         raise ConfigError(
-            f"{what} asks for TLS to the proxy itself (https://), which vsplit does not speak; {_RULE}. What goes through the "
-            "proxy is TLS between the parties in any case."
+            f"{what} asks for TLS to the proxy itself (https://), which vsplit does not support; {_RULE}. The connection "
+            "through the proxy uses TLS between the parties in any case."
         )
     if parts.scheme != "http" or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise wrong
@@ -103,7 +103,7 @@ def _parse(text: str, what: str, *, literal: bool = False, default_port: int | N
     name, colon, password = user.partition(":")
     if literal and user and not _keeps_secrets(name, colon, password):
         raise ConfigError(
-            f"{what} holds a password, or what may be one; keep it out of the file: write "
+            f"{what} contains a password, or what may be one; keep it out of the file: write "
             f"http://${{PROXY_USER}}:${{PROXY_PASSWORD}}@{address}, and set these environment variables before you start."
         )
     if port == 0 or (at and not name):
@@ -113,17 +113,15 @@ def _parse(text: str, what: str, *, literal: bool = False, default_port: int | N
 
 
 def _keeps_secrets(name: str, colon: str, password: str) -> bool:
-    """Whether the password is a variable, alone, and the name one too or short and plain; a name alone may be a secret."""
+    """Whether the password is a variable, and the name a variable or short and plain; a name alone may be a secret."""
     if VARIABLE.fullmatch(name):
         return not colon or VARIABLE.fullmatch(password) is not None
     return VARIABLE.fullmatch(password) is not None and _USER.fullmatch(name) is not None
 
 
 def _is_exempt(host: str, port: int, values: Mapping[str, str]) -> bool:
-    """By no_proxy: names with all names below them, addresses, networks, each perhaps with a port, and * for everything.
-
-    Commas or spaces stand between them.
-    """
+    """Whether no_proxy lists this host: names with all names below them, addresses, networks, each optionally with a port,
+    and * for everything, separated by commas or spaces."""
     listed = values.get("no_proxy") or values.get("NO_PROXY") or ""
     return any(_covers(one.lower(), host.lower(), port) for one in re.split(r"[\s,]+", listed))
 

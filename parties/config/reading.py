@@ -1,7 +1,7 @@
-"""From the text of a YAML file to plain values, with errors that name the file and the line and show no contents.
+"""Reads a YAML file into plain values. Errors name the file and the line and show no contents.
 
-This is the only module that reads YAML (the linter sees to it): a job file comes from a partner, so what it may cost in time
-and memory is bounded here, for every command.
+This is the only module that reads YAML (the linter checks it). A job file comes from a partner, so the time and memory that
+it may cost are bounded here, for every command.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ NUMBER_WITH_EXPONENT = re.compile(r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-
 
 
 class ConfigLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, with three surprises of YAML taken out, and with bounds.
+    """PyYAML's safe loader, without three surprises of YAML, and with bounds.
 
     A repeated key is refused, where PyYAML keeps the last one. `yes` and `no` are words and `1e-3` is a number, as
-    YAML 1.2 has it. Anchors and aliases are refused: a short file could otherwise spell out a huge one. So are tags, also those
-    that PyYAML knows.
+    YAML 1.2 has it. Anchors and aliases are refused, because a short file could otherwise expand to a huge one. So are tags,
+    also those that PyYAML knows.
     """
 
     def __init__(self, stream: str) -> None:
@@ -46,10 +46,10 @@ class ConfigLoader(yaml.SafeLoader):
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise yaml.MarkedYAMLError(
-                problem="anchors (&) and aliases (*) are not used here", problem_mark=event.start_mark
+                problem="anchors (&) and aliases (*) are not allowed", problem_mark=event.start_mark
             )
-        if getattr(event, "tag", None) is not None:  # PyYAML falls over a !!bool that is none, and a set has no order
-            raise yaml.MarkedYAMLError(problem="tags (!) are not used here", problem_mark=event.start_mark)
+        if getattr(event, "tag", None) is not None:  # PyYAML fails on an invalid !!bool, and a set has no order
+            raise yaml.MarkedYAMLError(problem="tags (!) are not allowed", problem_mark=event.start_mark)
         self._values += 1
         self._levels += 1
         if self._values > MOST_VALUES:
@@ -77,8 +77,8 @@ class ConfigLoader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (ValueError, OverflowError):
             raise yaml.MarkedYAMLError(
-                problem="a value cannot be read as the number or date that it looks like, since there is no such one; "
-                "put it in quotation marks if it is text",
+                problem="a value looks like a number or date but is not a valid one; put it in quotation marks if it is "
+                "text",
                 problem_mark=node.start_mark,
             ) from None
 
@@ -94,8 +94,8 @@ class ConfigLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# The tables of the parent are shared with every other user of PyYAML, so this loader gets its own. The signs << and =, of which
-# YAML 1.1 made more than text, are text.
+# The tables of the parent are shared with every other user of PyYAML, so this loader has its own. The signs << and =, which
+# have a special meaning in YAML 1.1, are text.
 ConfigLoader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in rules if not tag.endswith((":bool", ":merge", ":value"))]
     for letter, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -105,7 +105,7 @@ ConfigLoader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER_WITH_EXPONE
 
 
 def read_text(path: Path, named_by: str = "") -> str:
-    """The text of a config file. `named_by` says, in an error, which file and key led there.
+    """The text of a config file. `named_by` tells, in an error, which file and key named this path.
 
     Raises ConfigError where the file is absent, no plain file, unreadable, too long or not UTF-8.
     """
@@ -115,7 +115,7 @@ def read_text(path: Path, named_by: str = "") -> str:
             raw = file.read(FILE_LIMIT + 1)
     except FileNotFoundError:
         raise ConfigError(
-            f"The config file {path}{hint} does not exist; paths are relative to the file they stand in."
+            f"The config file {path}{hint} does not exist; paths are relative to the file that contains them."
         ) from None
     except OSError as error:
         raise ConfigError(f"The config file {path}{hint} cannot be read: {error.strerror}.") from None
@@ -135,14 +135,14 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
     found = parse_any_yaml(text, path)
     if not isinstance(found, dict):
         raise ConfigError(
-            f"The config file {path} holds no keys, each written as `key: value` with a space after the colon; see the "
-            "examples in configs/."
+            f"The config file {path} has no keys; write each as `key: value` with a space after the colon, as in "
+            "the examples in configs/."
         )
     return found
 
 
 def parse_any_yaml(text: str, path: Path) -> object:
-    """As `parse_yaml`, for a file that may be another one than a config file."""
+    """As `parse_yaml`, for a file that may not be a config file."""
     try:
         found: object = yaml.load(text, ConfigLoader)  # noqa: S506 - ConfigLoader is a SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
@@ -153,7 +153,7 @@ def parse_any_yaml(text: str, path: Path) -> object:
 
 
 def text_of_value(text: str, keys: Sequence[str]) -> tuple[int, int] | None:
-    """Where the value under `keys` begins and ends in the text of a file, with its quotation marks; None: it is not there."""
+    """Where the value of the key `keys` begins and ends in the text, with its quotation marks; None: there is no such key."""
     try:
         node = yaml.compose(text, ConfigLoader)
     except (yaml.YAMLError, ValueError, RecursionError):

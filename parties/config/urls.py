@@ -1,4 +1,4 @@
-"""Database URLs: no secret stands in a file, and ${VARIABLES} are filled in when the data is read."""
+"""Database URLs: a file has no secrets, and ${VARIABLES} are replaced when the data is read."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ def is_url(source: str) -> bool:
 
 
 def check_url(source: str, where: str) -> None:
-    """Raise ConfigError where the URL cannot be parsed, or holds what may be a secret. Nothing of it is shown."""
+    """Raise ConfigError where the URL cannot be parsed, or contains what may be a secret. The error shows nothing of it."""
     if VARIABLE.fullmatch(source):
         return
     place = next(_places_of_secrets(source, _parse(source, where)), None)
     if place is not None:
         raise ConfigError(
-            f"In {where}, the key data.source holds a password, or what may be one, {place}; keep it out of the file: write "
-            "${DB_PASSWORD} or another variable in its place, alone, and set that environment variable before you start. "
-            "Written out there may be host, port, database, a short user name and these parameters: "
+            f"In {where}, the key data.source contains a password, or what may be one, {place}; keep it out of the file: "
+            "write only ${DB_PASSWORD} or another variable in its place, and set that environment variable before you start. "
+            "Only host, port, database, a short user name and these parameters may be written literally: "
             f"{', '.join(sorted(HARMLESS))}."
         )
 
 
 def _places_of_secrets(source: str, url: URL) -> Iterator[str]:
-    """Where in the URL something stands that is neither harmless nor a variable."""
+    """The places in the URL with something that is neither harmless nor a variable."""
     if url.password and not VARIABLE.fullmatch(str(url.password)):
         yield "before the @"
     if url.username and not harmless_user(url.username):
         yield "in place of a user name"
-    # As it is written: what was parsed lacks parameters without a value.
+    # From the text itself, since parsing drops parameters without a value.
     before, _, query = source.partition("?")
     for number, parameter in enumerate(re.split("[&;]", query), start=1):
         name, equals, value = parameter.partition("=")
         if parameter and not harmless_parameter(unquote_plus(name), unquote_plus(value)):
-            # What has no value may be the secret itself.
+            # A parameter without a value may be the secret itself.
             named = equals and _PARAMETER_NAME.fullmatch(name)
             yield f"in the parameter {name}" if named else f"in parameter {number}"
     if url.host and not harmless_host(url.host):
@@ -69,10 +69,10 @@ def _places_of_secrets(source: str, url: URL) -> Iterator[str]:
 
 
 def fill_url(source: str, where: str, environment: Mapping[str, str] | None = None) -> URL:
-    """The URL with its ${VARIABLES} filled in from the environment.
+    """The URL with its ${VARIABLES} replaced from the environment.
 
-    A variable in a part of the URL is taken as it is, so a password needs no escaping; a variable that is the whole
-    source holds a whole URL. Raises ConfigError where a variable is not set, and names it.
+    A variable in a part of the URL is used literally, so a password needs no escaping; a variable that is the whole source
+    must contain a whole URL. Raises ConfigError, with the name of the variable, where one is not set.
     """
     values = os.environ if environment is None else environment
 

@@ -1,1 +1,3 @@
-"""A party's own data: sources, the table with its columns by use, labels, preparation, images."""
+"""A party's own data: sources, the table with its columns by use, labels, images, preparation, and the aligned rows."""
+
+__all__: list[str] = []

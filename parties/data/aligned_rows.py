@@ -1,4 +1,4 @@
-"""From an alignment to the rows that training works on: as many at every party, and in the same order."""
+"""The rows that training works on, from an alignment: as many at every party, and in the same order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from parties.config.job import Job
-from parties.data.party_data import PartyData, Rows, most_rows
-from psi import Alignment, learn_row_counts, matched_rows, tell_row_counts
+from parties.config.party_names import PartyNames
+from parties.data.party_data import PartyData, Rows
+from psi import Alignment, Keys, matched_rows, receive_row_counts, send_row_counts
 from vsplit.learn.batches import Split, from_parts, split_by_date, split_by_seed, to_parts
 from vsplit.learn.feature import receive_split
 from vsplit.learn.groups import Groups
@@ -51,44 +53,53 @@ class AlignedRows:
         return records if self.groups is None else self.groups.split_rows(records)
 
 
-def align_rows(party_data: PartyData, aligned: Alignment, order_secret: bytes, run: Run) -> AlignedRows:
-    """The shared rows of this party. With `align.repeated: many_to_one` the parties first speak about their numbers, and
-    with `split.by: date` the label party tells the parts.
+def align_rows(
+    names: PartyNames,
+    job: Job,
+    party_data: PartyData,
+    aligned: Alignment,
+    order_secret: bytes,
+    most_rows: int,
+    run: Run,
+) -> AlignedRows:
+    """The shared rows of this party. With `align.repeated: many_to_one` the label party first sends the number of rows of
+    each record, and with `split.by: date` the part of each record.
 
-    `order_secret` is the one of the alignment; only the label party has one. Raises what `psi.learn_row_counts` and
-    `receive_split` do, and DataError where a part is too small.
+    `order_secret` is that of the alignment; only the label party has one. A feature party accepts at most `most_rows`
+    shared rows. Raises what `psi.receive_row_counts` and `receive_split` do, and DataError where a part is too small.
     """
-    shared = _rows(party_data, aligned, order_secret, run)
-    job = party_data.party.job
+    keys = party_data.keys
+    if job.align.repeated == "many_to_one":
+        shared = _grouped_rows(names, keys, aligned, order_secret, most_rows, run)
+    else:
+        shared = AlignedRows(keys.rows[aligned.positions])
     if job.split.by != "date":
         return shared
-    if party_data.party.role == "feature":
-        split: Split = run(receive_split(job.label_party, shared.records))
+    if names.is_label:
+        split = _split_by_date(party_data.table.date, shared, _fractions(job))
+        run(send_split(names.feature_parties, split, shared.records))
     else:
-        split = _split_by_date(party_data, shared)
-        run(send_split(job.feature_parties, split, shared.records))
+        split = run(receive_split(names.label_party, shared.records))
     return replace(shared, parts=to_parts(split, shared.records))
 
 
-def _rows(party_data: PartyData, aligned: Alignment, order_secret: bytes, run: Run) -> AlignedRows:
-    job, keys = party_data.party.job, party_data.keys
-    if job.align.repeated != "many_to_one":
-        return AlignedRows(keys.rows[aligned.positions])
-    if party_data.party.role == "label":
+def _grouped_rows(
+    names: PartyNames, keys: Keys, aligned: Alignment, order_secret: bytes, most_rows: int, run: Run
+) -> AlignedRows:
+    if names.is_label:
         rows, counts = matched_rows(keys, aligned.positions, order_secret)
-        run(tell_row_counts(job.feature_parties, counts))
+        run(send_row_counts(names.feature_parties, counts))
         return AlignedRows(rows, Groups(counts))
-    most = most_rows(party_data.party, len(keys.keys))
-    groups = Groups(run(learn_row_counts(job.label_party, aligned.matched, most)))
+    groups = Groups(run(receive_row_counts(names.label_party, aligned.matched, most_rows)))
     return AlignedRows(keys.rows[aligned.positions][groups.person], groups)
 
 
-def _split_by_date(party_data: PartyData, shared: AlignedRows) -> Split:
+def _split_by_date(date: pd.Series[Any] | None, shared: AlignedRows, fractions: tuple[float, float, float]) -> Split:
     """With many rows for one person the latest date counts."""
-    if party_data.table.date is None:
+    if date is None:
         raise ValueError("the label party has dates where the job splits by them")
-    groups, fractions = shared.groups, _fractions(party_data.party.job)
-    dates = party_data.table.date.iloc[shared.rows].to_numpy("datetime64[us]").astype(np.int64)
+    groups = shared.groups
+    dates = date.iloc[shared.rows].to_numpy("datetime64[us]").astype(np.int64)
     if groups is None:
         return split_by_date(dates, fractions)
     return split_by_date(groups.latest(dates), fractions, groups.counts)

@@ -19,7 +19,7 @@ MOST_PIXELS = 64_000_000
 """A file that claims more pixels is refused before they are decoded: a small file can unfold into a huge image."""
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
-"""Kinds of file that Pillow decodes by itself; others would start further programs."""
+"""Kinds of file that Pillow decodes itself; for others it would start further programs."""
 
 
 def read_images(
@@ -29,7 +29,7 @@ def read_images(
 
     `paths` is `Table.images` or some of its rows; its index is the row number, from 0. Paths are relative to `folder`.
     `channels` is 1 (grey) or 3 (red, green, blue). Raises ConfigError where Pillow is not installed, and DataError that
-    counts the files that are absent or broken, and shows the number of the first row but no path, which may hold a name.
+    counts the files that are absent or broken, and shows the number of the first row but no path, which may have a name in it.
     """
     try:
         import PIL.Image  # noqa: F401

@@ -1,4 +1,4 @@
-"""What a party has at home, read and checked before it speaks to anybody."""
+"""A party's own data, read and checked before the party connects to any other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from parties.config.party import Party, check_bounds, longest_list
+from parties.config.bounds import check_bounds, longest_list
+from parties.config.data_source import DataSource
+from parties.config.party import Party
+from parties.config.party_file import Accept
 from parties.data.labels import Labels, encode_labels
 from parties.data.prepare import inspect_features
 from parties.data.table import Table, read_table
@@ -48,25 +51,27 @@ class PartyData:
         return self.labels.values[np.searchsorted(self.labelled, rows)]
 
 
-def most_rows(party: Party, own_records: int) -> int:
-    """The most rows that this feature party takes the label party to have of the records in common, all together.
+def most_rows(accept: Accept, own_records: int) -> int:
+    """The most rows of the shared records, in total, that a feature party accepts from the label party.
 
-    Its memory and its work grow with them. Ten rows for each record of the longest list that it takes.
+    Its memory and its work grow with them. Ten rows for each record of the longest list that it accepts.
     """
-    return 10 * longest_list(party, own_records)
+    return 10 * longest_list(accept, own_records)
 
 
 def read_party_data(party: Party) -> PartyData:
     """Check the job against this party's bounds, then read its data. Raises LocalError of the fitting kind."""
     check_bounds(party)
-    table = read_table(party)
+    table = read_table(DataSource.of(party))
     labels, labelled = None, np.arange(table.rows)
     if party.role == "label" and table.label is not None:
         labelled = np.flatnonzero(table.has_label)
         labels = encode_labels(table.label[table.has_label], party.job.task, table.where, party.settings.data.positive)
     align = party.job.align
-    held = table.keys if len(labelled) == table.rows else table.keys.iloc[labelled]
-    found = read_keys([held[column] for column in held], normalise=align.steps, repeated=align.repeated_at(party.role))
+    columns = table.keys if len(labelled) == table.rows else table.keys.iloc[labelled]
+    found = read_keys(
+        [columns[column] for column in columns], normalise=align.steps, repeated=align.repeated_at(party.role)
+    )
     keys = Keys(found.keys, found.starts, labelled[found.rows], found.report)
     party_data = PartyData(party, table, keys, labels, labelled)
     if table.features.shape[1]:

@@ -1,4 +1,4 @@
-"""From one party's feature columns to the arrays that its bottom model takes; fitted at home, on training rows only.
+"""Prepares one party's feature columns as the arrays that its bottom model takes; fitted locally, on training rows only.
 
 Numbers: missing ones become the median of the training rows, all are scaled to mean 0 and variance 1 and clipped, and a
 column with gaps gets an indicator. Text, truth values and listed columns become codes of categories.
@@ -70,7 +70,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Preparation:
-    """What was learned from the training rows. It holds medians and category names, so it stays at home."""
+    """What was learned from the training rows. It has medians and category names, so it never leaves the party."""
 
     numbers: tuple[NumberColumn, ...]
     categories: tuple[CategoryColumn, ...]
@@ -91,7 +91,7 @@ class Preparation:
         )
 
     def transform(self, features: pd.DataFrame) -> Prepared:
-        """Prepare every row of `features`: [n, 0] where there is no column of a kind. Columns may stand in any order.
+        """Prepare every row of `features`: [n, 0] where there is no column of a kind. Columns may be in any order.
 
         Raises DataError where a column is absent or no longer holds numbers, and names it.
         """

@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from parties.config.party import Party
+from parties.config.data_source import DataSource
 from parties.config.urls import fill_url
 from parties.local.plain_file import NotPlainError, check_plain
 from parties.local.text import beside
@@ -34,30 +34,30 @@ PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What was read. `where` names the source in an error; `untyped`: text may stand for numbers (CSV, SQLite)."""
+    """The rows that were read. `where` names the source in an error; `untyped`: numbers may be text (CSV, SQLite)."""
 
     where: str
     table: pa.Table = field(repr=False)
     untyped: bool
 
 
-def read_source(party: Party, only: Sequence[str] = ()) -> Source:
+def read_source(settings: DataSource, only: Sequence[str] = ()) -> Source:
     """Read all rows of a party's source: at least one row, and columns with distinct names.
 
     Of a file that has all columns of `only` (empty: no choice) these alone are read; a query gives what it asks for.
 
     Raises ConfigError where the source cannot be found or reached, DataError where it cannot be understood or is empty.
     """
-    if party.source is None:
-        where = f"the database of {party.file}"
-        found, untyped = _read_database(party)
+    if settings.path is None:
+        where = f"the database of {settings.file}"
+        table, untyped = _read_database(settings)
     else:
-        where, untyped = str(party.source), not party.source.name.lower().endswith(".parquet")
-        found = _read_file(party, party.source, only)
-    _check_names(found.column_names, where)
-    if found.num_rows == 0:
+        where, untyped = str(settings.path), not settings.path.name.lower().endswith(".parquet")
+        table = _read_file(settings, settings.path, only)
+    _check_names(table.column_names, where)
+    if table.num_rows == 0:
         raise DataError(f"In {where}, there is no row of data.")
-    return Source(where, found, untyped)
+    return Source(where, table, untyped)
 
 
 def _check_names(names: Sequence[str], where: str) -> None:
@@ -68,20 +68,20 @@ def _check_names(names: Sequence[str], where: str) -> None:
         raise DataError(f"In {where}, column {names.index('') + 1} has no name; name it, or remove it.")
 
 
-def _read_file(party: Party, path: Path, only: Sequence[str]) -> pa.Table:
+def _read_file(settings: DataSource, path: Path, only: Sequence[str]) -> pa.Table:
     if not path.is_file():
-        # What looks like a URL gone wrong may hold a password, so only a plain path is shown.
-        shown = "that file" if "@" in party.settings.data.source else str(path)
-        raise ConfigError(f"In {party.file}, the key data.source names {shown}, {_why_not(path)}.")
+        # A mistyped URL may have a password, so only a plain path is shown.
+        shown = "that file" if "@" in settings.data.source else str(path)
+        raise ConfigError(f"In {settings.file}, the key data.source names {shown}, {_why_not(path)}.")
     try:
         check_plain(path)
         return _read_parquet(path, only) if path.name.lower().endswith(".parquet") else _read_csv(path, only)
     except NotPlainError as error:
         raise ConfigError(
-            f"In {party.file}, the key data.source names {path}, which cannot be read: {error.strerror}."
+            f"In {settings.file}, the key data.source names {path}, which cannot be read: {error.strerror}."
         ) from None
     except (OSError, EOFError):
-        raise DataError(f"The file {path} cannot be read to its end; is it whole, and may you read it?") from None
+        raise DataError(f"The file {path} cannot be read to its end; is it complete, and may you read it?") from None
     except UnicodeError:
         raise DataError(f"The file {path} is not UTF-8 text; save it as UTF-8 (in a spreadsheet: CSV UTF-8).") from None
     except (csv.Error, pa.ArrowException) as error:
@@ -103,7 +103,7 @@ def _chosen(only: Sequence[str], names: Sequence[str]) -> list[str] | None:
 def _read_csv(path: Path, only: Sequence[str]) -> pa.Table:
     packed = path.name.lower().endswith(".gz")
     opener = gzip.open if packed else open
-    # Arrow judges the encoding of the rows, and can say which; here only that of the header matters.
+    # Arrow checks the encoding of the rows, and reports the row; here only that of the header matters.
     with opener(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         header = next(csv.reader(file), [])
     "".join(header).encode("utf-8")
@@ -127,7 +127,7 @@ def _read_csv(path: Path, only: Sequence[str]) -> pa.Table:
 
 
 def _check_separator(header: Sequence[str], path: Path) -> None:
-    """Raise DataError where one column's name says that another sign than the comma stands between the columns."""
+    """Raise DataError where the header shows that the columns are separated by another sign than the comma."""
     signs = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
     found = [word for sign, word in signs.items() if len(header) == 1 and sign in header[0]]
     if found:
@@ -148,22 +148,22 @@ def _about(message: str, path: Path) -> str:
         )
     if "UTF8" in message:
         return f"{place}, the text is not UTF-8; save the file as UTF-8 (in a spreadsheet: CSV UTF-8)."
-    return f"{place}, the data cannot be understood; is the file whole, and of the kind that its name says?"
+    return f"{place}, the data cannot be understood; is the file complete, and of the kind that its name says?"
 
 
-def _read_database(party: Party) -> tuple[pa.Table, bool]:
+def _read_database(settings: DataSource) -> tuple[pa.Table, bool]:
     """The rows of the query, and whether the database leaves it open which columns are numbers."""
-    url = _beside(fill_url(party.settings.data.source, str(party.file)), party)
-    source = f"the database that the key data.source of {party.file} names"
+    url = _beside(fill_url(settings.data.source, str(settings.file)), settings.file)
+    source = f"the database that the key data.source of {settings.file} names"
     engine = _engine(url, source)
     # SQLAlchemy takes `:name` as a parameter, and the query has none.
-    query = text((party.settings.data.query or "").replace(":", "\\:"))
+    query = text((settings.data.query or "").replace(":", "\\:"))
     try:
         with engine.connect() as connection:
             result = connection.execute(query)
             names, rows = list(result.keys()), result.fetchall()
     except Exception as error:
-        # A driver's message may show the URL, the statement or values, and drivers raise what they like.
+        # A driver's message may show the URL, the statement or values, and drivers raise any exception.
         cause = type(getattr(error, "orig", None) or error).__name__
         raise DataError(
             f"The query on {source} failed ({cause}); check address, rights, and the key data.query."
@@ -184,13 +184,13 @@ def _engine(url: URL, source: str) -> Engine:
         raise ConfigError(f"SQLAlchemy knows no way to reach {source}; check the part of the URL before ://.") from None
 
 
-def _beside(url: URL, party: Party) -> URL:
+def _beside(url: URL, file: Path) -> URL:
     """A SQLite file is found beside the party file; and it must exist, since SQLite would make an empty one."""
     if url.get_backend_name() != "sqlite" or not url.database:
         return url
-    path = beside(party.file, url.database)
+    path = beside(file, url.database)
     if not path.is_file():
-        raise ConfigError(f"In {party.file}, the key data.source names the database {path}, {_why_not(path)}.")
+        raise ConfigError(f"In {file}, the key data.source names the database {path}, {_why_not(path)}.")
     return url.set(database=str(path))
 
 
@@ -210,7 +210,7 @@ def _array(values: Sequence[Any]) -> pa.Array:
         found = pa.array(values)
     except (pa.ArrowException, OverflowError):
         found = None
-    # SQLite may hold numbers and text in one column, and some types have no place in Arrow.
+    # SQLite may have numbers and text in one column, and Arrow lacks some types.
     if found is None or isinstance(found.type, pa.BaseExtensionType):
         return pa.array([None if value is None else str(value) for value in values], pa.string())
     return found

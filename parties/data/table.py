@@ -17,14 +17,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from parties.config.data_source import DataSource
 from parties.config.errors import did_you_mean
-from parties.config.party import Party
 from parties.data.sources import read_source
 from parties.data.written import as_written
 from vsplit.protocol import DataError
 
 NO_VALUE = ["NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "-nan", "NULL", "Null", "null", "None"]
-"""Texts that stand for a missing number or category in a CSV file. In a key or a class, only an empty cell does."""
+"""Texts that mean a missing number or category in a CSV file. In a key or a class, only an empty cell does."""
 
 PLAIN_USES = ("data.key", "data.label", "data.date", "data.image.column", "data.categories")
 
@@ -34,10 +34,10 @@ class Table:
     """A party's records. Every column has the same number of rows, in the order of the source, counted from 0.
 
     where: the source in words, for errors. keys: the key columns in the job's order, under this party's names; text
-    exactly as it stands in the source, or numbers that the source itself does not hold exactly. label: text, or None
+    exactly as in the source, or numbers that the source itself does not store exactly. label: text, or None
     for a feature party; a row without a label is missing. date: UTC timestamps. features: float64, text or timestamps;
     None and NaN are missing. images: paths as text, relative to `image_folder`. written: key columns and label in the types
-    of the source, for the label party's predictions; None elsewhere.
+    of the source, for the label party's predictions; None elsewhere. ignored: columns that the party file leaves out.
     """
 
     where: str
@@ -48,6 +48,7 @@ class Table:
     images: pd.Series[Any] | None
     image_folder: Path
     written: pa.Table | None = None
+    ignored: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -63,22 +64,22 @@ class Table:
         return f"<Table of {self.rows} rows, {self.features.shape[1]} features>"
 
 
-def read_table(party: Party) -> Table:
+def read_table(settings: DataSource) -> Table:
     """Read the records that the party file names.
 
     Raises ConfigError where the source cannot be found or opened, and DataError where it cannot be understood, has no
     row, or lacks a column that the party file names.
     """
-    data = party.settings.data
-    source = read_source(party)
+    data = settings.data
+    source = read_source(settings)
     where, found, untyped = source.where, source.table, source.untyped
-    uses = [("data.key", column) for column in party.key_columns]
+    uses = [("data.key", column) for column in settings.key]
     uses += [(f"data.{use}", name) for use, name in (("label", data.label), ("date", data.date)) if name is not None]
     uses += [("data.image.column", data.image.column)] if data.image is not None else []
     uses += [("data.ignore", column) for column in data.ignore]
-    _check_columns(found, [*uses, *(("data.categories", column) for column in data.categories)], where, party)
+    _check_columns(found, [*uses, *(("data.categories", column) for column in data.categories)], where, settings)
     taken = {column for _, column in uses}
-    label = _text(found[data.label], untyped and party.job.task == "regression") if data.label else None
+    label = _text(found[data.label], untyped and settings.task == "regression") if data.label else None
     features = {
         name: _text(found[name], untyped) if name in data.categories else _feature(found[name], untyped)
         for name in found.column_names
@@ -86,32 +87,33 @@ def read_table(party: Party) -> Table:
     }
     return Table(
         where=where,
-        keys=_keys(found, party),
+        keys=_keys(found, settings.key),
         label=None if label is None else label.rename(data.label),
         date=None if data.date is None else _dates(found[data.date], data.date, label, where),
         features=pd.DataFrame(features, index=pd.RangeIndex(found.num_rows)),
         images=None if data.image is None else _text(found[data.image.column], False).rename(data.image.column),
-        image_folder=party.data_folder,
-        written=None if data.label is None else _written(found, party, untyped),
+        image_folder=settings.folder,
+        written=None if data.label is None else _written(found, settings, untyped),
+        ignored=data.ignore,
     )
 
 
-def read_key_columns(party: Party) -> tuple[str, pd.DataFrame]:
+def read_key_columns(settings: DataSource) -> tuple[str, pd.DataFrame]:
     """Read the key columns alone: the source in words, and the columns as `Table.keys` has them. Raises as `read_table`."""
-    source = read_source(party, party.key_columns)
-    _check_columns(source.table, [("data.key", column) for column in party.key_columns], source.where, party)
-    return source.where, _keys(source.table, party)
+    source = read_source(settings, settings.key)
+    _check_columns(source.table, [("data.key", column) for column in settings.key], source.where, settings)
+    return source.where, _keys(source.table, settings.key)
 
 
-def _written(found: pa.Table, party: Party, untyped: bool) -> pa.Table:
-    number, label = party.job.task == "regression", party.settings.data.label
-    columns = {key: as_written(_plain(found[key]), untyped=untyped) for key in party.key_columns}
+def _written(found: pa.Table, settings: DataSource, untyped: bool) -> pa.Table:
+    number, label = settings.task == "regression", settings.data.label
+    columns = {key: as_written(_plain(found[key]), untyped=untyped) for key in settings.key}
     if label is not None:
         column = _plain(found[label])
         words = _trimmed(column, untyped and number) if _is_text(column.type) else column
         try:
             columns[label] = as_written(words, untyped=untyped, number=number)
-        except pa.ArrowInvalid:  # no number, as the encoding of labels will say
+        except pa.ArrowInvalid:  # not a number: the encoding of the labels reports it
             columns[label] = words
     return pa.table(columns)
 
@@ -119,24 +121,24 @@ def _written(found: pa.Table, party: Party, untyped: bool) -> pa.Table:
 # --- columns ----------------------------------------------------------------------------------------------------------
 
 
-def _check_columns(found: pa.Table, uses: Sequence[tuple[str, str]], where: str, party: Party) -> None:
+def _check_columns(found: pa.Table, uses: Sequence[tuple[str, str]], where: str, settings: DataSource) -> None:
     for use, column in uses:
         if column not in found.column_names:
             hint = did_you_mean(column, found.column_names) or "."
             alone = " Its columns are not separated by commas." if re.search("[;\t]", found.column_names[0]) else ""
-            named = "" if use != "data.key" or party.settings.data.key else " (the job's align.key)"
+            named = "" if use != "data.key" or settings.data.key else " (the job's align.key)"
             raise DataError(
-                f"In {where}, there is no column {column}, which the key {use} of {party.file} names{named}{hint}{alone}"
+                f"In {where}, there is no column {column}, which the key {use} of {settings.file} names{named}{hint}{alone}"
             )
         if use in PLAIN_USES and pa.types.is_nested(found[column].type):
             raise DataError(
                 f"In {where}, the column {column} holds lists or groups of values, so it cannot be what the key {use} of "
-                f"{party.file} names it for; name another column."
+                f"{settings.file} names it for; name another column."
             )
 
 
-def _keys(found: pa.Table, party: Party) -> pd.DataFrame:
-    return pd.DataFrame({column: _key(found[column]) for column in party.key_columns})
+def _keys(found: pa.Table, key: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame({column: _key(found[column]) for column in key})
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -157,7 +159,7 @@ def _key(column: pa.ChunkedArray) -> pd.Series[Any]:
     if _is_text(column.type) or pa.types.is_integer(column.type):
         words = pc.cast(column, pa.string())
         column = pc.if_else(pc.equal(words, ""), None, words)
-    # What remains (floats, decimals, dates) is for the id contract to judge, which counts what can be no key.
+    # The id contract checks the remaining types (floats, decimals, dates), and counts values that cannot be keys.
     return _pandas(column)
 
 

@@ -1,4 +1,4 @@
-"""Do two parties' ledgers tell the same story? SPEC.md, section 8. Says where they first differ, in a sentence."""
+"""Compares the ledgers of two parties, and reports in a sentence where they first differ. SPEC.md, section 8."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsplit.protocol import ConfigError
 
 @dataclass(slots=True)
 class Compared:
-    """What was found: `faults` are differences that no honest pair of ledgers has, `notes` what one may want to know."""
+    """The result: `faults` are differences that no honest pair of ledgers has, `notes` are further information."""
 
     sessions: int = 0
     messages: int = 0
@@ -22,31 +22,24 @@ class Compared:
 
 
 def compare(one: Examined, two: Examined) -> Compared:
-    """Hold the ledgers of two parties against each other.
+    """Compare the ledgers of two parties.
 
     Raises ConfigError where there is nothing to compare: two ledgers of one party, or of two feature parties, which
-    exchange no message but by way of the label party.
+    exchange messages through the label party only.
     """
     a, b = _comparable(one, two)
-    found = Compared()
-    for session in {**one.sessions, **two.sessions}:
-        told_a, told_b = one.sessions.get(session), two.sessions.get(session)
-        if told_a is None or told_b is None:
-            whole = told_a or told_b
-            if whole is not None:
-                mine, other = (a.party, b.party) if told_b is None else (b.party, a.party)
-                _told_by_one(found, whole, mine, other)
-            continue
-        found.sessions += 1
-        if told_a.identities != told_b.identities:
-            found.faults.append(f"The two ledgers name other identities for session {_short(session)}.")
-        if told_a.bond.job != told_b.bond.job:  # as the parties find at the greeting, and then part
-            found.notes.append(f"In session {_short(session)} the two had different job files.")
-        _compare_streams(found, a.party, told_a, b.party, told_b)
-        _compare_streams(found, b.party, told_b, a.party, told_a)
+    result = Compared()
+    for name in {**one.sessions, **two.sessions}:
+        in_a, in_b = one.sessions.get(name), two.sessions.get(name)
+        if in_a is not None and in_b is not None:
+            _compare_session(result, a.party, in_a, b.party, in_b)
+        elif in_a is not None:
+            _recorded_by_one(result, in_a, a.party, b.party)
+        elif in_b is not None:
+            _recorded_by_one(result, in_b, b.party, a.party)
     for holder, signer in ((one, two), (two, one)):
-        found.faults += _broken_promises(holder, signer)
-    return found
+        result.faults += _broken_signatures(holder, signer)
+    return result
 
 
 def _comparable(one: Examined, two: Examined) -> tuple[Begin, Begin]:
@@ -57,91 +50,106 @@ def _comparable(one: Examined, two: Examined) -> tuple[Begin, Begin]:
         raise ConfigError(f"Both are ledgers of {a.party}: give one of each of two parties.")
     if a.role == b.role:
         raise ConfigError(
-            f"{a.party} and {b.party} exchange messages only by way of the label party: compare the ledger of each with that "
+            f"{a.party} and {b.party} exchange messages through the label party only: compare the ledger of each with that "
             "of the label party."
         )
     return a, b
 
 
-def _told_by_one(found: Compared, told: SessionRecord, mine: str, other: str) -> None:
-    """A session that only `mine` has on record. Nothing can have come from a party that has nothing on record."""
-    came, left = told.counts.get(("received", other), 0), told.counts.get(("sent", other), 0)
-    where = f"session {_short(told.session)} (line {told.line} of the ledger of {mine})"
-    if came:
-        found.faults.append(
-            f"In {where} the ledger of {mine} has {_messages(came)} from {other}, and that of {other} knows no such session."
+def _recorded_by_one(result: Compared, session: SessionRecord, party: str, other: str) -> None:
+    """A session that only `party` has recorded. It cannot have received a message from a party that recorded none."""
+    received, sent = session.counts.get(("received", other), 0), session.counts.get(("sent", other), 0)
+    where = f"session {_short(session.session)} (line {session.line} of the ledger of {party})"
+    if received:
+        result.faults.append(
+            f"In {where} the ledger of {party} has {_messages(received)} from {other}, and that of {other} has no such session."
         )
-    elif left:
-        found.notes.append(
-            f"In {where} {_messages(left)} of {mine} may have left, and the ledger of {other} has none of it."
+    elif sent:
+        result.notes.append(
+            f"In {where} {_messages(sent)} of {party} may have been sent, and the ledger of {other} has no such session."
         )
 
 
-def _compare_streams(found: Compared, sender: str, sent: SessionRecord, receiver: str, received: SessionRecord) -> None:
-    """What `sender` says it sent against what `receiver` says came."""
-    left: Sequence[Entry] = sent.streams.get(("sent", receiver), [])
-    came: Sequence[Entry] = received.streams.get(("received", sender), [])
-    where = f"from {sender} to {receiver} in session {_short(sent.session)}"
-    for number, (one, two) in enumerate(zip_longest(left, came), 1):
+def _compare_session(result: Compared, a: str, in_a: SessionRecord, b: str, in_b: SessionRecord) -> None:
+    """A session that both have recorded."""
+    result.sessions += 1
+    if in_a.identities != in_b.identities:
+        result.faults.append(f"The two ledgers name other identities for session {_short(in_a.session)}.")
+    if in_a.binding.job != in_b.binding.job:  # as the parties find in the handshake, which then ends the session
+        result.notes.append(f"In session {_short(in_a.session)} the two had different job files.")
+    _compare_streams(result, a, in_a, b, in_b)
+    _compare_streams(result, b, in_b, a, in_a)
+
+
+def _compare_streams(
+    result: Compared, sender: str, at_sender: SessionRecord, receiver: str, at_receiver: SessionRecord
+) -> None:
+    """What `sender` has recorded as sent against what `receiver` has recorded as received."""
+    sent: Sequence[Entry] = at_sender.streams.get(("sent", receiver), [])
+    received: Sequence[Entry] = at_receiver.streams.get(("received", sender), [])
+    where = f"from {sender} to {receiver} in session {_short(at_sender.session)}"
+    for number, (one, two) in enumerate(zip_longest(sent, received), 1):
         if one is None:
-            found.faults.append(
-                f"{_messages(len(came) - len(left))} {where} came by the ledger of {receiver}, from its line "
-                f"{came[len(left)].line} on, and never left by that of {sender}."
+            result.faults.append(
+                f"{_messages(len(received) - len(sent))} {where}, from line {received[len(sent)].line} of the ledger of "
+                f"{receiver} on, {_is(len(received) - len(sent))} recorded as received and missing in the ledger of {sender}."
             )
             return
         if two is None:
-            _not_arrived(found, where, len(left) - len(came), one, sent, received)
+            missing = len(sent) - len(received)
+            sentence = (
+                f"{_messages(missing)} {where}, from line {one.line} of the ledger of {sender} on, {_is(missing)} recorded as "
+                f"sent and missing in the ledger of {receiver}"
+            )
+            if at_sender.end == at_receiver.end == FINISHED:
+                result.faults.append(f"{sentence}, although the session was finished.")
+            else:
+                result.notes.append(f"{sentence}: in flight, or not yet recorded, when the session was cut off.")
             return
         difference = _difference(one, two)
         if difference:
-            found.faults.append(
+            result.faults.append(
                 f"Message {number:,} {where} is not the same in both: {difference} (line {one.line} of the ledger of {sender}, "
                 f"line {two.line} of that of {receiver})."
             )
             return
-        found.messages += 1
-
-
-def _not_arrived(
-    found: Compared, where: str, count: int, first: Entry, sent: SessionRecord, received: SessionRecord
-) -> None:
-    sentence = f"{_messages(count)} {where} left, from line {first.line} on, and came by no line of the other ledger"
-    if sent.end == received.end == FINISHED:
-        found.faults.append(f"{sentence}, although the session was finished.")
-    else:
-        found.notes.append(f"{sentence}: under way, or not yet written down, when the session was cut off.")
+        result.messages += 1
 
 
 def _difference(one: Entry, two: Entry) -> str:
     if one.kind != two.kind:
-        return f"{one.kind} left and {two.kind} came"
+        return f"{one.kind} was sent and {two.kind} received"
     if one.size != two.size:
-        return f"a {one.kind} of {one.size:,} bytes left and one of {two.size:,} bytes came"
+        return f"a {one.kind} of {one.size:,} bytes was sent and one of {two.size:,} bytes received"
     return f"the digests of a {one.kind} differ" if one.digest != two.digest else ""
 
 
-def _broken_promises(holder: Examined, signer: Examined) -> Iterator[str]:
-    """Heads in the ledger of `holder` for which the file of `signer` has another line than was signed."""
+def _broken_signatures(holder: Examined, signer: Examined) -> Iterator[str]:
+    """Heads in the ledger of `holder` for which the file of `signer` has another line than the signed one."""
     if holder.begin is None or signer.begin is None:
         return
     me, other = holder.begin.party, signer.begin.party
-    for told in holder.sessions.values():
-        for line, head in told.heads:
+    for session in holder.sessions.values():
+        for line, head in session.heads:
             if head.signer != other:
                 continue
-            stands = signer.hash_of(head.lines)
-            if stands is None:
+            present = signer.hash_of(head.lines)
+            if present is None:
                 yield (
                     f"{other} signed for {head.lines:,} lines of its ledger (line {line} of the ledger of {me}), and it has "
                     f"{signer.lines:,}: lines at its end were removed."
                 )
                 return
-            if stands.hex() != head.head:
+            if present.hex() != head.head:
                 yield (
-                    f"{other} signed for line {head.lines:,} of its ledger as it was (line {line} of the ledger of {me}), and "
-                    "another one stands there now: this line, or one before it, was changed afterwards."
+                    f"{other} signed for line {head.lines:,} of its ledger (line {line} of the ledger of {me}), which is now "
+                    "another one: this line, or one before it, was changed afterwards."
                 )
                 return
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _messages(count: int) -> str:

@@ -1,4 +1,4 @@
-"""What a ledger holds, as it was read. `verify` reads it; `compare`, `show` and a run that goes on work with it."""
+"""The content of a ledger as it was read: by `verify`, for `compare`, `show` and a run that resumes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from parties.ledger.heads import Bond
-from parties.ledger.record import DIGEST, NO_HASH, Begin, Crossed, Direction, Head, Pin, Resent, Standing
+from parties.ledger.digests import DIGEST
+from parties.ledger.ledger_state import LedgerState, SignedLine
+from parties.ledger.record import NO_HASH, Begin, Crossed, Direction, Head, Resent
+from parties.ledger.signing import SessionBinding
 
 Way = tuple[Direction, str]
 """A direction, and the party at the other end."""
@@ -28,7 +30,7 @@ class Fault:
 
 
 class Entry(NamedTuple):
-    """One message as a ledger has it. Its place in its stream is its number."""
+    """One message of a ledger. Its index in its stream is its number."""
 
     line: int
     kind: str
@@ -80,31 +82,31 @@ class Hashes:
     def __init__(self, most: int | None = None) -> None:
         self.count = 0
         self._most = most
-        self._gone = 0
-        self._kept = bytearray()
+        self._dropped = 0
+        self._stored = bytearray()
 
     def add(self, found: bytes) -> None:
         """One more line, 32 bytes."""
         self.count += 1
-        self._kept += found
-        if self._most is not None and len(self._kept) >= 64 * self._most:
-            gone = self.count - self._gone - self._most
-            del self._kept[: 32 * gone]
-            self._gone += gone
+        self._stored += found
+        if self._most is not None and len(self._stored) >= 64 * self._most:
+            dropped = self.count - self._dropped - self._most
+            del self._stored[: 32 * dropped]
+            self._dropped += dropped
 
     def of(self, line: int) -> bytes | None:
-        """The hash of this line, counted from 1; None where there is none, or it is not kept any more."""
-        place = line - 1 - self._gone
-        found = bytes(self._kept[32 * place : 32 * place + 32]) if place >= 0 else b""
+        """The hash of this line, counted from 1; None where there is none, or it is no longer retained."""
+        place = line - 1 - self._dropped
+        found = bytes(self._stored[32 * place : 32 * place + 32]) if place >= 0 else b""
         return found or None
 
 
 @dataclass(slots=True)
 class SessionRecord:
-    """One session as a ledger tells it. `end` is the word in which it ended; None: it was cut off, or goes on.
+    """One session as a ledger records it. `end` is its reason code; None: it was cut off, or has not ended yet.
 
-    `counts` has the number of messages of each way, and `last_heads` the last head that each party signed. All of them stand
-    in `streams`, `resent` and `heads` where they are kept.
+    `counts` has the number of messages of each way, and `last_heads` the last head that each party signed. All of them are
+    in `streams`, `resent` and `heads` where they are retained.
     """
 
     session: str
@@ -112,7 +114,7 @@ class SessionRecord:
     began: datetime
     job: str
     identities: Mapping[str, str]
-    bond: Bond
+    binding: SessionBinding
     format: int = 1
     counts: dict[Way, int] = field(default_factory=lambda: defaultdict(int))
     streams: dict[Way, Messages] = field(default_factory=lambda: defaultdict(Messages))
@@ -123,16 +125,16 @@ class SessionRecord:
     end_identity: str | None = None  # of this party where it signed the end with another key than the session's
 
     def signed_by(self, peer: str) -> Head | None:
-        """The last head that `peer` signed; what stands in the streams up to its numbers, nobody can have changed."""
+        """The last head that `peer` signed; the messages up to its numbers cannot have been changed."""
         return self.last_heads.get(peer)
 
 
 @dataclass(slots=True)
 class Examined:
-    """What a ledger holds, and what is wrong with it.
+    """The content of a ledger, and what is wrong with it.
 
-    `whole` is the length in bytes of its whole lines, and `torn` of what follows them: a line without an end. Of its
-    `faults`, all of which are counted, the first hundred are kept.
+    `whole` is the length in bytes of its complete lines, and `torn` of what follows them: a line without an end. All `faults`
+    are counted, and the first hundred are retained.
     """
 
     path: Path
@@ -145,17 +147,17 @@ class Examined:
     torn: int = 0
     cut: int = 0  # how often an earlier crash had left a line without an end
     last: str = NO_HASH
-    going_on: SessionRecord | None = None  # the session that has not ended
-    pins: dict[str, Pin] = field(default_factory=dict)
-    """By each party that has signed for lines of this file: what it signed last."""
+    open_session: SessionRecord | None = None  # the session that has not ended
+    signed_lines: dict[str, SignedLine] = field(default_factory=dict)
+    """By each party that has signed lines of this file: the last one that it signed."""
 
     @property
     def lines(self) -> int:
-        """The number of whole lines."""
+        """The number of complete lines."""
         return self.hashes.count
 
     def hash_of(self, line: int) -> bytes | None:
-        """The hash of this line of the file, counted from 1; None where it has fewer lines, or it is not kept any more."""
+        """The hash of this line of the file, counted from 1; None where it has fewer lines, or it is no longer retained."""
         return self.hashes.of(line)
 
     def fault(self, line: int, sentence: str) -> None:
@@ -165,16 +167,16 @@ class Examined:
             self.faults.append(Fault(line, sentence))
 
 
-def pin_of(head: Head) -> Pin | None:
+def signed_line_of(head: Head) -> SignedLine | None:
     """What the head says of its receiver's file, as it was signed; None in format 1."""
     if head.peer_lines is None or head.peer_head is None:
         return None
-    return Pin(head.peer_lines, bytes.fromhex(head.peer_head), head.final)
+    return SignedLine(head.peer_lines, bytes.fromhex(head.peer_head), head.final)
 
 
-def standing_of(head: Head) -> Standing:
+def state_in(head: Head) -> LedgerState:
     """What the head says, as it was signed."""
-    return Standing(
+    return LedgerState(
         head.lines,
         bytes.fromhex(head.head),
         head.sent,

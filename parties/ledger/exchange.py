@@ -1,7 +1,7 @@
-"""A party's ledger in its life: opened for its job, agreed on with the others once they have met, signed by both sides.
+"""What a run does with its ledger together with the other parties: agrees on keys, and exchanges signatures.
 
-SPEC.md, section 8. The life calls `open_ledger` before it speaks to anybody, `begin_session` when the parties are
-connected, `agree_keys` right after the greeting, and `exchange_heads` at each checkpoint and at the end.
+SPEC.md, section 8. A run calls `agree_keys` right after the handshake, and `exchange_heads` at each checkpoint and at the
+end.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 from parties.config.digests import key_digests
 from parties.config.job import Job
-from parties.config.party import Party
+from parties.config.party_names import PartyNames
 from parties.ledger.heads import (
-    agree_as_feature,
-    agree_as_label,
+    agree_on_key_feature,
+    agree_on_key_label,
     exchange_heads_feature,
     exchange_heads_label,
 )
@@ -31,65 +31,58 @@ from vsplit.protocol import Role
 
 Run = Callable[[Role[Any]], Any]
 LEDGER = "ledger"
-"""Its name among what an unfinished run keeps."""
+"""Its name among the files of an unfinished run."""
 IN_RUN_FOLDER = "ledger.jsonl"
-"""Its name in the folder of a run that has finished."""
+"""Its name in the run folder of a finished run."""
 
 
-def open_ledger(path: Path, party: Party, identity: PrivateIdentity) -> Ledger:
-    """Begin this party's ledger of its job at `path`, or go on with it. Raises what `Ledger.open` does."""
-    return Ledger.open(path, about_of(party, identity))
-
-
-def about_of(party: Party, identity: PrivateIdentity) -> About:
-    """Whose ledger this party's is, as its first line says it."""
-    job = party.job
+def about_of(job: Job, party: str, identity: PrivateIdentity) -> About:
+    """What the ledger of `party` says in its first line, and what it signs with."""
     identities = {name: job.identity_of(name).line for name in job.parties}
-    return About(party.name, party.role, job.job, job_digest(job), identities, identity.sign)
+    return About(party, job.parties[party].role, job.job, job_digest(job), identities, identity.sign)
 
 
-def agree_keys(ledger: Ledger, party: Party, run: Run) -> None:
+def agree_keys(ledger: Ledger, names: PartyNames, run: Run) -> None:
     """Agree with each party that this one exchanges messages with on a key for their digests in this session."""
-    job, bond = party.job, ledger.signer.bond
-    if party.role == "label":
-        for peer, (own, theirs) in run(agree_as_label(job.feature_parties, os.urandom)).items():
-            ledger.set_key(peer, bond.pair_key(party.name, peer, own, theirs))
+    binding, label_party = ledger.signer.binding, names.label_party
+    if names.is_label:
+        for peer, (own, theirs) in run(agree_on_key_label(names.feature_parties, os.urandom)).items():
+            ledger.set_key(peer, binding.pair_key(names.me, peer, own, theirs))
     else:
-        theirs, own = run(agree_as_feature(job.label_party, os.urandom))
-        ledger.set_key(job.label_party, bond.pair_key(job.label_party, party.name, theirs, own))
+        theirs, own = run(agree_on_key_feature(label_party, os.urandom))
+        ledger.set_key(label_party, binding.pair_key(label_party, names.me, theirs, own))
 
 
-def exchange_heads(ledger: Ledger, party: Party, run: Run, *, final: bool) -> None:
-    """Sign with the others what is on record by now, write it down and force it to the disk.
+def exchange_heads(ledger: Ledger, names: PartyNames, run: Run, *, final: bool) -> None:
+    """Exchange signatures over all that is recorded, append them to the ledger and force it to the disk.
 
-    All parties call it at the same point, when no message is under way; `final` once the training has ended. Raises
-    ProtocolError where another party signs another story than this ledger tells.
+    All parties call it at the same point, when no message is in flight; `final` once the training has ended. Raises
+    ProtocolError where another party signs another record than this ledger has.
     """
-    job, signer = party.job, ledger.signer
-    peers = job.feature_parties if party.role == "label" else (job.label_party,)
-    standings = {peer: ledger.standing(peer) for peer in peers}
-    # What is signed must be there after a power cut as well, or an honest ledger would contradict its own head.
+    signer = ledger.signer
+    states = {peer: ledger.state_with(peer) for peer in names.peers}
+    # What is signed must survive a power failure, or an honest ledger would contradict its own head.
     ledger.sync()
-    if party.role == "label":
-        ledger.keep_heads(run(exchange_heads_label(signer, standings, job.feature_parties, final=final)))
+    if names.is_label:
+        ledger.append_heads(run(exchange_heads_label(signer, states, names.feature_parties, final=final)))
     else:
-        [(label_party, standing)] = standings.items()
-        ledger.keep_heads({label_party: run(exchange_heads_feature(signer, standing, label_party, final=final))})
+        [(label_party, state)] = states.items()
+        ledger.append_heads({label_party: run(exchange_heads_feature(signer, state, label_party, final=final))})
 
 
 def recorded_traffic(path: Path) -> Traffic:
     """All that crossed by the ledger at `path`, in every session. Raises ConfigError where it cannot be read."""
     traffic, sums = Traffic(), Sums()
-    survey(path, each=sums.take)
+    survey(path, each=sums.add)
     for row in sums.rows():
         traffic.counts[row.direction, row.peer, row.kind] = Count(row.messages, row.bytes)
     return traffic
 
 
 def job_digest(job: Job) -> bytes:
-    """32 bytes that stand for all that the parties agree on but where the label party is found, and the identity lines.
+    """A digest, 32 bytes, of all that the parties agree on except the label party's address and the identity lines.
 
-    A ledger names the identities beside it; a launch on one machine makes them, and the port, afresh.
+    A ledger has the identities beside it; each launch on one machine makes new ones, and a new port.
     """
     left_out = {"address", *(f"parties.{name}.identity" for name in job.parties)}
     digests = key_digests(job, job.align.contract)

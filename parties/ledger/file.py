@@ -20,16 +20,16 @@ if sys.platform != "win32":
 
 
 class ChainFile:
-    """The file at `path`, made where it is absent, and open to no other process meanwhile.
+    """The file at `path`, created where it is absent, and locked against other processes.
 
-    `lines` is the number of its lines and `last` the hash of the last one: what the next line has to say. Whoever opens
-    a file that has lines already tells `go_on` of them. Raises ConfigError where it cannot be opened or is in use; once a
-    line could not be written, every call raises that.
+    `lines` is the number of its lines and `last` the hash of the last one, which the next line repeats. For a file that has
+    lines already, call `resume_at` first. Raises ConfigError where it cannot be opened or is in use; once a line could not be
+    written, every call raises that.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # In one, so that an interruption finds all of them as they were, or all as they are then.
+        # In one tuple, so that an interruption leaves all three values as they were, or all as they are then.
         self._state = 0, NO_HASH, 0
         self._writing = False
         self._failure: StorageError | None = None
@@ -47,8 +47,8 @@ class ChainFile:
                     f"The ledger {path} is written by another process: is this party started twice? End one of the two."
                 ) from None
 
-    def go_on(self, lines: int, last: str, size: int) -> None:
-        """`lines` lines are there, of `size` bytes in all, the last with the hash `last`; what follows them is cut off."""
+    def resume_at(self, lines: int, last: str, size: int) -> None:
+        """Continue after `lines` lines of `size` bytes in total, the last with the hash `last`; the rest is cut off."""
         self._state = lines, last, size
         try:
             os.ftruncate(self._descriptor, size)
@@ -66,13 +66,15 @@ class ChainFile:
         return self._state[1]
 
     def append(self, line: AnyLine) -> None:
-        """Write `line`, which carries the next number and the hash of the last line."""
+        """Append `line`, which has the next number and the hash of the last line."""
         self._raise_failure()
         if (line.line, line.before) != (self.lines + 1, self.last):
             raise ValueError("a line is chained to the one before it")
         raw, size = encode(line), self._state[2]
         try:
-            if self._writing:  # an interruption has come between a write and the note of it, so that it does not count
+            if (
+                self._writing
+            ):  # an interruption came between a write and its bookkeeping, so that the write does not count
                 os.ftruncate(self._descriptor, size)
             self._writing = True
             written = os.write(self._descriptor, raw + b"\n")
@@ -92,7 +94,7 @@ class ChainFile:
             raise self._failed(error) from None
 
     def close(self) -> None:
-        """Close it; a second time does nothing."""
+        """Close the file; a second call does nothing."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -106,6 +108,6 @@ class ChainFile:
             f"The ledger {self.path} cannot be written ({error.strerror}), and nothing leaves that is not on record: free "
             "some space, then give the same command again."
         )
-        with contextlib.suppress(OSError):  # what was written of a line is cut off when the run goes on, if not now
+        with contextlib.suppress(OSError):  # if not now, an incomplete line is cut off when the run resumes
             os.ftruncate(self._descriptor, self._state[2])
         return self._failure

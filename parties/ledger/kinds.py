@@ -1,8 +1,8 @@
-"""Kinds of message by the names that ledgers of version 0.1 have for them."""
+"""The names that ledgers of version 0.1 have for kinds of message."""
 
 from __future__ import annotations
 
-from parties.checkpoints.resuming import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
+from parties.checkpoints.start_messages import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
 
 _SINCE_0_1 = {
     "Greeting": "Handshake",
@@ -14,5 +14,5 @@ _SINCE_0_1 = {
 
 
 def current_name(kind: str) -> str:
-    """The name of this kind today; a ledger is never rewritten, so an older one keeps the name that it was given."""
+    """The present name of this kind. A ledger is never rewritten, so an older one has the old name."""
     return _SINCE_0_1.get(kind, kind)

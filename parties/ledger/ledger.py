@@ -1,4 +1,4 @@
-"""The ledger of one party while a run lasts: what the driver, the transport and a life tell it, and what it writes down.
+"""The ledger of one party during a run: the driver, the transport and the session call it, and it appends lines.
 
 SPEC.md, section 8. `verify` reads it afterwards.
 """
@@ -14,23 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from parties.ledger.digests import OpenKey, PairKey
 from parties.ledger.file import ChainFile
-from parties.ledger.heads import OPEN_KINDS, Bond, Exchanged, LedgerHead, Signer
+from parties.ledger.heads import HeadPair
+from parties.ledger.ledger_state import LedgerState, Stream
+from parties.ledger.messages import OPEN_KINDS, head_line
 from parties.ledger.opening import About, Now, end_line, open_file, utc
-from parties.ledger.record import (
-    FORMAT,
-    Crossed,
-    Direction,
-    Head,
-    NewSession,
-    OpenKey,
-    PairKey,
-    Resent,
-    Standing,
-    Stream,
-)
+from parties.ledger.record import FORMAT, Crossed, Direction, NewSession, Position, Resent
+from parties.ledger.signing import SessionBinding, Signer, public_keys
 from parties.network.driver import UNREADABLE
-from parties.network.identity import PublicIdentity
 from parties.network.transport import Absence
 from vsplit import __version__
 from vsplit.protocol import Bytes
@@ -47,7 +39,7 @@ class Closed:
 
 @dataclass(slots=True)
 class _Pair:
-    """What is known of the messages with one other party in this session."""
+    """The messages with one other party in this session."""
 
     sent: Stream = field(default_factory=Stream)
     received: Stream = field(default_factory=Stream)
@@ -55,14 +47,14 @@ class _Pair:
 
 
 class Ledger:
-    """The ledger of a party in one file. `open` makes it, or goes on with one that a stopped run has left.
+    """The ledger of a party in one file. `open` creates it, or continues the one of an interrupted run.
 
     Any thread may call it. Once it could not be written, every call raises ConfigError: nothing leaves unrecorded.
     """
 
     def __init__(self, file: ChainFile, sessions: set[str], about: About, now: Now) -> None:
         self._file = file
-        self._sessions = sessions  # those that have begun, now or earlier
+        self._sessions = sessions  # all that have begun, now or earlier
         self._about = about
         self._now = now
         self._lock = threading.Lock()
@@ -73,9 +65,9 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path, about: About, now: Now = utc) -> Self:
-        """Begin the ledger at `path`, or go on with the one that is there; a line without an end is cut off first.
+        """Create the ledger at `path`, or continue the one that exists; a line without an end is cut off first.
 
-        A session in it that has no end was cut off, and is ended as such; the job may have changed since. Raises ConfigError
+        A session without an end was cut off, and is ended as such; the job may have changed since. Raises ConfigError
         where it cannot be opened or written, is open in another process, is broken, or is the ledger of another party.
         """
 
@@ -97,23 +89,20 @@ class Ledger:
         return self._signer
 
     def has_session(self, session: bytes) -> bool:
-        """Whether a session of this name stands in the ledger already."""
+        """Whether the ledger has a session of this name already."""
         return session.hex() in self._sessions
 
     def begin_session(self, session: bytes) -> None:
-        """The parties have met: a session named by these 16 bytes begins, and messages are counted anew.
+        """The parties are connected: a session named by these 16 bytes begins, and messages are counted from 1.
 
-        No session in this ledger may have had this name before (`has_session`).
+        No earlier session of this ledger may have this name (`has_session`).
         """
         lines = dict(self._about.identities)
-        keys = {name: PublicIdentity.parse(line).key for name, line in lines.items()}
+        keys = public_keys(lines)
         with self._lock:
-            line, time, before = self._next()
             self._file.append(
                 NewSession(
-                    line=line,
-                    time=time,
-                    before=before,
+                    **self._next(),
                     session=session.hex(),
                     job=self._about.job,
                     digest=self._about.digest.hex(),
@@ -123,7 +112,9 @@ class Ledger:
                 )
             )
             self._sessions.add(session.hex())
-            self._signer = Signer(self._about.party, Bond(self._about.digest, session, keys), self._about.sign)
+            self._signer = Signer(
+                self._about.party, SessionBinding(self._about.digest, session, keys), self._about.sign
+            )
             self._session = session.hex()
             self._pairs = defaultdict(_Pair)
             self._open_key = OpenKey(session)
@@ -134,50 +125,40 @@ class Ledger:
             self._pairs[peer].key = PairKey(key)
 
     def sent(self, to: str, kind: str, parts: Sequence[memoryview]) -> None:
-        """This message is about to leave."""
+        """Record a message that is about to be sent."""
         with self._lock:
             self._message("sent", to, kind, parts)
 
     def received(self, sender: str, kind: str, data: Bytes) -> None:
-        """This message has come."""
+        """Record a message that was received."""
         with self._lock:
             self._message("received", sender, kind, (data.data,))
 
-    # As an observer of the links (`parties.network.transport.LinkObserver`): a message that leaves again is told of.
+    # As an observer of the links (`parties.network.transport.LinkObserver`): messages that are sent again are recorded.
 
     def lost(self, peer: str, why: str) -> None:
-        """No message crosses by that."""
+        """Not recorded: no message crosses."""
 
     def away(self, absences: Sequence[Absence]) -> None:
-        """Nor by that."""
+        """Not recorded."""
 
     def back(self, peer: str) -> None:
-        """Nor by that."""
+        """Not recorded."""
 
     def resent(self, peer: str, first: int, last: int, size: int) -> None:
-        """Messages `first` to `last` of this session to `peer` leave once more, `size` bytes with their frames."""
+        """Record that messages `first` to `last` of this session to `peer` are sent again, `size` bytes with their frames."""
         with self._lock:
             if self._signer is None:
                 return  # the session has ended here, and its last messages are still being delivered
-            line, time, before = self._next()
             self._file.append(
-                Resent(
-                    line=line,
-                    time=time,
-                    before=before,
-                    peer=peer,
-                    session=self._session,
-                    first=first,
-                    last=last,
-                    bytes=size,
-                )
+                Resent(**self._next(), peer=peer, session=self._session, first=first, last=last, bytes=size)
             )
 
-    def standing(self, peer: str) -> Standing:
-        """Where this ledger is, and its streams of messages with `peer`."""
+    def state_with(self, peer: str) -> LedgerState:
+        """The state of this ledger, with its streams of messages with `peer`."""
         with self._lock:
             sent, received = self._pairs[peer].sent, self._pairs[peer].received
-            return Standing(
+            return LedgerState(
                 self._file.lines,
                 bytes.fromhex(self._file.last),
                 sent.count,
@@ -186,13 +167,13 @@ class Ledger:
                 received.value(),
             )
 
-    def keep_heads(self, exchanged: Mapping[str, Exchanged]) -> None:
-        """Write down the heads that were exchanged with each of these parties, and force the file to the disk."""
+    def append_heads(self, exchanged: Mapping[str, HeadPair]) -> None:
+        """Append the heads that were exchanged with each of these parties, and force the file to the disk."""
         me = self._about.party
         with self._lock:
             for peer, heads in exchanged.items():
-                self._head(me, peer, heads.own)
-                self._head(peer, me, heads.theirs)
+                for signer, receiver, head in ((me, peer, heads.own), (peer, me, heads.theirs)):
+                    self._file.append(head_line(head, signer, receiver, self._session, self._next()))
             self._file.sync()
 
     def sync(self) -> None:
@@ -201,21 +182,21 @@ class Ledger:
             self._file.sync()
 
     def end_session(self, word: str) -> None:
-        """The session is over, `finished` or in another word; signed, since no head covers what came after the last one.
+        """End the session with this reason code. The line is signed, since no head covers the lines after the last one.
 
-        Where no session goes on, this does nothing.
+        Without a session this does nothing.
         """
         with self._lock:
             if self._signer is None:
                 return
-            bond, self._signer, self._pairs = self._signer.bond, None, {}
-            self._file.append(end_line(self._about, bond, word, *self._next()))
+            binding, self._signer, self._pairs = self._signer.binding, None, {}
+            self._file.append(end_line(self._about, binding, word, self._next()))
             self._file.sync()
 
     def close(self) -> Closed | None:
-        """Close the file; a second time changes nothing. A session that has not ended stays so, as if the party was killed.
+        """Close the file; a second call changes nothing. A session that has not ended stays so, as if the party was killed.
 
-        A ledger in which no session ever began tells nothing, and goes: then there is None.
+        A ledger in which no session ever began has nothing to report, and is removed: then the result is None.
         """
         with self._lock:
             self._file.close()
@@ -225,7 +206,7 @@ class Ledger:
         return None
 
     def discard(self) -> None:
-        """Close the file and take it away: its lines stand in the run folder."""
+        """Close the file and remove it: its lines are in the run folder."""
         self.close()
         self.path.unlink(missing_ok=True)
 
@@ -237,11 +218,11 @@ class Ledger:
     ) -> None:
         self.close()
 
-    # --- with the lock held -------------------------------------------------------------------------------------------
+    # --- with the lock acquired -------------------------------------------------------------------------------------------
 
-    def _next(self) -> tuple[int, datetime, str]:
-        """What the next line has to say of itself: its number, the time, the hash of the line before."""
-        return self._file.lines + 1, self._now(), self._file.last
+    def _next(self) -> Position:
+        """The position of the next line."""
+        return Position(line=self._file.lines + 1, time=self._now(), before=self._file.last)
 
     def _message(self, direction: Direction, peer: str, kind: str, parts: Sequence[memoryview]) -> None:
         pair = self._pairs[peer]
@@ -253,12 +234,9 @@ class Ledger:
         stream, sender = (pair.sent, self._about.party) if direction == "sent" else (pair.received, peer)
         number, size = stream.count + 1, sum(len(part) for part in parts)
         digest = key.digest(sender, number, parts)
-        line, time, before = self._next()
         self._file.append(
             Crossed(
-                line=line,
-                time=time,
-                before=before,
+                **self._next(),
                 direction=direction,
                 peer=peer,
                 kind=kind,
@@ -269,26 +247,3 @@ class Ledger:
             )
         )
         stream.add(kind, size, digest)
-
-    def _head(self, signer: str, receiver: str, head: LedgerHead) -> None:
-        line, time, before = self._next()
-        self._file.append(
-            Head(
-                line=line,
-                time=time,
-                before=before,
-                signer=signer,
-                receiver=receiver,
-                session=self._session,
-                lines=head.lines,
-                head=head.head.tobytes().hex(),
-                sent=head.sent,
-                sent_stream=head.sent_stream.tobytes().hex(),
-                received=head.received,
-                received_stream=head.received_stream.tobytes().hex(),
-                signature=head.signature.tobytes().hex(),
-                peer_lines=head.peer_lines,
-                peer_head=head.peer_head.tobytes().hex(),
-                final=head.final,
-            )
-        )

@@ -1,4 +1,4 @@
-"""How a ledger is opened: begun, or gone on with after what a stopped run has left. SPEC.md, section 8."""
+"""Opens a ledger: a new one, or the one of an interrupted run. SPEC.md, section 8."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Literal
 
 from parties.ledger.examination import Examined
 from parties.ledger.file import ChainFile
-from parties.ledger.heads import Bond, Sign
-from parties.ledger.record import CUT, Begin, End, Torn
+from parties.ledger.record import CUT, Begin, End, Position, Torn
+from parties.ledger.signing import SessionBinding, Sign
 from parties.ledger.verify import survey
 from parties.network.identity import PublicIdentity
 from vsplit import __version__
@@ -23,9 +23,9 @@ Now = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Whose ledger it is: what its first line says, and what this party signs with.
+    """What the first line of a ledger says, and what its party signs with.
 
-    `digest` stands for the job, 32 bytes (`agreeing.job_digest`); `identities` has the identity line of every party.
+    `digest` is that of the job, 32 bytes (`exchange.job_digest`); `identities` has the identity line of every party.
     """
 
     party: str
@@ -37,12 +37,12 @@ class About:
 
 
 def utc() -> datetime:
-    """The time of now."""
+    """The time now."""
     return datetime.now(UTC)
 
 
 def open_file(path: Path, about: About, now: Now) -> tuple[ChainFile, set[str]]:
-    """The file at `path`, ready for the next line, and the names of all sessions that have begun in it.
+    """The file at `path`, ready for the next line, and the names of all its sessions.
 
     Raises what `Ledger.open` says.
     """
@@ -50,13 +50,13 @@ def open_file(path: Path, about: About, now: Now) -> tuple[ChainFile, set[str]]:
     try:
         found = survey(path, unfinished=True)
         _check(path, about, found)
-        file.go_on(found.lines, found.last, found.whole)
+        file.resume_at(found.lines, found.last, found.whole)
         if found.begin is None:
             _begin(file, about, now)
         if found.torn:
-            file.append(Torn(line=file.lines + 1, time=now(), before=file.last, bytes=found.torn))
-        if found.going_on is not None:
-            file.append(end_line(about, found.going_on.bond, CUT, file.lines + 1, now(), file.last))
+            file.append(Torn(**next_position(file, now), bytes=found.torn))
+        if found.open_session is not None:
+            file.append(end_line(about, found.open_session.binding, CUT, next_position(file, now)))
         file.sync()
     except BaseException:
         file.close()
@@ -64,18 +64,21 @@ def open_file(path: Path, about: About, now: Now) -> tuple[ChainFile, set[str]]:
     return file, set(found.sessions)
 
 
-def end_line(about: About, bond: Bond, word: str, line: int, time: datetime, before: str) -> End:
-    """The line that ends the session of this bond, signed with the key that the party has now."""
-    signature = about.sign(bond.end_statement(about.party, word, line, bytes.fromhex(before), time))
+def next_position(file: ChainFile, now: Now) -> Position:
+    """The position of the next line of `file`."""
+    return Position(line=file.lines + 1, time=now(), before=file.last)
+
+
+def end_line(about: About, binding: SessionBinding, word: str, position: Position) -> End:
+    """The line that ends the session of this binding, signed with the key that the party has now."""
+    signature = about.sign(binding.end_statement(about.party, word, position))
     own = PublicIdentity.parse(about.identities[about.party])
     return End(
-        line=line,
-        time=time,
-        before=before,
-        session=bond.session.hex(),
+        **position,
+        session=binding.session.hex(),
         word=word,
         signature=signature.hex(),
-        identity=None if bond.identities.get(about.party) == own.key else own.line,
+        identity=None if binding.identities.get(about.party) == own.key else own.line,
     )
 
 
@@ -83,8 +86,8 @@ def _check(path: Path, about: About, found: Examined) -> None:
     if found.faults:
         raise ConfigError(
             f"This party's own ledger {path} is broken, and nothing leaves that cannot be put on record. "
-            f"{found.faults[0].sentence} Find out who changed the file, or which disk damaged it; then move it away, keep it "
-            "if you have to account for what it tells, and give the same command again, which begins another ledger."
+            f"{found.faults[0].sentence} Find out who changed the file, or which disk damaged it; then move it away, retain it "
+            "if you have to account for what it records, and give the same command again, which begins another ledger."
         )
     if found.begin is not None and found.begin.party != about.party:
         raise ConfigError(
@@ -96,9 +99,7 @@ def _check(path: Path, about: About, found: Examined) -> None:
 def _begin(file: ChainFile, about: About, now: Now) -> None:
     file.append(
         Begin(
-            line=1,
-            time=now(),
-            before=file.last,
+            **next_position(file, now),
             party=about.party,
             role=about.role,
             job=about.job,

@@ -1,4 +1,4 @@
-"""Sums up a ledger: what left and what came, by kind, direction and party, and who has signed for it. SPEC.md, section 8."""
+"""Sums up a ledger: messages by kind, direction and party, and which parties have signed for them. SPEC.md, section 8."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from parties.ledger.examination import Examined, SessionRecord
 from parties.ledger.record import Crossed, Direction, Head, Resent
 
-# A link keeps no more messages than this that are not acknowledged (section 2: 32 MiB, and at least 512 bytes for each).
+# A link retains no more messages than this that are not acknowledged (section 2: 32 MiB, and at least 512 bytes for each).
 _MOST_KEPT = 1 << 16
 
 
@@ -18,7 +18,7 @@ _MOST_KEPT = 1 << 16
 class Sum:
     """All messages of one kind in one direction with one party: how many, their bytes, and the first and last time, in UTC.
 
-    `resent` is how many of them left once more after a link was made again; their bytes are not counted again.
+    `resent` is how many of them were sent again over a restored link; their bytes are not counted again.
     """
 
     direction: Direction
@@ -41,7 +41,7 @@ class Sum:
 class SessionSummary:
     """One session with one party: how many messages crossed, for how many of them that party has signed, and its end.
 
-    `end` is the word in which the session ended; empty: it was cut off, or still goes on.
+    `end` is the reason code with which the session ended; empty: it was cut off, or has not ended yet.
     """
 
     session: str
@@ -53,17 +53,17 @@ class SessionSummary:
 
 
 class Sums:
-    """The sums over all sessions, made up while a ledger is read: `verify.survey` calls `take`. No message is kept."""
+    """The sums over all sessions, computed while a ledger is read: `verify.survey` calls `add`. No message is retained."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[Direction, str, str], Sum] = {}
         self._session = ""
         self._sent: dict[str, _Sent] = {}
 
-    def take(self, told: SessionRecord, line: Crossed | Resent | Head) -> None:
+    def add(self, session: SessionRecord, line: Crossed | Resent | Head) -> None:
         """The next line, of this session."""
-        if told.session != self._session:
-            self._session, self._sent = told.session, defaultdict(_Sent)
+        if session.session != self._session:
+            self._session, self._sent = session.session, defaultdict(_Sent)
         if isinstance(line, Crossed):
             key = line.direction, line.peer, line.kind
             row = self._rows.get(key)
@@ -76,14 +76,14 @@ class Sums:
             self._sent[line.peer].again(line.first, line.last)
 
     def rows(self) -> list[Sum]:
-        """What left first, then by party, in the order in which kinds first crossed."""
+        """Sent messages first, then by party, in the order in which kinds first crossed."""
         order: dict[Direction, int] = {"sent": 0, "received": 1}
         found = (replace(row, first=_utc(row.first), last=_utc(row.last)) for row in self._rows.values())
         return sorted(found, key=lambda row: (order[row.direction], row.peer))
 
 
 class _Sent:
-    """What was sent to one party in one session: to which sums the last messages belong, so that they can be sent again."""
+    """The messages sent to one party in one session: to which sums the last ones belong, for when they are sent again."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -95,27 +95,27 @@ class _Sent:
         self._last.append(row)
 
     def again(self, first: int, last: int) -> None:
-        # What is sent again is all that was not acknowledged. So it begins and ends no earlier than the last time, and what
-        # goes for a third time is not counted again.
-        gone = self._count - len(self._last)
-        for number in range(max(first, self._resent + 1, gone + 1), min(last, self._count) + 1):
-            self._last[number - gone - 1].resent += 1
+        # All messages that were not acknowledged are sent again. So the range begins and ends no earlier than the last time,
+        # and a message that is sent for a third time is not counted again.
+        dropped = self._count - len(self._last)
+        for number in range(max(first, self._resent + 1, dropped + 1), min(last, self._count) + 1):
+            self._last[number - dropped - 1].resent += 1
         self._resent = max(self._resent, min(last, self._count))
 
 
 def session_summaries(found: Examined) -> list[SessionSummary]:
     """Each session with each party, in the order of the ledger."""
-    return [summary for told in found.sessions.values() for summary in _summaries(told)]
+    return [summary for session in found.sessions.values() for summary in _summaries(session)]
 
 
-def _summaries(told: SessionRecord) -> Iterable[SessionSummary]:
+def _summaries(session: SessionRecord) -> Iterable[SessionSummary]:
     crossed: dict[str, int] = defaultdict(int)
-    for (_, peer), count in told.counts.items():
+    for (_, peer), count in session.counts.items():
         crossed[peer] += count
     for peer, messages in crossed.items():
-        head = told.signed_by(peer)
+        head = session.signed_by(peer)
         signed = 0 if head is None else head.sent + head.received
-        yield SessionSummary(told.session, _utc(told.began), peer, messages, signed, told.end or "")
+        yield SessionSummary(session.session, _utc(session.began), peer, messages, signed, session.end or "")
 
 
 def _utc(time: datetime) -> datetime:

@@ -1,94 +1,65 @@
-"""Reads a ledger and proves that it is unbroken, or says in a sentence for each fault what is wrong in which line.
+"""Reads a ledger and checks that it is unbroken; each fault is reported with its line, in a sentence.
 
 SPEC.md, section 8. It needs nothing but the file.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-from parties.ledger.examination import Examined, Hashes, SessionRecord, Way, pin_of
-from parties.ledger.exchange_rules import Exchanges, fault_of_head
-from parties.ledger.heads import Bond, is_signed
-from parties.ledger.record import (
-    CUT,
-    FINISHED,
-    MOST_LINE,
-    AnyLine,
-    Begin,
-    Crossed,
-    End,
-    Head,
-    NewSession,
-    Resent,
-    Stream,
-    Torn,
-    chained,
-    decode,
-    encode,
-)
+from parties.ledger.examination import Examined, Hashes, SessionRecord
+from parties.ledger.line_checks import Each, LineChecker
+from parties.ledger.record import MOST_LINE, Crossed, Head, Resent
 from parties.local.plain_file import open_plain
-from parties.network.identity import PublicIdentity
 from vsplit.protocol import ConfigError
 
-# Heads come after what they cover, by as many messages as heads themselves are; and after the line that their signer had
-# last, by as many lines as it exchanges with all others meanwhile.
-_RECENT = 64
+# A head follows the line that its signer had last, by as many lines as the signer exchanges with all others meanwhile.
 _RECENT_LINES = 1 << 12
 _TOO_LONG = b" " * (MOST_LINE + 1)
 
-_NOT_THERE = "in which {} signed for another line {} than the one that stands here"
-_CHANGED = (
-    "in which {} signed for line {} as it was, and another one stands there now: this line or one before it was changed, "
-    "removed or put in afterwards"
-)
-
-Each = Callable[[SessionRecord, Crossed | Resent | Head], None]
-
 
 def examine(path: Path, *, unfinished: bool = False) -> Examined:
-    """Read the ledger at `path` and look for faults. Raises ConfigError where there is none, or it cannot be read.
+    """Read the ledger at `path` and check it. Raises ConfigError where there is none, or it cannot be read.
 
-    `unfinished`: the run may go on, so that the last session need not have ended, and a torn last line is no fault. What is
-    found takes about 100 bytes of memory for each message.
+    `unfinished`: the run may resume, so that the last session need not have ended, and a torn last line is no fault. The
+    result takes about 100 bytes of memory for each message.
     """
-    return _read(path, unfinished, Hashes(), _keep)
+    return _read(path, unfinished, Hashes(), _store)
 
 
 def survey(path: Path, *, unfinished: bool = False, each: Each | None = None) -> Examined:
-    """As `examine`, with all that it proves of one ledger, in bounded memory: no message is kept, nor any older hash.
+    """As `examine`, with the same checks, in bounded memory: neither messages nor older hashes are retained.
 
-    `each` is told of each line that says something of messages, and of the session to which it belongs.
+    `each` is called with each line about messages, and with the session to which it belongs.
     """
-    return _read(path, unfinished, Hashes(_RECENT_LINES), each or (lambda _told, _line: None))
+    return _read(path, unfinished, Hashes(_RECENT_LINES), each or (lambda _session, _line: None))
 
 
-def _keep(told: SessionRecord, line: Crossed | Resent | Head) -> None:
+def _store(session: SessionRecord, line: Crossed | Resent | Head) -> None:
     if isinstance(line, Crossed):
-        told.streams[line.direction, line.peer].add(line)
+        session.streams[line.direction, line.peer].add(line)
     elif isinstance(line, Resent):
-        told.resent.append(line)
+        session.resent.append(line)
     else:
-        told.heads.append((line.line, line))
+        session.heads.append((line.line, line))
 
 
 def _read(path: Path, unfinished: bool, hashes: Hashes, each: Each) -> Examined:
-    examination = _Examination(Examined(path, hashes=hashes), each)
+    checker = LineChecker(Examined(path, hashes=hashes), each)
     try:
         for raw, whole in _lines(path):
             if whole:
-                examination.take(raw)
+                checker.next_line(raw)
             else:
-                examination.found.torn = len(raw)
-        if examination.late:
+                checker.found.torn = len(raw)
+        if checker.late:
             for number, (raw, _) in enumerate(_lines(path), 1):
-                examination.take_late(number, raw)
+                checker.recheck(number, raw)
     except OSError as error:
         raise ConfigError(f"The ledger {path} cannot be read: {error.strerror}.") from None
-    examination.end(unfinished)
-    return examination.found
+    checker.finish(unfinished)
+    return checker.found
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
@@ -103,212 +74,3 @@ def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
                 while raw and not raw.endswith(b"\n"):
                     raw = file.readline(MOST_LINE)
                 yield _TOO_LONG, True
-
-
-class _Examination:
-    def __init__(self, found: Examined, each: Each) -> None:
-        self.found = found
-        self._each = each
-        self._at = 0  # the line of the file that is looked at
-        self._due = 1  # the number that it should carry
-        self._doubted = False  # the line before had a fault, so that what follows need not fit it
-        self._others: frozenset[str] = frozenset()  # with whom messages are exchanged in this session
-        self._peer: str | None = None  # with whom a feature party exchanges all of its messages: the label party
-        self._streams: dict[Way, Stream] = {}
-        self._numbers: dict[Way, int] = {}
-        self._exchanges: Exchanges  # of the session that goes on
-        # By the line for which somebody has signed: in which line the head stands, the hash that it names, and what to say
-        # if it is another. Only those for lines whose hashes were not kept so long, as many lines may have come between.
-        self.late: dict[int, list[tuple[int, str, str]]] = defaultdict(list)
-
-    def take(self, raw: bytes) -> None:
-        """The next line."""
-        self._at += 1
-        found = self.found
-        before, count = found.last, found.fault_count
-        found.last = chained(raw)
-        found.hashes.add(bytes.fromhex(found.last))
-        found.whole += len(raw) + 1
-        try:
-            line = decode(raw)
-            if encode(line) != raw:
-                raise ValueError("another spelling")
-        except ValueError:
-            self._fault("is no line as vsplit writes them: it was changed, or is damaged")
-            self._due += 1
-        else:
-            self._check_chain(line, before)
-            self._look_at(line)
-        self._doubted = found.fault_count > count
-
-    def take_late(self, number: int, raw: bytes) -> None:
-        """Line `number`, once more, for the heads in `late`."""
-        for at, expected, what in self.late.get(number, ()):
-            if chained(raw) != expected:
-                self._at = at
-                self._fault(what)
-
-    def end(self, unfinished: bool) -> None:
-        """There are no more lines."""
-        found = self.found
-        if found.begin is None and not found.fault_count and not unfinished:
-            found.fault(0, "The file has no line that begins a ledger.")
-        if unfinished:
-            return
-        if found.torn:
-            found.fault(
-                self._at + 1,
-                f"Line {self._at + 1} has no end: the file was cut in the middle of a line, or by a crash.",
-            )
-        if found.begin is not None and (found.going_on is not None or not found.sessions):
-            found.fault(
-                self._at,
-                f"No closing line follows on line {self._at}, as it does where a session has ended: lines were cut off "
-                "at the end, or the run was killed, or still goes on.",
-            )
-
-    def _fault(self, what: str) -> None:
-        self.found.fault(self._at, f"Line {self._at} {what}.")
-
-    def _check_chain(self, line: AnyLine, before: str) -> None:
-        due = self._due
-        if line.line > due:
-            missing = f"line {due} is" if line.line == due + 1 else f"lines {due} to {line.line - 1} are"
-            self._fault(f"carries the number {line.line}, so {missing} missing before it, or lines were exchanged")
-        elif line.line < due:
-            self._fault(f"carries the number {line.line} where {due} is due: a line was put in, repeated or moved")
-        elif line.before != before and not self._doubted:
-            self._fault(
-                f"does not follow on line {self._at - 1}, which was changed after it had been written, or is another one"
-                if self._at > 1
-                else "says that a line stood before it, which is missing"
-            )
-        self._due = max(due, line.line + 1)
-
-    def _look_at(self, line: AnyLine) -> None:
-        begin, now = self.found.begin, self.found.going_on
-        if isinstance(line, Begin):
-            self._begin(line)
-        elif begin is None:
-            if self._at == 1:
-                self._fault("is not the line that begins a ledger, so lines are missing before it")
-        elif isinstance(line, NewSession):
-            self._session(begin, line)
-        elif isinstance(line, Torn):
-            self.found.cut += 1
-        elif now is None or line.session != now.session:
-            self._fault("belongs to a session that does not go on here")
-        elif isinstance(line, Crossed):
-            self._message(now, line)
-        elif isinstance(line, Resent):
-            self._resent(now, line)
-        elif isinstance(line, Head):
-            self._head(begin.party, now, line)
-        else:
-            self._ended(begin.party, now, line)
-
-    def _begin(self, line: Begin) -> None:
-        if self._at > 1:
-            self._fault("begins another ledger inside this one")
-        else:
-            self.found.begin = line
-
-    def _session(self, begin: Begin, line: NewSession) -> None:
-        identities = _keys_in(line.identities)
-        if not identities:
-            self._fault("names an identity that is none")
-        if line.session in self.found.sessions:
-            self._fault("begins a session that was there before")
-        if self.found.going_on is not None:
-            self._fault("begins a session before the one before it was ended")
-        bond = Bond(bytes.fromhex(line.digest), bytes.fromhex(line.session), identities, line.format)
-        now = SessionRecord(line.session, self._at, line.time, line.job, line.identities, bond, line.format)
-        self.found.sessions[line.session] = self.found.going_on = now
-        self._others, self._peer = frozenset(line.identities) - {begin.party}, None
-        self._exchanges = Exchanges(begin.party, now, is_label=begin.role == "label")
-        self._streams, self._numbers = defaultdict(lambda: Stream(_RECENT)), defaultdict(int)
-
-    def _message(self, now: SessionRecord, line: Crossed) -> None:
-        way = line.direction, line.peer
-        if line.peer not in self._others or (self._peer not in (None, line.peer)):
-            self._fault("names a party with which this one exchanges no messages")
-        if self.found.begin is not None and self.found.begin.role == "feature":
-            self._peer = self._peer or line.peer
-        now.counts[way] += 1
-        due = self._numbers[way] + 1
-        if line.number != due:
-            which = f"message {line.number:,} {_words(way)}, where number {due:,} is due"
-            self._fault(f"is {which}: a message is missing, or was put in")
-        self._numbers[way] = line.number
-        if line.peer in self._others:  # so that a file cannot make up more streams than a session has parties
-            self._streams[way].add(line.kind, line.size, bytes.fromhex(line.digest))
-            self._exchanges.message(line)
-        self._each(now, line)
-
-    def _resent(self, now: SessionRecord, line: Resent) -> None:
-        if not line.first <= line.last <= self._numbers["sent", line.peer]:
-            self._fault(f"says that messages to {line.peer} left once more which this ledger does not have")
-        self._exchanges.resent()
-        self._each(now, line)
-
-    def _head(self, me: str, now: SessionRecord, line: Head) -> None:
-        peer = line.receiver if line.signer == me else line.signer
-        if {line.signer, line.receiver} != {me, peer} or not {me, peer} <= now.bond.identities.keys() or me == peer:
-            self._fault("is a head between other parties")
-            return
-        fault = fault_of_head(me, now, self._streams, line)
-        if line.signer == me:
-            self._exchanges.own(line)
-            fault = fault or self._fault_of_line(line.lines, line.head, _NOT_THERE.format(line.signer, line.lines))
-        else:
-            out_of_place = self._exchanges.theirs(line)
-            if line.peer_lines is not None and line.peer_head is not None:
-                changed = _CHANGED.format(line.signer, line.peer_lines)
-                fault = fault or self._fault_of_line(line.peer_lines, line.peer_head, changed)
-            fault = fault or out_of_place
-        if fault is None:  # otherwise it does not vouch for what stands here
-            now.last_heads[line.signer] = line
-            pin = pin_of(line)
-            if pin is not None and line.signer != me:
-                self.found.pins[peer] = pin
-        else:
-            self._fault(f"holds a head {fault}")
-        self._each(now, line)
-
-    def _fault_of_line(self, number: int, expected: str, what: str) -> str | None:
-        """`what`, where line `number` of this file is not the one whose hash was signed; or that is found out later."""
-        stands = self.found.hash_of(number)
-        if stands is None and number <= self.found.lines:
-            self.late[number].append((self._at, expected, f"holds a head {what}"))
-            return None
-        return None if stands is not None and stands.hex() == expected else what
-
-    def _ended(self, me: str, now: SessionRecord, line: End) -> None:
-        if line.identity is not None and line.word != CUT:
-            self._fault(
-                f"ends the session with {line.word} under another identity of {me} than that of the session: only a session "
-                "that was cut off is ended under another one"
-            )
-        statement = now.bond.end_statement(me, line.word, line.line, bytes.fromhex(line.before), line.time)
-        key = now.bond.identities.get(me, b"")
-        if line.identity is not None:
-            key = _keys_in({me: line.identity}).get(me, b"")
-        if not is_signed(key, statement, bytes.fromhex(line.signature)):
-            self._fault(f"ends the session without the signature of {me}: it or a line before it was changed")
-        if line.word == FINISHED:
-            for what in self._exchanges.faults_of_end():
-                self._fault(f"ends the session as finished {what}")
-        now.end, now.end_identity, self.found.going_on = line.word, line.identity, None
-
-
-def _keys_in(identities: Mapping[str, str]) -> dict[str, bytes]:
-    """The keys that identity lines spell; none, with which no signature fits, where one of them spells none."""
-    try:
-        return {name: PublicIdentity.parse(line).key for name, line in identities.items()}
-    except ConfigError:
-        return {}
-
-
-def _words(way: Way) -> str:
-    direction, peer = way
-    return f"to {peer}" if direction == "sent" else f"from {peer}"

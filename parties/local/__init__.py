@@ -1,1 +1,3 @@
-"""What every room needs of this machine: files read and written safely, text made fit to show, the command as it was typed."""
+"""What every package needs from this machine: safe reading and writing of files, text made safe to show, the command line."""
+
+__all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whatever ends the program or the machine meanwhile."""
+"""Writes files that are complete or absent, even if the program or the machine stops meanwhile."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ _PIECE = 1 << 20
 
 
 def write_whole(file: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Write `parts` one after another into `file`, readable by this user alone, in place of what stood there.
+    """Write `parts` one after another into `file`, readable by this user alone, and replace a file of that name.
 
-    When this returns the file is on the disk; before, the old one is untouched. Raises OSError, and leaves no half file.
+    When this returns the new file is on the disk; until then the old one is unchanged. Raises OSError, and leaves no partial
+    file.
     """
-    half = file.with_name(f".{file.name}.part")
+    partial = file.with_name(f".{file.name}.part")
     try:
-        half.unlink(missing_ok=True)
-        _write(half, parts)
-        half.replace(file)
+        partial.unlink(missing_ok=True)
+        _write(partial, parts)
+        partial.replace(file)
     except BaseException:
-        with contextlib.suppress(OSError):  # what went wrong first is what counts
-            half.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error is the one to report
+            partial.unlink(missing_ok=True)
         raise
     sync_folder(file.parent)
 
 
 def write_new(file: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Write a file that must not be there yet, readable by this user alone; when this returns it is on the disk.
+    """Write a file that must not exist yet, readable by this user alone; when this returns it is on the disk.
 
-    Raises FileExistsError where something is there, which stays as it is, or OSError, and then leaves no half file.
+    Raises FileExistsError where the name exists, and leaves what is there unchanged; or OSError, and leaves no partial file.
     """
     try:
         _write(file, parts)
@@ -55,13 +56,13 @@ def _write(file: Path, parts: Iterable[bytes | memoryview]) -> None:
 
 
 def rename(file: Path, name: str) -> None:
-    """Give `file` another name in its folder, in place of what had it. Raises OSError."""
+    """Give `file` another name in its folder, and replace a file of that name. Raises OSError."""
     file.replace(file.with_name(name))
     sync_folder(file.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """See that the names in `folder` are on the disk, where the system can be asked to. Raises OSError."""
+    """Flush the names in `folder` to the disk, where the system allows it. Raises OSError."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -72,7 +73,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def pieces(file: Path) -> Iterator[bytes]:
-    """What is in `file`, piece by piece, for `write_whole`. Raises OSError."""
+    """The contents of `file`, piece by piece, for `write_whole`. Raises OSError."""
     with open_plain(file) as stream:
         while piece := stream.read(_PIECE):
             yield piece

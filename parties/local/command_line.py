@@ -1,6 +1,6 @@
-"""The command of this process as a person would type it, for sentences that ask to give it again, whole.
+"""The command of this process as a person would type it, for sentences that ask to repeat it.
 
-A party that a launch has started names the launch, since that is what the person typed.
+In a party that a launch has started it is the command of the launch, since that is what the person typed.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 LAUNCH_VARIABLE = "VSPLIT_LAUNCH_COMMAND"
-"""In the environment of the parties of a launch: the words of its command."""
+"""In the environment of the parties of a launch: the arguments of its command."""
 
-_ONCE = ("--events", "--debug", "--restart")
+_NOT_REPEATED = ("--events", "--debug", "--restart")
 _words: list[str] = []
 
 
-def remember(words: Sequence[str]) -> None:
-    """The words after `vsplit` that this process was started with."""
+def set_arguments(words: Sequence[str]) -> None:
+    """Store the words after `vsplit` that this process was started with."""
     _words[:] = words
 
 
-def same_command(*options: str) -> str:
-    """This process's command with these options, ready to be pasted; those that hold for one time only are left out."""
+def current_command(*options: str) -> str:
+    """This process's command with these options, ready to be pasted, without the options that hold for one time only."""
     launched = os.environ.get(LAUNCH_VARIABLE)
-    words = shlex.split(launched) if launched else [word for word in _words if word not in _ONCE]
+    words = shlex.split(launched) if launched else [word for word in _words if word not in _NOT_REPEATED]
     return quoted_command(*(words or ["run", "PARTY.yaml"]), *options)
 
 
 def quoted_command(*words: str | Path) -> str:
-    """A command of `vsplit` in backticks. A path inside the working folder is written as seen from there."""
+    """A command of `vsplit` in backticks. A path inside the working folder is written relative to it."""
     return f"`{shlex.join(['vsplit', *(relative_path(word) if isinstance(word, Path) else word for word in words)])}`"
 
 
@@ -42,8 +42,9 @@ def relative_path(path: Path) -> str:
         return str(path)
 
 
-def restart_advice() -> str:
-    """What to do to begin a run afresh, as the middle of a sentence."""
+def restart_hint() -> str:
+    """How to start a run from the beginning, as the middle of a sentence."""
     return (
-        f"give {same_command('--restart')}, with --restart at every party, to begin afresh, which discards what is kept"
+        f"run {current_command('--restart')}, with --restart at every party, to start from the beginning and discard the "
+        "stored state"
     )

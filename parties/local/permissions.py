@@ -1,4 +1,4 @@
-"""Where the own files may be: in no folder in which another user of this machine could put something in their place."""
+"""Checks where own files are: in no folder in which another user of this machine could replace them."""
 
 from __future__ import annotations
 
@@ -18,33 +18,32 @@ _MOST_LINKS = 40
 
 
 def check_permissions(path: Path, named: str, *, private: bool = False) -> None:
-    """Raise ConfigError where other users could replace `path`, by a folder or a link on the way to it.
+    """Raise ConfigError where other users could replace `path`, through a folder or a link on the way to it.
 
-    `named` says in the error which key of which file names it. With `private`, `path` is a folder and must itself be
-    closed to what others would put into it; a folder for all with the sticky bit, such as /tmp, will do on the way only.
-    This user and the administrator are trusted; on Windows nothing is judged.
+    `named` says in the error which key of which file names the path. With `private`, `path` is a folder into which other users
+    must not be able to write; a folder with the sticky bit, such as /tmp, is allowed only on the way to it. This user and the
+    administrator are trusted. On Windows nothing is checked.
     """
     if sys.platform == "win32":
         return
-    for step, status in _way_to(path):
-        # The folder that is meant, by whatever links it is reached.
+    for step, status in _steps_to(path):
+        # The folder itself, also where links lead to it.
         last = private and _is(path, status)
-        if reason := _open_to(status, last=last):
+        if reason := _why_replaceable(status, last=last):
             remedy = f"close it with: chmod go-w {step}" if stat.S_ISDIR(status.st_mode) else "name the folder itself"
             if "belongs" in reason:
-                remedy = "name a place of your own"
+                remedy = "name a folder of your own"
             raise ConfigError(
-                f"{named} names {path}, but {step} {reason}, so that others of this machine can put there what they like; "
-                f"{remedy}."
+                f"{named} names {path}, but {step} {reason}, so other users of this machine can replace it; {remedy}."
             )
 
 
-def _open_to(status: os.stat_result, *, last: bool) -> str:
-    """Why others can change what is there; empty: they cannot."""
+def _why_replaceable(status: os.stat_result, *, last: bool) -> str:
+    """Why other users can replace what is there; empty: they cannot."""
     if os.geteuid() != 0 and status.st_uid not in (0, os.geteuid()):
         return "belongs to another user"
     if stat.S_ISLNK(status.st_mode):
-        # The administrator in a user's folder, as in a container, follows that user's links, but nobody's in /tmp.
+        # The administrator in a user's folder, as in a container, follows links of that user, but not those in /tmp.
         return "is a link that belongs to another user" if status.st_uid not in (0, os.geteuid()) else ""
     if not stat.S_ISDIR(status.st_mode) or (status.st_mode & stat.S_ISVTX and not last):
         return ""
@@ -57,7 +56,7 @@ def _open_to(status: os.stat_result, *, last: bool) -> str:
 
 
 def _has_one_member(group: int) -> bool:
-    """Whether this is the group that many systems make for each user, with nobody else in it."""
+    """Whether this is the group that many systems create for each user, with no other member."""
     if sys.platform == "win32":
         return True
     try:
@@ -74,8 +73,8 @@ def _is(path: Path, status: os.stat_result) -> bool:
         return False
 
 
-def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Every folder and link on the way to `path`, itself included, as far as they exist."""
+def _steps_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Every folder and link on the way to `path`, and `path` itself, as far as they exist."""
     current, ahead, links = Path(path.anchor), list(reversed(path.parts[1:])), 0
     yield current, current.lstat()
     while ahead:
@@ -87,7 +86,7 @@ def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
         try:
             status = step.lstat()
             target = step.readlink() if stat.S_ISLNK(status.st_mode) else None
-        except OSError:  # what is not there, or not to be seen, is made or missed elsewhere
+        except OSError:  # a step that does not exist or is not readable is created or reported elsewhere
             return
         yield step, status
         if target is None:

@@ -1,1 +1,3 @@
-"""What a party tells its operators while it lives: logs, and figures for Prometheus."""
+"""What operators can observe of a running party: events for its screen, logs, and metrics for Prometheus."""
+
+__all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What one party tells the people at home while it lives: one stream of events, shown on its screen or a launch's."""
+"""The events of a running party, which its own screen shows, or that of a launch."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import TextIO
 
 import msgspec
 
-from parties.local.command_line import same_command
+from parties.local.command_line import current_command
 from parties.local.text import json_bytes
 from vsplit.protocol import Note, VsplitError
 
 _LEFT = re.compile(r", \d+ s left")
 
 STARTING, READING, WAITING = "starting", "reading data", "waiting"
-AWAY, BACK = "waiting for a link", "going on"
-"""The stages while a party that was met before is away, and when it is there again."""
+AWAY, BACK = "waiting for a link", "resuming"
+"""The stages while a party that was connected is away, and when it is connected again."""
 NOTE = "note"
-"""The stage of a sentence that is none: something that people should know."""
+"""Not a stage, but a sentence that the operator should read."""
 
-FAILURE, TELLING = "failure", "telling the others"
-"""The stages of a party that has failed before it met the others: the sentence of its error, and while it tells them."""
+FAILURE, NOTIFYING = "failure", "notifying the other parties"
+"""The stages of a party that has failed before it was connected: its error, and while it notifies the other parties."""
 
-BEFORE_MEETING = (STARTING, READING, WAITING, NOTE, FAILURE, TELLING)
-"""The stages of a party that may have met no other yet."""
+BEFORE_CONNECTION = (STARTING, READING, WAITING, NOTE, FAILURE, NOTIFYING)
+"""The stages of a party that may not be connected to any other yet."""
 
 
 class Step(msgspec.Struct, tag="step", frozen=True):
-    """How far a stage is: `done` of `total` (0: unknown), and figures in `text`."""
+    """The progress of a stage: `done` of `total` (0: unknown), and figures in `text`."""
 
     stage: str
     done: int = 0
@@ -39,14 +39,14 @@ class Step(msgspec.Struct, tag="step", frozen=True):
 
 
 class Finished(msgspec.Struct, tag="finished", frozen=True):
-    """The party's life ended well; `lines` are for people, `report` is the path of a run's report, if there is one."""
+    """The party has finished; `lines` are for its operator, `report` is the path of a run's report, if there is one."""
 
     lines: list[str]
     report: str = ""
 
 
 class Failed(msgspec.Struct, tag="failed", frozen=True):
-    """The party's life ended with an error: one sentence, and the exit code."""
+    """The party ended with an error: one sentence, and the exit code."""
 
     sentence: str
     exit_code: int
@@ -60,14 +60,13 @@ Show = Callable[[Event], None]
 
 
 def failed_by(error: BaseException, interrupted: str = "Interrupted.") -> Failed:
-    """How a life that `error` ended is told to the people at home; `interrupted` is the sentence where they ended it."""
+    """The event for an `error` that ended the party; `interrupted` is the sentence for an interruption."""
     if isinstance(error, VsplitError):
         return Failed(str(error), error.exit_code)
     if isinstance(error, KeyboardInterrupt):
         return Failed(interrupted, INTERRUPTED)
     return Failed(
-        f"An error that vsplit did not foresee ({type(error).__name__}): give {same_command('--debug')}, and report "
-        "what it shows.",
+        f"Unexpected error ({type(error).__name__}): run {current_command('--debug')}, and report its output.",
         1,
     )
 
@@ -75,7 +74,7 @@ def failed_by(error: BaseException, interrupted: str = "Interrupted.") -> Failed
 class JsonLines:
     """Writes each event as one line of JSON, for a launch that reads them.
 
-    When nobody reads them any more the launch is gone, and this party ends as if it had interrupted it.
+    When they are no longer read, the launch has ended, and this party ends as if it had been interrupted.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -106,32 +105,32 @@ def step_of(note: Note) -> Step:
 
 
 def waiting_step(names: Sequence[str], left: float) -> Step:
-    """The countdown while other parties are not there."""
+    """The countdown while other parties are not connected."""
     return Step(WAITING, 0, 0, f"for {' and '.join(names)}, {left:.0f} s left")
 
 
-def telling_step(names: Sequence[str], until: datetime, left: float) -> Step:
-    """The countdown while a party that has failed tells the others so."""
+def notifying_step(names: Sequence[str], until: datetime, left: float) -> Step:
+    """The countdown while a party that has failed notifies the other parties."""
     style = "%H:%M:%S" if datetime.now().date() == until.date() else "%Y-%m-%d %H:%M"
     return Step(
-        TELLING, text=f"{' and '.join(names)}, until {until:{style}}, {left:.0f} s left; Ctrl-C ends it at once"
+        NOTIFYING, text=f"{' and '.join(names)}, until {until:{style}}, {left:.0f} s left; Ctrl-C ends it at once"
     )
 
 
 def without_countdown(text: str) -> str:
-    """What a waiting step says, without the seconds that are left."""
+    """The text of a waiting step without the seconds that are left."""
     return _LEFT.sub("", text)
 
 
 def away_step(peer: str, why: str, since: datetime, until: datetime, left: float) -> Step:
-    """The countdown while a party that was there is away; `why` goes on from "the link ...", times are local ones.
+    """The countdown while a connected party is away; `why` follows "the link", times are local ones.
 
-    It comes last, since it may be long, and how long this party waits is what people look for.
+    The reason comes last, since it may be long, and the remaining time is more important.
     """
     style = "%H:%M:%S" if since.date() == until.date() else "%Y-%m-%d %H:%M"
     return Step(AWAY, text=f"{peer} away since {since:{style}}, until {until:{style}}, {left:.0f} s left (it {why})")
 
 
 def back_step(peer: str) -> Step:
-    """A party that was away is there again."""
-    return Step(BACK, text=f"the link to {peer} is there again")
+    """A party that was away is connected again."""
+    return Step(BACK, text=f"the link to {peer} is restored")

@@ -19,7 +19,7 @@ from parties.local.text import json_text, visible
 
 
 class ErrorOutput(logging.StreamHandler[IO[str]]):
-    """The error output as it is at each record: a screen that draws in place takes over a terminal's while it draws.
+    """The error output as it is at each record: a screen that draws in place replaces that of a terminal.
 
     Where the error output goes to a file and only the screen to a terminal, records go to that file.
     """
@@ -33,13 +33,13 @@ class ErrorOutput(logging.StreamHandler[IO[str]]):
         super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is that of `logging`
-        """Say nothing: there is nowhere left to say it."""
+        """Ignore the error: there is no other output."""
 
 
 class PrivateFile(WatchedFileHandler):
-    """A file that this user alone can read, opened anew where a rotation moved it away.
+    """A file that this user alone can read, opened again where a rotation moved it away.
 
-    Where it can no longer be written, the log ends with a word about it, and the life goes on.
+    Where it can no longer be written, that is reported once, the log ends, and the run continues.
     """
 
     def __init__(self, file: Path) -> None:
@@ -58,7 +58,7 @@ class PrivateFile(WatchedFileHandler):
             self.handleError(record)
 
     def close(self) -> None:
-        # What is not written by now has been told of, or it never will be.
+        # An error on closing was reported before, or cannot be reported any more.
         with contextlib.suppress(OSError):
             super().close()
 
@@ -67,7 +67,7 @@ class PrivateFile(WatchedFileHandler):
         error = sys.exception()
         why = error.strerror if isinstance(error, OSError) else type(error).__name__
         print(
-            f"The log {self.baseFilename} cannot be written ({why}): it ends here, and the run goes on.",
+            f"The log {self.baseFilename} cannot be written ({why}): it ends here, and the run continues.",
             file=sys.stderr,
         )
 

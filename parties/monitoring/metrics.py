@@ -1,7 +1,7 @@
-"""Figures of a party's life for Prometheus: how far training is, what crosses, and what the party waits for.
+"""Metrics of a party for Prometheus: the progress of training, what crosses, and what the party waits for.
 
-The endpoint stands at the address that the party file names and nowhere else, in a thread of its own, from the beginning
-of a life to its end. Labels of a series are names of parties, kinds of message and stages; never anything of a record.
+The endpoint is at the address that the party file names and nowhere else, in a thread of its own, while the party runs.
+Labels of a series are names of parties, kinds of message and stages; never anything of a record.
 Figures are read when they are asked for, so that training does nothing for them.
 """
 
@@ -11,9 +11,11 @@ import contextlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parties.config.party import Party
+from parties.config.fields import split_address
+from parties.config.party_names import PartyNames
 from parties.monitoring.events import NOTE, Event, Step
 from parties.network.driver import Cause, Traffic
 from parties.network.metrics_server import serving_http
@@ -30,22 +32,23 @@ _INSTALL = "pip install prometheus-client"
 
 
 class Metrics:
-    """The figures of one party's life. Links may call it from a thread of their own, and so does the endpoint."""
+    """The metrics of one party. Links may call it from a thread of their own, and so does the endpoint."""
 
-    def __init__(self, party: Party, traffic: Traffic, clock: Callable[[], float] = time.monotonic) -> None:
-        self._party = party
+    def __init__(
+        self, names: PartyNames, job: str, traffic: Traffic, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._names = names
+        self._job = job
         self._traffic = traffic
         self._clock = clock
         self._stage = ""
         self._waited: defaultdict[tuple[Cause, str], float] = defaultdict(float)
-        # The label party has a link to each feature party, and these have no others.
-        linked = party.job.feature_parties if party.role == "label" else [party.job.label_party]
-        self._links = dict.fromkeys(linked, 0.0)
+        self._links = dict.fromkeys(names.peers, 0.0)
         self._retries: Counter[str] = Counter()
         self._resent: Counter[str] = Counter()
         self._resent_bytes: Counter[str] = Counter()
         self._checkpoints = 0
-        self._kept_step = 0
+        self._stored_step = 0
         self._training: _Training | None = None
 
     def show(self, event: Event) -> None:
@@ -58,42 +61,42 @@ class Metrics:
         self._waited[cause, peer] += seconds
 
     def training(self, state: FeatureState | LabelState, rows: int, batch_size: int) -> None:
-        """A training of `rows` training rows begins, or is taken up, where `state` stands."""
+        """A training of `rows` training rows begins or resumes, from `state`."""
         self._training = _Training(state, rows, batch_size, self._clock)
 
-    def kept(self, step: int) -> None:
+    def stored(self, step: int) -> None:
         """A checkpoint was written."""
         self._checkpoints += 1
-        self._kept_step = step
+        self._stored_step = step
 
-    def met(self) -> None:
-        """All links stand."""
+    def connected(self) -> None:
+        """All links are up."""
         self._links = dict.fromkeys(self._links, 1.0)
 
-    def parted(self) -> None:
-        """No link is needed any more, so that there is nothing to say of one."""
+    def disconnected(self) -> None:
+        """No link is needed any more, so that there is nothing to report of one."""
         self._links = {}
 
     def lost(self, peer: str) -> None:
-        """A link broke, and is made again."""
+        """A link broke, and is being restored."""
         self._links[peer] = 0.0
         self._retries[peer] += 1
 
     def back(self, peer: str) -> None:
-        """A link that was lost is there again."""
+        """A lost link is restored."""
         self._links[peer] = 1.0
 
     def resent(self, peer: str, messages: int, size: int) -> None:
-        """Messages of `size` bytes together went again."""
+        """Messages of `size` bytes in total were sent again."""
         self._resent[peer] += messages
         self._resent_bytes[peer] += size
 
     def collect(self) -> Iterator[Metric]:
         """All figures as they are now, as Prometheus' client wants them."""
-        party = self._party
-        about = {"party": party.name, "role": party.role, "job": party.job.job, "version": __version__}
+        names = self._names
+        about = {"party": names.me, "role": names.role, "job": self._job, "version": __version__}
         yield _gauge("vsplit_info", "Who this is; always 1", about, [(tuple(about.values()), 1.0)])
-        yield _gauge("vsplit_stage", "The stage of this party's life", ["stage"], [((self._stage,), 1.0)])
+        yield _gauge("vsplit_stage", "The stage that this party is in", ["stage"], [((self._stage,), 1.0)])
         if self._training is not None:
             yield from self._training.collect()
         yield from self._traffic_now()
@@ -104,12 +107,12 @@ class Metrics:
             ["cause", "peer"],
             list(self._waited.items()),
         )
-        yield _gauge("vsplit_link_up", "Whether the link to the peer stands", ["peer"], _by_peer(self._links))
+        yield _gauge("vsplit_link_up", "Whether the link to the peer is up", ["peer"], _by_peer(self._links))
         yield _counter("vsplit_link_retries", "Times a link was lost and retried", ["peer"], _by_peer(self._retries))
-        yield _counter("vsplit_resent_messages", "Messages that went again", ["peer"], _by_peer(self._resent))
+        yield _counter("vsplit_resent_messages", "Messages that were sent again", ["peer"], _by_peer(self._resent))
         yield _counter("vsplit_resent_bytes", "Bytes of them", ["peer"], _by_peer(self._resent_bytes))
         yield _counter("vsplit_checkpoints", "Checkpoints written", [], [((), self._checkpoints)])
-        yield _gauge("vsplit_checkpoint_step", "The step of the last checkpoint", [], [((), self._kept_step)])
+        yield _gauge("vsplit_checkpoint_step", "The step of the last checkpoint", [], [((), self._stored_step)])
 
     def describe(self) -> list[Metric]:
         """Nothing: the names are known only once there are figures."""
@@ -124,7 +127,7 @@ class Metrics:
 
 
 class _Training:
-    """What the state of a training says of how far it is."""
+    """The progress of a training, from its state."""
 
     def __init__(
         self, state: FeatureState | LabelState, rows: int, batch_size: int, clock: Callable[[], float]
@@ -161,12 +164,9 @@ class _Training:
 
 
 @contextlib.contextmanager
-def serving(party: Party, metrics: Metrics) -> Iterator[int]:
-    """The endpoint, at the party file's `metrics`; yields its port. Raises ConfigError where it cannot be had."""
-    address = party.metrics_address
-    if address is None:
-        raise ValueError("the party file asks for no metrics")
-    check_metrics(party)
+def serving(address: str, party_file: Path, metrics: Metrics) -> Iterator[int]:
+    """The endpoint at `address`, the key `metrics` of the party file; yields its port. Raises ConfigError where it fails."""
+    check_metrics(address, party_file)
     from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 
     registry = CollectorRegistry()
@@ -174,25 +174,25 @@ def serving(party: Party, metrics: Metrics) -> Iterator[int]:
     ProcessCollector(registry=registry)
     with contextlib.ExitStack() as open_:
         try:
-            port = open_.enter_context(serving_http(address, make_wsgi_app(registry), "vsplit-metrics"))
+            port = open_.enter_context(serving_http(split_address(address), make_wsgi_app(registry), "vsplit-metrics"))
         except OSError as error:
             raise ConfigError(
-                f"In {party.file}, the key metrics names {party.settings.metrics}, where no port can be opened "
+                f"In {party_file}, the key metrics names {address}, where no port can be opened "
                 f"({error.strerror}): name another port of this machine, or end the program that has "
                 "this one, which may be this party, started already."
             ) from None
         yield port
 
 
-def check_metrics(party: Party) -> None:
+def check_metrics(address: str | None, party_file: Path) -> None:
     """Raise ConfigError where the party file asks for metrics and the library for them is not installed."""
-    if party.metrics_address is None:
+    if address is None:
         return
     try:
         import prometheus_client  # noqa: F401
     except ImportError:
         raise ConfigError(
-            f"In {party.file}, the key metrics asks for an endpoint, which needs the package prometheus_client: install it "
+            f"In {party_file}, the key metrics asks for an endpoint, which needs the package prometheus_client: install it "
             f"with {_INSTALL}, or leave the key out."
         ) from None
 

@@ -1,1 +1,3 @@
-"""The way between the parties: messages as bytes, frames, links, TLS, and a network in memory."""
+"""The network between the parties: frames, links, TLS, identities, an in-memory network, and the driver that runs roles."""
+
+__all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What a connection to the port proves and says before anybody hears of it."""
+"""The identity that a new connection proves, its first frame, and the first frame that answers it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from parties.network.certificates import PROTOCOL, shown_identity
-from parties.network.frames import HEAD, FrameError, FrameWriter, Opening, Type, read_opening
+from parties.network.frame_writer import FrameWriter
+from parties.network.frames import HEAD, NO_SESSION, FrameError, Opening, Type, read_opening
 from parties.network.identity import PublicIdentity
 
 
 def authenticated_name(stream: ssl.SSLSocket, parties: Mapping[str, PublicIdentity]) -> str:
-    """The party whose key the other end of a finished handshake holds; raises ConnectionError for anybody else."""
+    """The party whose key the other end of a finished handshake holds; raises ConnectionError for any other key."""
     shown = shown_identity(stream.getpeercert(binary_form=True))
     name = next((name for name, identity in parties.items() if identity == shown), None)
     if name is None:
@@ -30,14 +31,26 @@ def first_frame(stream: ssl.SSLSocket, head: bytearray) -> Opening:
     while len(head) < HEAD.size:
         more = stream.recv(HEAD.size - len(head))
         if not more:
-            raise ConnectionError("gone before its first frame")
+            raise ConnectionError("closed before its first frame")
         head += more
     opening, length = read_opening(bytes(head[: HEAD.size]))
     if opening.type is Type.WELCOME:
-        raise FrameError("a first frame that is the label party's")
-    while len(head) < HEAD.size + length:  # the word of a STOP
+        raise FrameError("a first frame that only the label party sends")
+    while len(head) < HEAD.size + length:  # the reason of a STOP
         more = stream.recv(HEAD.size + length - len(head))
         if not more:
-            raise ConnectionError("gone within its first frame")
+            raise ConnectionError("closed within its first frame")
         head += more
-    return replace(opening, word=bytes(head[HEAD.size :]))
+    return replace(opening, reason=bytes(head[HEAD.size :]))
+
+
+def answer(stream: ssl.SSLSocket, kind: Type, session: bytes = NO_SESSION, payload: bytes = b"") -> None:
+    """Send the first frame back, for which a new connection has room; raises OSError."""
+    stream.send(FrameWriter(session).control(kind, 0, payload))
+
+
+def turn_away(stream: ssl.SSLSocket, reason: str) -> None:
+    """Answer with a STOP for this reason, and close."""
+    with contextlib.suppress(OSError):
+        answer(stream, Type.STOP, payload=reason.encode("ascii"))
+    stream.close()

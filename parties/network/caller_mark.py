@@ -1,6 +1,6 @@
-"""A mark in the first words of TLS by which the label party sees, before it computes anything, that a caller knows the job.
+"""A mark in the ClientHello by which the label party recognises, before any handshake, a caller that knows the job.
 
-It proves no identity: that is what the handshake is for. It says who is served first where more call than can be served.
+It proves no identity: that is the purpose of the handshake. It decides which connections are served first under load.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from collections.abc import Mapping
 from parties.network.identity import PublicIdentity
 
 _MARK = re.compile(rb"vsplit-caller/([0-9a-f]{32})([0-9a-f]{32})")
-_REMEMBERED = 4096  # marks of each party that were used
+_REMEMBERED = 4096  # used marks stored for each party
 
 
 def caller_mark(caller: PublicIdentity, label_party: PublicIdentity) -> str:
-    """A fresh mark, which stands in the ClientHello as the name of a further protocol (ALPN)."""
+    """A fresh mark. The ClientHello carries it as the name of a further protocol (ALPN)."""
     nonce = secrets.token_hex(16)
     return f"vsplit-caller/{nonce}{_tag(_key(caller, label_party), nonce.encode())}"
 
 
 class CallerMarks:
-    """The label party's side: it knows which marks the callers that the job lists can make, and takes each one once."""
+    """The label party's side: recognises the marks of the callers that the job lists, and accepts each mark once."""
 
     def __init__(self, label_party: PublicIdentity, parties: Mapping[str, PublicIdentity]) -> None:
         self._keys = {name: _key(identity, label_party) for name, identity in parties.items()}
         self._used: dict[str, dict[bytes, None]] = {name: {} for name in parties}
 
     def caller(self, hello: bytes) -> str | None:
-        """The party whose unused mark is in this ClientHello; None: nobody's."""
+        """The party whose unused mark is in this ClientHello; None where there is none."""
         found = _MARK.search(hello)
         if found is None:
             return None

@@ -1,10 +1,10 @@
-"""How a message becomes bytes and comes back.
+"""The encoding of messages as bytes, and their decoding.
 
     u32 length of the head | head | padding | array 0 | padding | array 1 | ...
 
 The head is MessagePack: the kind of the message and its fields, each array as (dtype, shape). The arrays follow in the
 order of the fields, little endian, C order, each on a 64-byte boundary. `encode` copies no large array; `decode` copies
-none at all: its arrays are writable views of the buffer that the transport received into. No pickle, no code.
+none at all: its arrays are writable views of the buffer into which the transport received. No pickle and no code crosses.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ ALIGNMENT = 64
 _LENGTH = struct.Struct("<I")
 _MOST_HEAD = 1 << 20
 _ZEROS = bytes(ALIGNMENT)
-# Bytes up to which a message is copied into one piece, so that neither its digest nor a long frame needs a copy of its own.
+# Bytes up to which a message is copied into one piece, so that neither its digest nor a long frame needs another copy.
 _JOINED = 1 << 20
 _FOREIGN = {
-    "unknown field": "a field that it does not have",
-    "Invalid enum value": "a word that it does not know",
+    "unknown field": "an unknown field",
+    "Invalid enum value": "an unknown value",
 }
 
 
 class WireError(ValueError):
-    """Bytes that are no message of the awaited kind. The sentence goes on from "<party> sent"."""
+    """Bytes that are not a message of the kind that is due. The text follows "<party> sent"."""
 
 
 class _Head(msgspec.Struct, array_like=True, frozen=True):
@@ -50,15 +50,15 @@ def buffer(size: int) -> Bytes:
 
 
 def encode(message: Message) -> list[memoryview]:
-    """The parts of one message in the order in which they go on the wire.
+    """The parts of one message in the order in which they are sent.
 
-    A message of up to 1 MiB is one part, which holds bytes of its own; of a longer one the arrays are parts themselves.
+    A message of up to 1 MiB is one part, which is a copy; the arrays of a longer one are parts themselves.
     """
     arrays: list[np.ndarray[Any, Any]] = []
 
     def describe(value: object) -> object:
         if not isinstance(value, np.ndarray):
-            raise TypeError(f"{type(value).__name__} cannot cross the wire")
+            raise TypeError(f"{type(value).__name__} cannot be part of a message")
         arrays.append(np.ascontiguousarray(value))
         return value.dtype.str, value.shape
 
@@ -95,16 +95,16 @@ def decode(data: Bytes, kind: type[M]) -> M:
     try:
         message = msgspec.msgpack.decode(head.fields, type=kind, dec_hook=place)
     except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
-        # What a peer wrote has no place on this screen: msgspec repeats the name of an unknown field, and an enum's value.
-        why = next((told for sign, told in _FOREIGN.items() if sign in str(error)), str(error))
-        raise WireError(f"a {kind.__name__} that breaks its contract ({why})") from None
+        # Text of a peer must not appear on this screen: msgspec repeats the name of an unknown field, and an enum's value.
+        why = next((text for sign, text in _FOREIGN.items() if sign in str(error)), str(error))
+        raise WireError(f"an invalid {kind.__name__} ({why})") from None
     if offset != len(data):
         raise WireError(f"a {kind.__name__} with {len(data) - offset} bytes too many")
     return message
 
 
 def size_of(parts: list[memoryview]) -> int:
-    """Bytes that `parts` take on the wire."""
+    """Bytes of all `parts` together."""
     return sum(len(part) for part in parts)
 
 
@@ -127,7 +127,7 @@ def _description(described: object) -> tuple[np.dtype[Any], tuple[int, ...]]:
         raise ValueError("an array without dtype and shape")
     name, shape = described
     if not isinstance(name, str) or name not in _dtypes():
-        raise ValueError("an array of a dtype that never crosses")
+        raise ValueError("an array of a dtype that is not allowed")
     if len(shape) > 4 or not all(type(side) is int and 0 <= side < 1 << 40 for side in shape):
         raise ValueError("an array of an impossible shape")
     return np.dtype(name), tuple(shape)

@@ -1,7 +1,6 @@
 """Runs any role over any transport.
 
-Every message that a party sends or receives passes `drive`: here it is encoded and decoded, here it is counted, and here
-it goes on the record.
+Every message that a party sends or receives passes through `drive`, which encodes, decodes, counts and records it.
 """
 
 from __future__ import annotations
@@ -31,36 +30,36 @@ from vsplit.protocol import (
 
 R = TypeVar("R")
 OUT_OF_MEMORY = (
-    "The memory of this machine does not suffice for what the job asks of it: bring fewer records, or more memory."
+    "This machine has not enough memory for what the job asks of it: use fewer records, or a machine with more memory."
 )
 Direction = Literal["sent", "received"]
 Cause = Literal["send", "receive", "pool"]
 """What a role waits for: room in the queue to a party, a message of a party, or the results of its work."""
 Waited = Callable[[Cause, str, float], None]
-"""Is told of each wait: its cause, the other party ("" for the pool) and how long it took, in seconds."""
+"""Called after each wait with its cause, the other party ("" for the pool) and its length in seconds."""
 
 UNREADABLE = "unreadable"
-"""The kind under which bytes go on the record that are no message of the awaited kind."""
+"""The kind under which bytes are recorded that are not a message of the kind that is due."""
 
 
 class Recorder(Protocol):
-    """Keeps a record of every message, such as `parties.ledger.ledger.Ledger`. What it raises ends the session."""
+    """Records every message, such as `parties.ledger.ledger.Ledger`. An error that it raises ends the session."""
 
     def sent(self, to: str, kind: str, parts: Sequence[memoryview]) -> None:
-        """This message, the wire bytes in `parts`, is about to leave. It leaves only once this has returned."""
+        """Record a message, the bytes in `parts`, that is about to be sent. It is sent once this has returned."""
 
     def received(self, sender: str, kind: str, data: Bytes) -> None:
-        """This message, the wire bytes in `data`, has come. When the role gets it, see `Receive`."""
+        """Record a message, the bytes in `data`, that has come. See `Receive` for when the role gets it."""
 
 
 class Unrecorded:
-    """For a role whose messages never leave this process, and for trying roles out."""
+    """For a role whose messages never leave this process, and for experiments."""
 
     def sent(self, to: str, kind: str, parts: Sequence[memoryview]) -> None:
-        """Nothing is kept."""
+        """Record nothing."""
 
     def received(self, sender: str, kind: str, data: Bytes) -> None:
-        """Nothing is kept."""
+        """Record nothing."""
 
 
 @dataclass(slots=True)
@@ -73,12 +72,12 @@ class Count:
 
 @dataclass(slots=True)
 class Traffic:
-    """What left and what came, by (direction "sent" or "received", other party, kind of message)."""
+    """Messages sent and received, by (direction "sent" or "received", other party, kind of message)."""
 
     counts: dict[tuple[Direction, str, str], Count] = field(default_factory=lambda: defaultdict(Count))
 
     def record(self, direction: Direction, peer: str, kind: str, size: int) -> None:
-        """One message of `size` bytes crossed."""
+        """Count one message of `size` bytes."""
         count = self.counts[direction, peer, kind]
         count.messages += 1
         count.bytes += size
@@ -86,7 +85,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class _Arrived:
-    """A message that came and is not on record yet."""
+    """A message that has come and is not recorded yet."""
 
     sender: str
     kind: str
@@ -94,8 +93,8 @@ class _Arrived:
 
 
 @dataclass(slots=True)
-class _Hands:
-    """All by which the effects of one role are done."""
+class _Environment:
+    """All that the effects of one role need."""
 
     transport: Transport
     pool: Pool
@@ -120,27 +119,27 @@ def drive(
 ) -> R:
     """Run `role` to its end and return its result.
 
-    What an effect raises is raised inside the role, at its yield, so that the role can say whose fault it was. `ledger`
-    has each message before it leaves, and what came before the role has it or, where the role wants that, once its answer has
-    left; `checkpoint` returns when the state is kept.
+    An exception of an effect is raised inside the role, at its yield, so that the role can say whose fault it was. `ledger`
+    records each message before it is sent, and each message that came before the role gets it or, where the role asks for that,
+    once its answer is sent; `checkpoint` returns when the state is stored.
     """
     traffic = Traffic() if traffic is None else traffic
-    hands = _Hands(transport, pool, traffic, ledger or Unrecorded(), note, checkpoint, waited)
+    environment = _Environment(transport, pool, traffic, ledger or Unrecorded(), note, checkpoint, waited)
     try:
-        return _run(role, hands)
-    except MemoryError:  # in the role itself, which makes room for a list of the size that a peer announced
+        return _run(role, environment)
+    except MemoryError:  # in the role itself, which allocates a list of the size that a peer announced
         raise LocalError(OUT_OF_MEMORY) from None
 
 
-def _run(role: Role[R], hands: _Hands) -> R:
+def _run(role: Role[R], environment: _Environment) -> R:
     try:
         effect = next(role)
         while True:
             try:
-                answer = _perform(effect, hands)
+                answer = _perform(effect, environment)
             except MemoryError:
                 effect = role.throw(LocalError(OUT_OF_MEMORY))
-            except Exception as error:  # handed to the role, which raises it on unless it can say more
+            except Exception as error:  # passed to the role, which raises it again unless it can say more
                 effect = role.throw(error)
             else:
                 effect = role.send(answer)
@@ -149,66 +148,66 @@ def _run(role: Role[R], hands: _Hands) -> R:
         return result
     finally:
         try:
-            _record_arrived(hands)
+            _record_arrived(environment)
         finally:
             role.close()
 
 
-def _perform(effect: Effect, hands: _Hands) -> object:
+def _perform(effect: Effect, environment: _Environment) -> object:
     if isinstance(effect, Send):
-        _send(effect, hands)
-    _record_arrived(hands)
+        _send(effect, environment)
+    _record_arrived(environment)
     match effect:
         case Receive():
-            return _receive(effect, hands)
+            return _receive(effect, environment)
         case Work(function, pieces, later):
             if later:
-                return hands.pool.start(function, pieces)
-            return _timed(hands, "pool", "", lambda: hands.pool.run(function, pieces))
+                return environment.pool.start(function, pieces)
+            return _timed(environment, "pool", "", lambda: environment.pool.run(function, pieces))
         case Collect(ticket):
-            return _timed(hands, "pool", "", lambda: hands.pool.collect(ticket))
+            return _timed(environment, "pool", "", lambda: environment.pool.collect(ticket))
         case Note():
-            hands.note(effect)
+            environment.note(effect)
         case Checkpoint():
-            hands.checkpoint(effect)
+            environment.checkpoint(effect)
     return None
 
 
-def _send(effect: Send, hands: _Hands) -> None:
+def _send(effect: Send, environment: _Environment) -> None:
     parts, kind = codec.encode(effect.message), type(effect.message).__name__
-    hands.ledger.sent(effect.to, kind, parts)
-    _timed(hands, "send", effect.to, lambda: hands.transport.send(effect.to, parts))
-    hands.traffic.record("sent", effect.to, kind, codec.size_of(parts))
+    environment.ledger.sent(effect.to, kind, parts)
+    _timed(environment, "send", effect.to, lambda: environment.transport.send(effect.to, parts))
+    environment.traffic.record("sent", effect.to, kind, codec.size_of(parts))
 
 
-def _receive(effect: Receive[Any], hands: _Hands) -> object:
+def _receive(effect: Receive[Any], environment: _Environment) -> object:
     sender, kind = effect.sender, effect.kind.__name__
-    data = _timed(hands, "receive", sender, lambda: hands.transport.receive(sender, effect.limit))
+    data = _timed(environment, "receive", sender, lambda: environment.transport.receive(sender, effect.limit))
     try:
         message = codec.decode(data, effect.kind)
     except codec.WireError as error:
-        hands.ledger.received(sender, UNREADABLE, data)
+        environment.ledger.received(sender, UNREADABLE, data)
         raise ProtocolError(
             sender, f"{sender} sent {error}; its program is another version or does not follow the protocol."
         ) from None
-    hands.arrived = _Arrived(sender, kind, data)
+    environment.arrived = _Arrived(sender, kind, data)
     if not effect.answer_first:
-        _record_arrived(hands)
-    hands.traffic.record("received", sender, kind, len(data))
+        _record_arrived(environment)
+    environment.traffic.record("received", sender, kind, len(data))
     return message
 
 
-def _record_arrived(hands: _Hands) -> None:
-    arrived, hands.arrived = hands.arrived, None
+def _record_arrived(environment: _Environment) -> None:
+    arrived, environment.arrived = environment.arrived, None
     if arrived is not None:
-        hands.ledger.received(arrived.sender, arrived.kind, arrived.data)
+        environment.ledger.received(arrived.sender, arrived.kind, arrived.data)
 
 
-def _timed(hands: _Hands, cause: Cause, peer: str, act: Callable[[], R]) -> R:
-    if hands.waited is None:
+def _timed(environment: _Environment, cause: Cause, peer: str, act: Callable[[], R]) -> R:
+    if environment.waited is None:
         return act()
     began = time.perf_counter()
     try:
         return act()
     finally:
-        hands.waited(cause, peer, time.perf_counter() - began)
+        environment.waited(cause, peer, time.perf_counter() - began)

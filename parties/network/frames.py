@@ -1,26 +1,25 @@
-"""Frames: what goes over one link, without the link.
+"""The frames that travel over one link: their format, and a reader of them without I/O.
 
 Every frame has the same 48-byte head, little endian:
 
     u16 magic | u8 type | u8 zero | u32 length | 16 bytes session | u64 sequence | u64 acknowledged | u64 total
 
-A message travels as one or more DATA frames of at most 257 KiB, one behind the other; `total` is the length of the
-whole message, `sequence` its number on this link, counted from 1. `acknowledged` is the last message that the sender
-of the frame has received whole. JOIN is the first frame of a process that has just started, with 16 random bytes of that
-process in place of the session, and WELCOME the answer, which names the session; RESUME is the first frame on a
-connection that takes the place of a lost one, and also the answer. BEAT says that one is alive, STOP ends the session
-with one word that says why, and is the first frame, or the answer to it, where a party will not join. DONE says that no
-message will follow; it has a number of its own, so that it is acknowledged and sent again like a message.
+A message travels as one or more DATA frames of at most 257 KiB, one after another. `total` is the length of the whole
+message, `sequence` its number on this link, counted from 1, and `acknowledged` the last message that the sender of the frame
+has received whole. JOIN is the first frame of a process that has just started, with 16 random bytes of that process in place
+of the session; WELCOME is the answer and names the session. RESUME is the first frame on a connection that replaces a lost
+one, and also the answer. BEAT is the heartbeat. STOP ends the session with a reason code; it is also the first frame, or
+the answer to one, where a party does not join. DONE announces that no message follows; it has a number of its own, so that
+it is acknowledged and sent again like a message.
 
-`FrameReader` is a machine without I/O: it says where the next bytes belong (`room`) and is told how many came
-(`filled`), so that a message is received straight into the memory in which its arrays will be used.
+`FrameReader` does no I/O: `room` returns the memory for the next bytes, and `filled` takes how many were written there. So a
+message is received directly into the memory in which its arrays are used.
 """
 
 from __future__ import annotations
 
 import struct
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -32,10 +31,6 @@ MAGIC = 0x5653
 CHUNK = 257 * 1024  # arrays often have 256 KiB, and would need a second frame for the rest of their message
 MOST_CONTROL = 64
 NO_SESSION = bytes(16)
-_TOGETHER = 64 * 1024  # a frame of up to so many bytes is one piece
-
-Frame = tuple[bytes | memoryview, ...]
-"""The pieces of one frame, in their order; nobody changes what they hold."""
 
 
 class Type(IntEnum):
@@ -51,28 +46,28 @@ class Type(IntEnum):
 
 
 _TYPES = {int(kind): kind for kind in Type}
-# The first frames of a connection, which never come later.
+# The first frames of a connection; they are never allowed later.
 _OPENING = (Type.WELCOME, Type.JOIN, Type.RESUME)
 _SCRATCH = 64 * 1024
-_AT_FIRST = 1 << 20  # bytes of memory for a message whose head has come; it grows with what follows
+_AT_FIRST = 1 << 20  # bytes allocated for a message whose head has come; more with what follows
 
 
 class FrameError(ValueError):
-    """Bytes that are no frame of this session. The sentence goes on from "<party> sent"."""
+    """Bytes that are no frame of this session. The text follows "<party> sent"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The first frame on a connection, one way or the other: it has a head and, where it is a STOP, a word.
+    """The first frame on a connection, in either direction: a head and, in a STOP, a reason.
 
-    The `session` of a JOIN, and of the STOP of a feature party, is 16 random bytes of the process that sent it: by them it is
-    known when it comes again.
+    The `session` of a JOIN, and of the STOP of a feature party, is 16 random bytes of the process that sent it, by which the
+    process is recognised when it connects again.
     """
 
     type: Type
     session: bytes
     acknowledged: int
-    word: bytes = b""
+    reason: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,52 +99,52 @@ def read_opening(head: bytes) -> tuple[Opening, int]:
 class FrameReader:
     """Turns the bytes of one link into control frames and whole messages.
 
-    `most` bounds the length of a message. The memory of a message grows with what has come, never with what a head
-    claims alone: beyond 1 MiB the buffer doubles as it fills. A message that came before, on a connection that was
-    lost, is read and dropped.
+    `most` bounds the length of a message. The memory of a message grows with the bytes that have come, never with the length
+    that a head claims alone: beyond 1 MiB the buffer doubles as it fills. A message that had come before, on a connection
+    that was lost, is read and dropped.
     """
 
     def __init__(self, session: bytes, most: int) -> None:
-        self.acknowledged = 0  # the highest that any frame has said
-        self.received = 0  # the last number that has come whole
+        self.acknowledged = 0  # the highest in any frame
+        self.received = 0  # number of the last message that has come whole
         self.dropped = 0  # bytes of messages that had come before
-        self.heard = False  # a frame of this session has come
+        self.in_session = False  # a frame of this session has come
         self._session = session
         self._most = most
         self._head = bytearray(HEAD.size)
         self._view = memoryview(self._head)
         self._scratch = memoryview(b"")
-        self._spare: Bytes | None = None  # memory for the message that is awaited
+        self._spare: Bytes | None = None  # memory for the next message
         self.restart()
 
     def restart(self) -> None:
-        """The connection is lost: what came in part is forgotten, and a frame begins where a new one begins."""
+        """The connection is lost: discard what came in part, and expect the head of a frame next."""
         self._have = 0  # bytes of the head
         self._type: Type | None = None
         self._small = bytearray()
         self._left = 0  # bytes of the frame that are still to come
         self._sequence = 0
-        self._total = 0  # length of the message that is on its way; 0: none is
+        self._total = 0  # length of the message that is arriving; 0: none is
         self._got = 0  # bytes of it that have come
         self._message: Bytes | None = None  # None while a message is dropped
 
     @property
     def total(self) -> int:
-        """Length of the message that is on its way, in bytes; 0 when none is, or one that is dropped."""
+        """Length of the message that is arriving, in bytes; 0 where none is, or one that is dropped."""
         return self._total if self._message is not None else 0
 
     @property
     def pending(self) -> int:
-        """Bytes of the message on its way that have come."""
+        """Bytes that have come of the message that is arriving."""
         return self._got if self._message is not None else 0
 
     def expect(self, limit: int) -> None:
-        """A message of at most `limit` bytes is awaited: its memory, 1 MiB at most, is got while there is time for it."""
+        """A role waits for a message of at most `limit` bytes: allocate its memory, 1 MiB at most, while there is time."""
         if self._spare is None and not self._total:
             self._spare = codec.buffer(min(limit, _AT_FIRST))
 
     def room(self) -> memoryview:
-        """Where the next bytes of the link belong."""
+        """The memory for the next bytes of the link."""
         if self._type is None:
             return self._view[self._have :]
         if self._type is Type.DATA:
@@ -157,7 +152,7 @@ class FrameReader:
         return memoryview(self._small)[len(self._small) - self._left :]
 
     def filled(self, count: int) -> Iterator[Control | Arrived]:
-        """`count` bytes were written into `room()`: the frames and messages that are complete by now."""
+        """`count` bytes were written into `room()`: yield the control frame or message that is complete by now, if one is."""
         if self._type is None:
             self._have += count
             if self._have < HEAD.size:
@@ -182,8 +177,8 @@ class FrameReader:
             raise FrameError("a frame of another session")
         if frame in _OPENING:
             raise FrameError("the opening of a link in the middle of it")
-        self.heard = True
-        # A message that is sent again bears the number that was the last when it was first sent.
+        self.in_session = True
+        # A message that is sent again carries the acknowledgement of its first sending.
         self.acknowledged = max(self.acknowledged, acknowledged)
         if frame is Type.DATA:
             self._begin_data(sequence, length, total)
@@ -210,13 +205,13 @@ class FrameReader:
 
     def _check_done(self, sequence: int) -> None:
         if self._total:
-            raise FrameError("its last word inside a message")
+            raise FrameError("its DONE inside a message")
         if not 0 < sequence <= self.received + 1:
-            raise FrameError("its last word out of order")
+            raise FrameError("its DONE out of order")
 
     def _first_room(self, size: int) -> Bytes:
         spare, self._spare = self._spare, None
-        # Arrays are views of this memory, so it may not be much more than they need.
+        # Arrays are views of this memory, so it must not be much larger than they need.
         return spare[:size] if spare is not None and size <= len(spare) <= 2 * size else codec.buffer(size)
 
     def _message_room(self) -> memoryview:
@@ -244,51 +239,3 @@ class FrameReader:
                 yield Control(frame, b"")
         elif frame is not None:
             yield Control(frame, bytes(self._small))
-
-
-class FrameWriter:
-    """Turns messages and control frames into the bytes of one link."""
-
-    def __init__(self, session: bytes = NO_SESSION) -> None:
-        self.session = session
-        self.sequence = 0
-
-    def message(self, parts: Sequence[memoryview], acknowledged: int) -> Iterator[Frame]:
-        """The frames of one message.
-
-        The head of a long frame is a piece of its own: so it travels, and is read, while the rest is being encrypted.
-        """
-        self.sequence += 1
-        total = left = sum(len(part) for part in parts)
-        rest = deque(part for part in parts if len(part))
-        while left:
-            length = min(left, CHUNK)
-            head, slices = self._head(Type.DATA, length, acknowledged, total), _take(rest, length)
-            left -= length
-            if length <= _TOGETHER:
-                yield (b"".join([head, *slices]),)
-            elif len(slices) == 1 and isinstance(slices[0].obj, bytes):
-                yield head, slices[0]
-            else:
-                yield head, b"".join(slices)  # a copy, since a frame may have to go again when its arrays have changed
-
-    def control(self, kind: Type, acknowledged: int, payload: bytes = b"") -> bytes:
-        """One control frame, without a number of its own; DONE has one."""
-        if kind is Type.DONE:
-            self.sequence += 1
-        return self._head(kind, len(payload), acknowledged, 0) + payload
-
-    def _head(self, kind: Type, length: int, acknowledged: int, total: int) -> bytes:
-        return HEAD.pack(MAGIC, kind, length, self.session, self.sequence, acknowledged, total)
-
-
-def _take(parts: deque[memoryview], length: int) -> list[memoryview]:
-    """Takes the first `length` bytes out of the parts."""
-    taken: list[memoryview] = []
-    while length:
-        part = parts.popleft()
-        taken.append(part[:length])
-        if len(part) > length:
-            parts.appendleft(part[length:])
-        length -= len(taken[-1])
-    return taken

@@ -1,4 +1,4 @@
-"""A party's Ed25519 key pair: the private key file at home, and the public line that goes into the job.
+"""A party's Ed25519 key pair: the private key file, which stays on this machine, and the identity line for the job.
 
 The line is `vsplit1` followed by 58 characters of RFC 4648 base32 in lower case (a to z and 2 to 7, so that neither
 0 nor 1 can be confused with a letter). They spell the 32 bytes of the public key and 4 bytes of a SHA-256 checksum,
@@ -40,7 +40,7 @@ KEY_FILE_LIMIT = 4096
 
 @dataclass(frozen=True, slots=True)
 class PublicIdentity:
-    """A party's public key: 32 raw bytes. It is no secret, so it is compared with a plain `==`."""
+    """A party's public key: 32 raw bytes. It is not secret, so it is compared with a plain `==`."""
 
     key: bytes
 
@@ -55,7 +55,7 @@ class PublicIdentity:
 
     @classmethod
     def parse(cls, line: str) -> PublicIdentity:
-        """The identity that `line` spells; spaces around it do not matter.
+        """The identity that `line` encodes; spaces around it do not matter.
 
         Raises ConfigError, which says whether the prefix, the length, a character or the checksum is wrong.
         """
@@ -105,20 +105,20 @@ class PrivateIdentity:
 
     @classmethod
     def from_raw(cls, raw: bytes) -> PrivateIdentity:
-        """The key whose 32 bytes `raw` gave."""
+        """The key of the 32 bytes that `raw` returned."""
         return cls(Ed25519PrivateKey.from_private_bytes(raw))
 
     def raw(self) -> bytes:
-        """The key's 32 bytes, to hand it to another process of this party. They are the secret itself."""
+        """The key's 32 bytes, for another process of this party. They are the secret itself."""
         return self.private_key.private_bytes_raw()
 
     @classmethod
     def load(cls, path: Path) -> PrivateIdentity:
         """Read the key file at `path` (PKCS #8 in PEM, as `save` writes it).
 
-        A link is followed, because secret stores mount their files so; what is checked is the file that was opened.
-        Raises ConfigError where the file is absent, is no plain file, can be read or written by others, or holds
-        anything but an unencrypted Ed25519 key.
+        A link is followed, because secret stores mount their files in this way; the file that was opened is the one checked.
+        Raises ConfigError where the file is absent, is not a regular file, can be read or written by others, or does not hold
+        an unencrypted Ed25519 key.
         """
         data = _read_private(path)
         try:
@@ -132,14 +132,14 @@ class PrivateIdentity:
         return cls(key)
 
     def sign(self, statement: bytes) -> bytes:
-        """An Ed25519 signature, 64 bytes. Whoever asks for one lets `statement` begin with what it is for."""
+        """An Ed25519 signature, 64 bytes. Every caller begins `statement` with its purpose."""
         return self.private_key.sign(statement)
 
     def save(self, path: Path) -> None:
         """Write the key to the new file `path`, which only its owner can read and write (mode 0600).
 
-        Raises ConfigError where the file exists already, since a key that is overwritten is gone for good, or where
-        it cannot be written. Nothing half-written stays behind.
+        Raises ConfigError where the file exists already, since an overwritten key is lost, or where it cannot be written.
+        No incomplete file is left behind.
         """
         pem = self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         try:

@@ -1,6 +1,6 @@
-"""A network of parties in one process, for tests and for trying roles out: it raises on deadlock instead of hanging.
+"""A network of parties in one process, for tests and experiments: on deadlock it raises an error instead of hanging.
 
-It moves the same bytes as the TLS transport and keeps the same promises; every party runs in a thread of its own.
+It moves the same bytes as the TLS transport and gives the same guarantees; every party runs in a thread of its own.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from parties.network import codec
-from parties.network.transport import QUEUE, Transport, checked_length, stop_sentence
+from parties.network.stop_reasons import stop_sentence
+from parties.network.transport import QUEUE, Transport, checked_length
 from vsplit.protocol import Bytes, Deadlock, PeerLost, ProtocolError, StoppedError, VsplitError
 
 
 class MemoryNetwork:
     """Queues between every two of `names`; `endpoint(name)` is the transport of one party.
 
-    `queue` bounds the bytes that wait between two parties. When all parties that are still there wait, none can ever
-    go on, and every wait raises Deadlock.
+    `queue` bounds the bytes that wait between two parties. When all remaining parties wait, none can ever continue, and every
+    wait raises Deadlock.
     """
 
     def __init__(self, names: Sequence[str], queue: int = QUEUE) -> None:
@@ -27,26 +28,28 @@ class MemoryNetwork:
         self.queues: dict[tuple[str, str], deque[Bytes]] = {(a, b): deque() for a in names for b in names if a != b}
         self.waiting: dict[str, str] = {}
         self.present = set(names)
-        self.ends: dict[str, VsplitError | None] = {}  # who left, and the error that the others see (None: it was done)
+        self.ends: dict[
+            str, VsplitError | None
+        ] = {}  # the parties that left, with the error for the others (None: done)
 
     def endpoint(self, name: str) -> Transport:
         """The transport of the party `name`."""
         return _Endpoint(self, name)
 
     def leave(self, name: str, error: VsplitError | None) -> None:
-        """`name` is gone: done (None), or with `error` for all others."""
+        """`name` leaves: done (None), or with `error` for all other parties."""
         with self.changed:
             self.present.discard(name)
             self.ends.setdefault(name, error)
             self.wake()
 
     def wake(self) -> None:
-        """Something has changed, so everybody looks again. Called with the lock held."""
+        """Something has changed, so all waiting parties look again. Called with the lock held."""
         self.waiting.clear()
         self.changed.notify_all()
 
     def kill(self, name: str) -> None:
-        """`name` is gone without a word, as a process that was killed."""
+        """`name` leaves without any notice, as a process that was killed."""
         self.leave(name, PeerLost(name, f"The link to {name} is gone."))
 
 
@@ -73,7 +76,7 @@ class _Endpoint:
         network = self._network
         queue = network.queues[sender, self._name]
         with network.changed:
-            # What has come already is handed out first, even when somebody has stopped since.
+            # Messages that have come already are returned first, even when a party has stopped since.
             self._wait(lambda: bool(queue), f"a message from {sender}", sender)
             data = queue.popleft()
             network.wake()
@@ -83,8 +86,8 @@ class _Endpoint:
         self._network.leave(self._name, None)
         return []
 
-    def stop(self, word: str) -> None:
-        self._network.leave(self._name, StoppedError(self._name, stop_sentence(self._name, word)))
+    def stop(self, reason: str) -> None:
+        self._network.leave(self._name, StoppedError(self._name, stop_sentence(self._name, reason)))
 
     def _wait(self, ready: Callable[[], bool], what: str, peer: str) -> None:
         network = self._network
@@ -96,7 +99,7 @@ class _Endpoint:
             if set(network.waiting) >= network.present:
                 waits = "; ".join(f"{name} waits for {thing}" for name, thing in sorted(network.waiting.items()))
                 for name in network.present:
-                    network.ends[name] = Deadlock(name, f"Nobody can go on: {waits}.")
+                    network.ends[name] = Deadlock(name, f"No party can continue: {waits}.")
                 network.changed.notify_all()
                 raise network.ends[self._name] or Deadlock(peer, waits)
             network.changed.wait()

@@ -1,8 +1,8 @@
-"""A page of figures for programs of one's own: plain HTTP at one address, in threads of its own.
+"""A plain HTTP server for the metrics of a run, at one address and in threads of its own.
 
-A few clients at a time, each with one deadline from the moment in which it came to that in which it has its answer. So
-clients that are slow, drip, or stay cost no more than these few threads, for no longer than that, and nobody waits behind
-them: where there are too many, the oldest goes.
+It serves a few clients at a time, each with one deadline for its whole request and answer. So clients that are slow, or stay
+connected, cost no more than these few threads and for no longer than that, and no other client waits for them: where there are
+too many, the oldest is disconnected.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 CLIENT_PATIENCE = 5.0
 """Seconds in which a client has to send its whole request and to take the whole answer."""
 MOST_CLIENTS = 8
-"""So many are served at a time; one more ends the oldest."""
+"""Clients served at a time; one more disconnects the oldest."""
 
-_QUEUE = 32  # connections that the system keeps until they are taken
-_STOP_LOOK = 0.1  # seconds between two looks whether to stop
-_END_PATIENCE = 1.0  # seconds in which clients that were cut off are gone
+_QUEUE = 32  # connections that the system queues until they are accepted
+_STOP_LOOK = 0.1  # seconds between two checks whether to stop
+_END_PATIENCE = 1.0  # seconds to wait for the threads of disconnected clients
 
 
 @contextlib.contextmanager
 def serving_http(address: tuple[str, int], application: Callable[..., Any], name: str) -> Iterator[int]:
     """Serve a WSGI application at `address` in threads called `name`; yields the port.
 
-    At the end whoever is being served is cut off, and nobody is waited for longer than a second or two. Raises OSError where
-    the port cannot be opened.
+    At the end clients are disconnected, and none is waited for longer than a second or two. Raises OSError where the port
+    cannot be opened.
     """
     server = _Server(address, name)
     server.set_app(application)
@@ -42,21 +42,21 @@ def serving_http(address: tuple[str, int], application: Callable[..., Any], name
         yield server.server_port
     finally:
         server.shutdown()
-        thread.join()  # it takes connections and serves none, so it has ended
+        thread.join()  # it accepts connections and serves none, so it has ended
         server.server_close()
-        server.cut_off()
+        server.disconnect_all()
 
 
 class _TimedSocket(socket.socket):
-    """A connection on which nothing waits beyond its deadline, however many calls it takes to read a request.
+    """A connection on which no call waits beyond its deadline, however many calls it takes to read a request.
 
-    (A timeout of `sendall` counts for the whole of it already, and that of each `recv` anew.)
+    (The timeout of `sendall` holds for the whole call already, that of `recv` for each call.)
     """
 
     deadline: float
 
     def recv_into(self, *arguments: Any, **named: Any) -> int:
-        """As that of a socket, for as long as is left."""
+        """As `socket.recv_into`, until the deadline."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the client's time is over")
@@ -65,13 +65,13 @@ class _TimedSocket(socket.socket):
 
 
 class _Client(WSGIRequestHandler):
-    """One request. A client that is slow loses its connection, and nothing is written on the screen."""
+    """One request. A slow client loses its connection, and nothing is printed."""
 
     def log_message(self, *_arguments: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def get_stderr(self) -> Any:
-        """Where wsgiref writes what went wrong with a client, which is no matter of this party's."""
+        """Where wsgiref writes errors of a client, which do not concern this party."""
         return io.StringIO()
 
 
@@ -85,13 +85,13 @@ class _Server(WSGIServer):
         super().__init__(address, _Client)
 
     def server_bind(self) -> None:
-        """Bind without asking a name server what this machine is called."""
+        """Bind without asking a name server for the name of this machine."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """The next connection, whose time begins now."""
+        """The next connection; its deadline is set now."""
         plain, client_address = super().get_request()
         request = _TimedSocket(plain.family, plain.type, plain.proto, plain.detach())
         request.deadline = time.monotonic() + CLIENT_PATIENCE
@@ -107,14 +107,14 @@ class _Server(WSGIServer):
         clients[thread] = request
         thread.start()
 
-    def cut_off(self) -> None:
-        """End all clients; the port is closed, so that there will be no others."""
+    def disconnect_all(self) -> None:
+        """Disconnect all clients; the port is closed, so no others come."""
         until = time.monotonic() + _END_PATIENCE
         for thread in list(self._clients):
             self._end(thread, max(0.0, until - time.monotonic()))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no matter of this party's."""
+        """Ignore a client that disconnected."""
 
     def _serve(self, request: Any, client_address: Any) -> None:
         try:
@@ -125,6 +125,6 @@ class _Server(WSGIServer):
             self.shutdown_request(request)
 
     def _end(self, thread: threading.Thread, patience: float) -> None:
-        with contextlib.suppress(OSError):  # it has gone by itself
+        with contextlib.suppress(OSError):  # it has disconnected already
             self._clients.pop(thread).shutdown(socket.SHUT_RDWR)
         thread.join(patience)

@@ -1,7 +1,7 @@
-"""Connections that have proved nothing yet: where they come from, which one ends when there are too many, whose turn is next.
+"""Connections that have proved nothing yet: their sources, which one ends when there are too many, and which is next.
 
-No connection costs more here than its descriptor until a whole ClientHello has come: who says nothing, says it slowly or
-says something else never reaches TLS. Every choice between connections is a choice between their sources first.
+A connection costs no more than its descriptor until a whole ClientHello has come: one that sends nothing, sends slowly or
+sends something else never reaches TLS. Every choice between connections is a choice between their sources first.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _HANDSHAKE, _CLIENT_HELLO = 0x16, 0x01
 _RECORD_HEAD, _LONGEST_RECORD = 5, 1 << 14
 
 CALLS = 2
-"""Unfinished connections of one party that have shown that they know the job."""
+"""Most unfinished connections of one party that carry its caller mark."""
 
 Group = dict[int, "Pending"]  # by descriptor, the oldest first
 
 
 @lru_cache(maxsize=4096)
 def source_of(host: str) -> bytes:
-    """What counts as one source: an IPv4 address, also one that is mapped into IPv6; of other IPv6 addresses the first 64 bits.
+    """What counts as one source: an IPv4 address, also one mapped into IPv6; the first 64 bits of any other IPv6 address.
 
-    A single machine has a whole /64 of IPv6 to choose from.
+    A single machine can choose among all addresses of its /64 network.
     """
     address = ipaddress.ip_address(host.partition("%")[0])
     if isinstance(address, ipaddress.IPv4Address):
@@ -39,9 +39,9 @@ def source_of(host: str) -> bytes:
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """One connection. `stream` is its TLS once that has begun, `name` the party once it is proved.
+    """One connection. `stream` is its TLS stream once the handshake has begun, `name` the party once it is proved.
 
-    `looked_at`: whether what it said first was looked at, if only in part.
+    `looked_at`: its first bytes were examined, if only in part.
     """
 
     plain: socket.socket
@@ -54,7 +54,7 @@ class Pending:
     head: bytearray = field(default_factory=bytearray)
 
     def close(self, reset: bool = False) -> None:
-        """Close it; with `reset` the system keeps nothing of it, and its other end sees an error."""
+        """Close it; with `reset` the system keeps no state of it, and the other end sees an error."""
         ended = self.stream or self.plain
         if reset:
             with contextlib.suppress(OSError):
@@ -63,21 +63,21 @@ class Pending:
 
 
 class Pace:
-    """So many a second, and so many at once after a rest."""
+    """A rate limit: `rate` events a second, and up to `most` at once after a pause."""
 
     def __init__(self, rate: float, most: int) -> None:
         self._rate, self._most = rate, most
         self._left, self._seen = float(most), 0.0
 
     def take(self, now: float) -> bool:
-        """Whether one more may be now; it is counted."""
+        """Whether one more event is allowed now; if so, it is counted."""
         if self.wait(now) > 0:
             return False
         self._left -= 1
         return True
 
     def wait(self, now: float) -> float:
-        """Seconds until one more may be."""
+        """Seconds until one more event is allowed."""
         self._left = min(float(self._most), self._left + (now - self._seen) * self._rate)
         self._seen = now
         return max(0.0, (1 - self._left) / self._rate)
@@ -86,16 +86,16 @@ class Pace:
 class PendingConnections:
     """At most `most` connections, by descriptor, in the order in which they came.
 
-    A caller is a connection whose ClientHello shows that it knows the job. Callers are served first; of each party there are at
-    most `CALLS`, and only another call of the same party ends one.
+    A caller is a connection whose ClientHello carries a caller mark of the job. Callers are served first. Each party has at
+    most `CALLS` of them, and only another call of the same party ends one.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._all: Group = {}
-        self._waiting: dict[bytes, Group] = {}  # for TLS to begin, by source
+        self._waiting: dict[bytes, Group] = {}  # those whose TLS has not begun, by source
         self._begun: dict[bytes, Group] = {}
-        self._ready: dict[bytes, Group] = {}  # of the waiting ones, those whose ClientHello is here
+        self._ready: dict[bytes, Group] = {}  # of the waiting ones, those whose ClientHello has come
         self._callers: dict[bytes, Group] = {}  # by party
         self._ready_callers: Group = {}
         self._begun_count = 0
@@ -111,26 +111,26 @@ class PendingConnections:
         return self._all.get(descriptor)
 
     def oldest(self) -> Pending | None:
-        """The one that came first."""
+        """The connection that came first."""
         return next(iter(self._all.values()), None)
 
     @property
     def full(self) -> bool:
-        """Whether one has to end before another one is added."""
+        """Whether one connection has to end before another is added."""
         return len(self._all) >= self._most
 
     @property
     def any_ready(self) -> bool:
-        """Whether somebody's TLS could begin."""
+        """Whether the TLS handshake of a connection can begin."""
         return bool(self._ready_callers or self._ready)
 
     def add(self, one: Pending) -> None:
-        """Take one more, which waits for its TLS to begin."""
+        """Add a connection whose TLS has not begun."""
         self._all[one.descriptor] = one
         _put(self._waiting, one)
 
     def remove(self, one: Pending) -> None:
-        """Forget one."""
+        """Remove a connection."""
         del self._all[one.descriptor]
         self._ready_callers.pop(one.descriptor, None)
         for groups in (self._callers, self._ready, self._waiting):
@@ -139,17 +139,17 @@ class PendingConnections:
             self._begun_count -= 1
 
     def surplus(self) -> Pending | None:
-        """The one to end when there are too many: the oldest of the source that has most of them; no caller.
+        """The connection to end when there are too many: the oldest of the source that has most of them, but no caller.
 
-        Those that wait for their TLS to begin and those whose TLS has begun do not displace each other below half of all: so
-        connections that say nothing, however many, never end a handshake.
+        Connections whose TLS has begun and those whose TLS has not do not displace each other below half of all: so connections
+        that send nothing, however many, never end a handshake.
         """
         half = 2 * self._begun_count > self._most
         groups = self._begun if half or not self._waiting else self._waiting
         return next(iter(max(groups.values(), key=len).values())) if groups else None
 
     def hello_came(self, one: Pending, caller: str | None) -> Pending | None:
-        """The ClientHello of a waiting one is here, and perhaps shows a caller: then returns an older call that has to end."""
+        """The ClientHello of a waiting connection has come. Where it shows a caller, returns an older call that has to end."""
         if caller is None:
             _put(self._ready, one)
             return None
@@ -161,7 +161,7 @@ class PendingConnections:
         return next(iter(group.values())) if len(group) > CALLS else None
 
     def next_turn(self) -> Pending:
-        """The next whose TLS begins: callers first; then sources take turns, and within a source chance decides."""
+        """The next connection whose TLS begins: callers first; then the sources in turn, and within a source at random."""
         if self._ready_callers:
             return self._ready_callers.pop(next(iter(self._ready_callers)))
         source, group = next(iter(self._ready.items()))
@@ -176,7 +176,7 @@ class PendingConnections:
 
 
 def client_hello(plain: socket.socket) -> bytes | None:
-    """The first TLS record, a ClientHello, once it has come whole; nothing is taken out of the socket.
+    """The first TLS record, a ClientHello, once it has come whole; it stays in the socket.
 
     Raises ConnectionError for anything else and where the other side has closed, and OSError.
     """
@@ -185,7 +185,7 @@ def client_hello(plain: socket.socket) -> bytes | None:
     except BlockingIOError:
         return None
     if not came:
-        raise ConnectionError("closed before it said anything")
+        raise ConnectionError("closed before it sent anything")
     length = int.from_bytes(came[3:_RECORD_HEAD], "big") if len(came) >= _RECORD_HEAD else 1
     begins = bytes((_HANDSHAKE, 0x03))
     if came[:2] != begins[: len(came)] or not 0 < length <= _LONGEST_RECORD:

@@ -1,6 +1,6 @@
-"""The way from a feature party to the label party: directly, or through an HTTP proxy that is asked to CONNECT.
+"""The route from a feature party to the label party: direct, or through an HTTP proxy by the method CONNECT.
 
-The proxy is told the label party's address, and passes bytes on after that. TLS goes through it from end to end.
+The proxy receives the label party's address, and then passes bytes on. TLS runs through it from end to end.
 """
 
 from __future__ import annotations
@@ -18,15 +18,26 @@ from parties.network.tcp_connect import open_connection
 from vsplit.protocol import ConfigError
 
 PROXY_SECONDS = 20.0
-"""Seconds in which a proxy has to answer in full; it may have to wait for the label party itself."""
+"""Seconds within which a proxy has to answer in full; it may have to wait for the label party."""
 
 LONGEST_HEAD = 1 << 14
-"""Bytes of its answer at most."""
+"""Most bytes of the head of its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the label party can be reached."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy. Name and password are in no text that this makes of itself."""
+    """An HTTP proxy. `str` and `repr` show neither name nor password."""
 
     host: str
     port: int
@@ -34,12 +45,12 @@ class Proxy:
     password: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        return f"http://{_at(self.host, self.port)}"
+        return f"http://{Address(self.host, self.port)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Directly, or through `proxy`. `hint` is what else people should know if nobody can be reached this way."""
+    """Direct, or through `proxy`. `hint` is what else a person should know where the label party cannot be reached."""
 
     proxy: Proxy | None = None
     hint: str = ""
@@ -47,7 +58,7 @@ class Route:
     def connect(self, host: str, port: int, timeout: float) -> socket.socket:
         """A connection on which the next byte is from or for the label party.
 
-        Raises OSError where another attempt may go better, and ConfigError where the proxy does not let this party through.
+        Raises OSError where another attempt may succeed, and ConfigError where the proxy refuses this connection.
         """
         if self.proxy is None:
             return open_connection(host, port, timeout)
@@ -57,7 +68,7 @@ class Route:
             reason = error.strerror or str(error) or "no answer"
             raise ConnectionError(f"the proxy {self.proxy} cannot be reached: {reason}") from None
         try:
-            _ask(plain, self.proxy, _at(host, port))
+            _ask(plain, self.proxy, str(Address(host, port)))
         except BaseException:
             plain.close()
             raise
@@ -68,7 +79,7 @@ DIRECT = Route()
 
 
 class _Answer:
-    """Bytes in the form in which the standard library reads an answer."""
+    """Bytes in the form from which the standard library reads an HTTP response."""
 
     def __init__(self, head: bytes) -> None:
         self._head = head
@@ -97,7 +108,7 @@ def _ask(plain: socket.socket, proxy: Proxy, address: str) -> None:
     except (http.client.HTTPException, ValueError):
         raise _no_proxy(proxy) from None
     if not 200 <= answer.status < 300:
-        _refused(answer, proxy, address)
+        _raise_refusal(answer, proxy, address)
 
 
 def _head(plain: socket.socket, proxy: Proxy, until: float) -> bytes:
@@ -116,29 +127,29 @@ def _head(plain: socket.socket, proxy: Proxy, until: float) -> bytes:
             raise _no_proxy(proxy)
         if len(head) > LONGEST_HEAD:
             raise ConfigError(
-                f"The proxy {proxy} answered with more than {LONGEST_HEAD // 1024} KiB before it let anything through: see "
-                "that `proxy` in the party file names an HTTP proxy."
+                f"The proxy {proxy} answered with a head of more than {LONGEST_HEAD // 1024} KiB: check that "
+                "`proxy` in the party file names an HTTP proxy."
             )
     return head
 
 
-def _refused(answer: http.client.HTTPResponse, proxy: Proxy, address: str) -> None:
-    """Raise what the answer means: OSError for what may pass, ConfigError for what only people can change."""
+def _raise_refusal(answer: http.client.HTTPResponse, proxy: Proxy, address: str) -> None:
+    """Raise the error for the answer: OSError for what may be temporary, ConfigError for what only a person can change."""
     status = answer.status
     if status == http.client.PROXY_AUTHENTICATION_REQUIRED:
         raise ConfigError(_authentication(answer, proxy))
     if status == http.client.FORBIDDEN:
         raise ConfigError(
-            f"The proxy {proxy} does not let this party connect to {address} (403): ask those who run it to allow CONNECT to "
-            "this address and port."
+            f"The proxy {proxy} does not allow this party to connect to {address} (403): ask its administrators to allow "
+            "CONNECT to this address and port."
         )
     if status >= 500 and status not in (http.client.NOT_IMPLEMENTED, http.client.HTTP_VERSION_NOT_SUPPORTED):
         raise ConnectionError(f"the proxy {proxy} could not reach it: {status} {_phrase(status)}".rstrip())
     if status in (http.client.REQUEST_TIMEOUT, http.client.TOO_MANY_REQUESTS):
-        raise ConnectionError(f"the proxy {proxy} has too much to do: {status} {_phrase(status)}")
+        raise ConnectionError(f"the proxy {proxy} is overloaded: {status} {_phrase(status)}")
     raise ConfigError(
-        f"What answers at {proxy} does not let CONNECT through ({status} {_phrase(status)}".rstrip()
-        + "): see that `proxy` in the party file names an HTTP proxy, and ask those who run it to allow CONNECT to "
+        f"The program at {proxy} does not allow CONNECT ({status} {_phrase(status)}".rstrip()
+        + "): check that `proxy` in the party file names an HTTP proxy, and ask its administrators to allow CONNECT to "
         f"{address}."
     )
 
@@ -148,34 +159,30 @@ def _authentication(answer: http.client.HTTPResponse, proxy: Proxy) -> str:
     schemes = list(dict.fromkeys(one.group() for one in offered if one))
     if schemes and "basic" not in (one.lower() for one in schemes):
         return (
-            f"The proxy {proxy} asks for authentication by {' or '.join(schemes)} (407), of which vsplit has none: ask "
-            "those who run it to allow Basic, or to let this machine through without a password."
+            f"The proxy {proxy} asks for authentication by {' or '.join(schemes)} (407), which vsplit does not support: "
+            "ask its administrators to allow Basic, or to allow this machine without a password."
         )
     if proxy.name is None:
         return (
             f"The proxy {proxy} asks for a name and a password (407): write "
-            f"http://${{PROXY_USER}}:${{PROXY_PASSWORD}}@{_at(proxy.host, proxy.port)} as `proxy` in the party file, and set "
-            "these environment variables."
+            f"http://${{PROXY_USER}}:${{PROXY_PASSWORD}}@{Address(proxy.host, proxy.port)} as `proxy` in the party file, and "
+            "set these environment variables."
         )
     return (
-        f"The proxy {proxy} does not accept the name and password that it was given (407): see what the environment variables "
-        "in `proxy` of the party file hold."
+        f"The proxy {proxy} does not accept the name and password (407): check the environment variables in `proxy` of the "
+        "party file."
     )
 
 
 def _closed(proxy: Proxy) -> ConnectionError:
-    return ConnectionError(f"the proxy {proxy} closed the connection before it had answered")
+    return ConnectionError(f"the proxy {proxy} closed the connection before it answered")
 
 
 def _no_proxy(proxy: Proxy) -> ConfigError:
     return ConfigError(
-        f"What answers at {proxy} is no HTTP proxy, or does not answer as one: see that `proxy` in the party file is right."
+        f"The program at {proxy} is not an HTTP proxy, or does not answer as one: check `proxy` in the party file."
     )
 
 
 def _phrase(status: int) -> str:
     return http.client.responses.get(status, "")
-
-
-def _at(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,7 +1,7 @@
-"""What goes out over one link, and what has gone out and may have to go again.
+"""What one link has to send, and what it has sent and may have to send again.
 
-A machine without I/O: `next` says which bytes go next, `wrote` is told how many of them the stream took. A message is
-kept until the other side has acknowledged it; on a new connection, `rewind` begins again behind the last one that it has.
+It does no I/O: `next` returns the bytes to write next, and `wrote` takes how many of them the stream took. A message is
+retained until the other side has acknowledged it; on a new connection, `rewind` starts after the last one that it has.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from parties.network.frames import Frame, FrameError
+from parties.network.frame_writer import Frame
+from parties.network.frames import FrameError
 
-# What a kept message costs beside its bytes: without it, a great many small ones would fill the memory.
+# What a retained message counts besides its bytes: without it, a great many small ones would fill the memory.
 _OVERHEAD = 512
 
 
 @dataclass(slots=True)
-class _Sent:
+class _Entry:
     sequence: int
     frames: list[Frame]
     size: int
@@ -25,8 +26,8 @@ class _Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """Messages that were on their way when a connection was lost, by their numbers, and their bytes with all frames."""
+class Resent:
+    """Messages that were in flight when a connection was lost, by their numbers, and their bytes with all frames."""
 
     first: int
     last: int
@@ -34,18 +35,18 @@ class Again:
 
 
 class SendQueue:
-    """The frames to one peer. `size` is what it keeps, in bytes."""
+    """The frames to one peer. `size` is what it retains, in bytes."""
 
     def __init__(self) -> None:
         self.size = 0
-        self._sent: deque[_Sent] = deque()  # wholly written, not acknowledged
-        self._unsent: deque[_Sent] = deque()  # the first may be written in part
+        self._sent: deque[_Entry] = deque()  # written whole, not acknowledged
+        self._unsent: deque[_Entry] = deque()  # the first may be written in part
         self._frame = 0  # the next frame of the first unsent message
         self._controls: deque[bytes] = deque()
         self._left: deque[memoryview] = deque()  # of the pieces of the frame that is being written
-        self._of: _Sent | None = None  # the message that it belongs to
-        self._written = 0  # the last number that was ever wholly written
-        self.acknowledged = 0  # the last number that the other side has
+        self._of: _Entry | None = None  # the message that it belongs to
+        self._written = 0  # the last number that was ever written whole
+        self.acknowledged = 0  # the last number that the other side has received
 
     @property
     def idle(self) -> bool:
@@ -58,18 +59,18 @@ class SendQueue:
         return not (self._sent or self._unsent)
 
     def put(self, sequence: int, frames: Iterable[Frame], message: bool = True) -> None:
-        """Queue the frames of the message, or last word, with this number, which follows the one before."""
-        kept = _Sent(sequence, list(frames), 0, message)
-        kept.size = _length(kept) + _OVERHEAD
-        self.size += kept.size
-        self._unsent.append(kept)
+        """Queue the frames of the message, or of the DONE, with this number, which follows the one before."""
+        entry = _Entry(sequence, list(frames), 0, message)
+        entry.size = _length(entry) + _OVERHEAD
+        self.size += entry.size
+        self._unsent.append(entry)
 
     def control(self, frame: bytes) -> None:
-        """Queue a frame that is not kept: it goes between two frames of messages, as soon as it may."""
+        """Queue a frame that is not retained: it is sent between two frames of messages, as soon as possible."""
         self._controls.append(frame)
 
-    def last_word(self, frame: bytes) -> None:
-        """Only what is left of the frame that is being written goes before this one, and nothing after it."""
+    def replace_by(self, frame: bytes) -> None:
+        """Send this frame after what is left of the frame that is being written, and nothing after it."""
         self._sent.clear()
         self._unsent.clear()
         self._of = None
@@ -77,7 +78,7 @@ class SendQueue:
         self.size = 0
 
     def next(self) -> memoryview:
-        """The bytes that go next; empty where there are none."""
+        """The bytes to write next; empty where there are none."""
         if not self._left and self._controls:
             self._left.append(memoryview(self._controls.popleft()))
             self._of = None
@@ -97,7 +98,7 @@ class SendQueue:
             self._frame, self._of = 0, None
 
     def acknowledge(self, number: int) -> None:
-        """The other side has all messages up to `number`; an older number says nothing. Raises FrameError."""
+        """The other side has all messages up to `number`; an older number changes nothing. Raises FrameError."""
         if number <= self.acknowledged:
             return
         if number > self._written or (self._unsent and self._unsent[0].sequence <= number):
@@ -106,10 +107,10 @@ class SendQueue:
         while self._sent and self._sent[0].sequence <= number:
             self.size -= self._sent.popleft().size
 
-    def rewind(self, number: int) -> Again | None:
-        """A new connection, on which the other side says that it has all up to `number`: begin with the next one.
+    def rewind(self, number: int) -> Resent | None:
+        """Start a new connection, on which the other side acknowledged all messages up to `number`, with the next one.
 
-        Returns which messages go again, None where none does. Raises FrameError.
+        Returns which messages are sent again, None where none is. Raises FrameError.
         """
         if not self.acknowledged <= number <= self._written:
             raise FrameError("an acknowledgement of what it was never sent, or one that takes an earlier one back")
@@ -122,12 +123,12 @@ class SendQueue:
         self._of, self._frame = None, 0
         self._left.clear()
         self._controls.clear()
-        again = [kept for kept in begun if kept.sequence > number and kept.message]
+        again = [entry for entry in begun if entry.sequence > number and entry.message]
         if not again:
             return None
-        return Again(again[0].sequence, again[-1].sequence, sum(_length(kept) for kept in again))
+        return Resent(again[0].sequence, again[-1].sequence, sum(_length(entry) for entry in again))
 
 
-def _length(kept: _Sent) -> int:
+def _length(entry: _Entry) -> int:
     """Bytes of a message with its frames."""
-    return sum(len(piece) for frame in kept.frames for piece in frame)
+    return sum(len(piece) for frame in entry.frames for piece in frame)

@@ -1,4 +1,4 @@
-"""One TCP connection to a host that may have several addresses, of which some may swallow every packet."""
+"""One TCP connection to a host that may have several addresses, some of which may drop every packet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from itertools import chain, zip_longest
 from typing import Any
 
-# RFC 8305 ("Happy Eyeballs"): the next address is tried after so many seconds, while the attempts before it go on.
+# RFC 8305 ("Happy Eyeballs"): the next address is tried after so many seconds, while the earlier attempts continue.
 NEXT_ADDRESS = 0.25
 
 _Found = tuple[socket.AddressFamily, Any]
@@ -19,8 +19,8 @@ _Found = tuple[socket.AddressFamily, Any]
 def open_connection(host: str, port: int, timeout: float) -> socket.socket:
     """A connection to the first address of the host that answers, within `timeout` seconds for all of them.
 
-    Addresses of both families take turns. Raises OSError: TimeoutError where none has answered, otherwise what the first one
-    that failed said.
+    Addresses of both families are tried alternately. Raises OSError: TimeoutError where none has answered, otherwise the error
+    of the first attempt that failed.
     """
     waiting = _addresses(host, port)
     until = time.monotonic() + timeout
@@ -46,11 +46,18 @@ def open_connection(host: str, port: int, timeout: float) -> socket.socket:
                 one = trying.pop(descriptor)
                 code = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code == 0:
-                    return _kept(one)
+                    return _duplicate(one)
                 one.close()
                 first_error = first_error or OSError(code, os.strerror(code))
                 turn = now
     raise first_error or OSError(f"the name {host} has no address")
+
+
+def set_options(connection: socket.socket) -> None:
+    """Set the options of a connection, dialled or accepted."""
+    # No keepalive and no TCP_USER_TIMEOUT: the links have a heartbeat of their own, and Linux would also end a connection whose
+    # other side works, computes for long and has its queue full meanwhile.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _addresses(host: str, port: int) -> list[_Found]:
@@ -79,8 +86,8 @@ def _ready(trying: dict[int, socket.socket], seconds: float) -> list[int]:
     return [descriptor for descriptor, _ in poll.poll(1000 * max(0.0, seconds))]
 
 
-def _kept(one: socket.socket) -> socket.socket:
+def _duplicate(one: socket.socket) -> socket.socket:
     """The same connection under a descriptor of its own, since all attempts are closed."""
-    kept = one.dup()
-    kept.setblocking(True)
-    return kept
+    found = one.dup()
+    found.setblocking(True)
+    return found

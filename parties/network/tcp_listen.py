@@ -9,23 +9,23 @@ import socket
 from vsplit.protocol import ConfigError
 
 EVERYWHERE = "*"
-ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - the party file asks for them
+ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 - where the party file says so
 
 BACKLOG = 4096
-"""Connections that have come and are not taken yet. Linux allows no more than net.core.somaxconn, by default as many."""
+"""Connections that have come and are not accepted yet. Linux allows at most net.core.somaxconn, by default the same."""
 
 ONLY_IPV4 = (
-    "This machine has no IPv6, so the port is open for IPv4 only; parties whose way to this machine is IPv6 cannot "
-    "reach it."
+    "This machine has no IPv6, so the port is open for IPv4 only; parties that can reach this machine only by IPv6 cannot "
+    "connect."
 )
 
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 def open_port(host: str, port: int) -> socket.socket:
-    """Listen there. `::` takes IPv4 as well; `*` takes both, or IPv4 alone where this machine has no IPv6.
+    """Listen at `host` and `port`. `::` accepts IPv4 as well; `*` accepts both, or IPv4 alone where this machine has no IPv6.
 
-    Raises ConfigError where that cannot be.
+    Raises ConfigError where that is impossible.
     """
     try:
         listening = _open(host, port)
@@ -36,7 +36,7 @@ def open_port(host: str, port: int) -> socket.socket:
 
 
 def only_ipv4(listening: socket.socket, host: str) -> bool:
-    """Whether every address was asked for, and IPv4 alone was to be had."""
+    """Whether every address was asked for, and only IPv4 is available."""
     return host == EVERYWHERE and listening.family == socket.AF_INET
 
 
@@ -79,7 +79,7 @@ def _cannot(host: str, port: int, error: OSError) -> ConfigError:
     if host == ANY6:
         return ConfigError(
             f"This machine cannot listen at {where} ({error.strerror}), as it has no IPv6: write `listen: :{port}` in the "
-            "party file, which takes what there is."
+            "party file, which uses what is available."
         )
     return ConfigError(
         f"This machine cannot listen at {where} ({error.strerror}): the host in the job's `address` must be one of its own, or "

@@ -1,67 +1,52 @@
-"""The network transport: TLS 1.3, one link per other party, the label party in the middle of the star.
+"""The network transport: TLS 1.3, one link per other party, with the label party at the centre of the star.
 
-Whoever calls `send` or `receive` moves the bytes itself, so that no message waits for another thread; while the party
-computes, a keeper thread that holds no protocol state writes what is left, reads what comes into bounded queues, and
-keeps the heartbeat. A link that is lost is made again by the `gate`, in whichever of the two threads has time, while
-the party goes on as far as its queues reach; a peer that does not come back within `wait` is given up.
+A thread that calls `send` or `receive` moves the bytes itself, so that no message waits for another thread. While the party
+computes, a keeper thread without any protocol state writes what is left, reads what comes into bounded queues, and sends the
+heartbeats. The `reconnector` re-establishes a lost link, in whichever of the two threads has time, while the party continues as
+far as its queues allow. A peer that does not come back within `wait` is given up.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
 
 from parties.network.link import Link
+from parties.network.link_poll import LinkPoll
+from parties.network.reconnector import Reconnector
 from parties.network.transport import Absence, LinkObserver, LinkObservers, checked_length, given_up
 from vsplit.protocol import Bytes, PeerLost, ProtocolError, VsplitError
 
 _STEP = 0.25  # seconds between two looks at the clock
 _KEEPER_PAUSE = 0.003  # leaves the lock to the party between two steps of the keeper
-_PATIENCE = 0.002  # how long a sender waits for a stream that takes no more
-_SPIN = 0.005  # how long a receiver looks for an answer, or for more of a message, before it sleeps
-_SPINS = 32  # times that it does so for one message, so that one that trickles in does not keep this machine busy
-_SERVE = 0.05  # seconds between two turns of a gate that does not ask for one
-_TELL = 1.0  # seconds between two calls of the observer about the same absence
-# How long a party that has all that it needs waits for a peer that has, too, and whose link was lost at the farewell.
+_PATIENCE = 0.002  # seconds that a sender waits for a stream that takes no more
+_SPIN = 0.005  # seconds that a receiver looks for an answer, or for more of a message, before it sleeps
+_SPINS = 32  # times that it does so for one message, so that a message that comes byte by byte does not keep the machine busy
+_SERVE = 0.05  # seconds between two turns of a reconnector that does not ask for one
+_REPORT = 1.0  # seconds between two reports to the observers about the same absence
+# Seconds that a party which has all that it needs waits for a peer that has, too, and whose link was lost while closing.
 _LINGER = 2.0
-_GONE = select.POLLHUP | select.POLLERR
-_LEAVING = getattr(select, "POLLRDHUP", 0)  # Linux tells of a close although what came before it has not been read
-
-
-class Gate(Protocol):
-    """How a link that was lost is made again."""
-
-    tried: str  # what went wrong in the last attempt, for the error about a peer that is given up; may be empty
-
-    def fileno(self) -> int:
-        """A descriptor that can be read when `serve` has something to do."""
-
-    def serve(self, links: dict[str, Link], now: float) -> None:
-        """Go on with it, without blocking."""
-
-    def close(self) -> None:
-        """No link will be made again."""
 
 
 class TlsTransport:
-    """The transport of one party; `dial` and `Listener.gather` (both in `parties.network.peer_connections`) make it.
+    """The transport of one party; `dial` and `PartyListener.gather` (in `parties.network.peer_connections`) make it.
 
-    `links` are by the other party's name. `wait` is how many seconds a peer may be away; `observers` are those of the links.
+    `links` are by the other party's name. `wait` is the seconds that a peer may be away; `observers` are those of the links.
     """
 
-    def __init__(self, links: Mapping[str, Link], wait: float, gate: Gate, observers: LinkObservers) -> None:
+    def __init__(
+        self, links: Mapping[str, Link], wait: float, reconnector: Reconnector, observers: LinkObservers
+    ) -> None:
         self._links = dict(links)
         self._wait = wait
-        self._gate = gate
+        self._reconnector = reconnector
         self._observers = observers
-        self._told = 0.0  # when the observers were last told who is away
-        self._served = 0.0  # when the gate last had its turn
-        self._watch([])
+        self._poll = LinkPoll(self._links.values(), reconnector)
+        self._reported = 0.0  # when absences were last reported to the observers
+        self._served = 0.0  # when the reconnector last had its turn
         self._lock = threading.Lock()
         self._closing = False
         self._left_over = threading.Event()
@@ -75,11 +60,11 @@ class TlsTransport:
 
     @property
     def retries(self) -> Mapping[str, int]:
-        """How often the link to each peer was made again."""
+        """How often the link to each peer was re-established."""
         return {name: link.retries for name, link in self._links.items()}
 
     def add_observer(self, observer: LinkObserver) -> None:
-        """From now on, tell `observer` too what happens to the links."""
+        """Report the events of the links to `observer` too from now on."""
         with self._lock:
             self._observers.all.append(observer)
 
@@ -100,13 +85,13 @@ class TlsTransport:
             link.expect(limit)
             spins = _SPINS
             try:
-                while (data := link.take()) is None:
+                while (data := link.receive_queue.take()) is None:
                     self._raise_failure()
                     if link.done:
                         raise ProtocolError(
                             sender, f"{sender} ended the session before this party had all that it needs."
                         )
-                    self._step(_STEP, _SPIN if spins == _SPINS or (spins > 0 and link.arriving) else 0.0)
+                    self._step(_STEP, _SPIN if spins == _SPINS or (spins > 0 and link.receive_queue.arriving) else 0.0)
                     spins -= 1
             finally:
                 link.expect(0)
@@ -115,28 +100,28 @@ class TlsTransport:
     def finish(self) -> list[VsplitError]:
         with self._lock:
             for link in self._links.values():
-                link.say_done()
+                link.send_done()
                 link.write(time.monotonic())
             self._refuse_unasked()
             until = time.monotonic() + self._wait
             while any(link.failure is None and not link.finished for link in self._links.values()):
                 self._step(_STEP)
                 self._refuse_unasked()
-                self._leave_who_lingers(until)
+                self._give_up_late_peers(until)
             failures = [link.failure for link in self._links.values() if link.failure is not None]
             self._close()
         return failures
 
-    def stop(self, word: str) -> None:
+    def stop(self, reason: str) -> None:
         with self._lock:
             if self._closing:
                 return
             for link in self._links.values():
-                link.stop(word)
-            # A peer that reads gets the word within this second; one that does not must not hold us up.
+                link.stop(reason)
+            # A peer that reads gets the reason within this second; one that does not must not delay this party.
             until = time.monotonic() + 1.0
             while any(link.wants_to_write for link in self._links.values()) and (now := time.monotonic()) < until:
-                # Nothing is read any more, and no link is made again: a peer that has heard the word closes it.
+                # Nothing is read any more, and no link is re-established: a peer that has the reason closes it.
                 for link in self._links.values():
                     link.write(now)
                 time.sleep(_KEEPER_PAUSE)
@@ -147,45 +132,43 @@ class TlsTransport:
             raise self._observers.failure
         failures = [link.failure for link in self._links.values() if link.failure is not None]
         if failures:
-            # A peer that says why is more use to a person than a link that broke because of it.
+            # The reason that a peer sent is more useful to a person than a link that broke because of it.
             raise min(failures, key=lambda error: isinstance(error, PeerLost))
 
     def _wait_for_room(self, link: Link) -> None:
-        link.pressed = True
+        link.waits_for_room = True
         try:
             while link.full:
                 self._raise_failure()
                 self._step(_STEP)
         finally:
-            link.pressed = False
+            link.waits_for_room = False
 
     def _refuse_unasked(self) -> None:
         for link in self._links.values():
-            if link.unasked:
-                link.fail(ProtocolError(link.peer, f"{link.peer} sent a message that this party never asked for."))
+            if link.receive_queue.unasked:
+                link.fail(ProtocolError(link.peer, f"{link.peer} sent a message that no role of this party asked for."))
 
-    def _leave_who_lingers(self, until: float) -> None:
-        """A peer that is alive and has taken all, but does not say that it is done, must not keep this party's results."""
+    def _give_up_late_peers(self, until: float) -> None:
+        """A peer that is connected and has taken all, but does not close the session, must not delay this party's results."""
+        late = time.monotonic() - until
         for link in self._links.values():
-            late = time.monotonic() - until
-            # What it has not taken yet may be on a slow way; nine times the wait is enough for that.
+            # What it has not taken yet may be on a slow connection; nine times the wait is enough for that.
             if not link.finished and late > (9 * self._wait if link.wants_to_write or link.lost else 0):
-                link.fail(
-                    PeerLost(
-                        link.peer,
-                        f"{link.peer} has not said goodbye within {self._wait:g} s; this party has all that it needs.",
-                    )
+                sentence = (
+                    f"{link.peer} did not close the session within {self._wait:g} s; this party has all that it needs."
                 )
+                link.fail(PeerLost(link.peer, sentence))
 
     def _write_patiently(self, link: Link) -> None:
-        """Write while the other side takes it: what is left over would wait until this party has time again."""
+        """Write while the other side takes bytes: what is left would wait until this party has time again."""
         link.write(now := time.monotonic())
         if not link.wants_to_write or link.stream is None:
             return
         stream = select.poll()
         stream.register(link.stream, select.POLLOUT)
         until = now + _PATIENCE
-        end = now + _STEP  # a slow link must not keep the others from their heartbeat
+        end = now + _STEP  # a slow link must not delay the heartbeats of the others
         while link.wants_to_write and now < until:
             if link.write(now):
                 until = min(now + _PATIENCE, end)
@@ -194,50 +177,25 @@ class TlsTransport:
             now = time.monotonic()
 
     def _step(self, seconds: float, spin: float = 0.0) -> None:
-        """Wait until something can move, at most `seconds`, and move it; look for it for `spin` seconds before sleeping.
+        """Wait until something can move, at most `seconds`, and move it; the first `spin` seconds without sleeping.
         Called with the lock held."""
-        watched = [
-            (link.descriptor, _interest(link), link)
-            for link in self._links.values()
-            if link.descriptor >= 0 and link.failure is None
-        ]
-        if watched != self._watched:
-            self._watch(watched)
-        if any(link.more for _, _, link in watched):
-            seconds = spin = 0.0
-        ready = _poll(self._poll, seconds, spin)
+        ready, serve = self._poll.wait(seconds, spin)
         now = time.monotonic()
-        serve = now - self._served >= _SERVE
-        for descriptor, events in ready:
-            moved = self._by_descriptor.get(descriptor)
-            if moved is None:
-                serve = True  # it is the gate's
-                continue
-            if events & (_GONE | _LEAVING):
-                moved.broken = True  # otherwise a link that is not read now would be reported again and again
-            moved.write(now)
-            moved.read(now)
-        if serve:
+        for link in ready:
+            link.write(now)
+            link.read(now)
+        if serve or now - self._served >= _SERVE:
             self._served = now
-            self._gate.serve(self._links, now)
+            self._reconnector.serve(self._links, now)
         for link in self._links.values():
             if link.more:
-                link.read(now)  # what TLS holds already, no poll can see
+                link.read(now)  # what TLS holds already is invisible to poll
             link.beat(now)
             if link.lost is not None:
-                self._miss(now)
+                self._check_absences(now)
 
-    def _watch(self, watched: list[tuple[int, int, Link]]) -> None:
-        """Poll for these from now on: descriptor, events, link."""
-        self._watched = watched
-        self._by_descriptor = {descriptor: link for descriptor, _, link in watched}
-        self._poll = select.poll()
-        self._poll.register(self._gate, select.POLLIN)
-        for descriptor, events, _ in watched:
-            self._poll.register(descriptor, events)
-
-    def _miss(self, now: float) -> None:
-        """Some links are lost: give up those that have been for too long, and tell the observer of the others."""
+    def _check_absences(self, now: float) -> None:
+        """Some links are lost: give up those that have been for too long, and report the others to the observers."""
         away = []
         for link in self._links.values():
             loss = link.lost
@@ -245,21 +203,21 @@ class TlsTransport:
                 continue
             left = loss.since + self._wait - now
             if link.done:
-                # It has all that it needs. So it is let go, but for a word that it may still want to hear.
-                link.closed = link.saying_done and now - loss.since > min(_LINGER, self._wait)
+                # The peer has all that it needs. It is released after a moment in which it may still fetch this side's DONE.
+                link.closed = link.finishing and now - loss.since > min(_LINGER, self._wait)
             elif left < 0:
-                link.fail(given_up(link.peer, loss.how, self._wait, self._gate.tried))
+                link.fail(given_up(link.peer, loss, self._wait, self._reconnector.tried))
             else:
                 away.append(Absence(link.peer, loss.how, loss.at, loss.at + self._wait, left))
-        if away and now - self._told >= _TELL:
-            self._told = now
+        if away and now - self._reported >= _REPORT:
+            self._reported = now
             self._observers.away(away)
 
     def _keep(self) -> None:
         while not self._closing:
             self._left_over.wait(_STEP)
             if self._lock.acquire(blocking=False):
-                with self._held():
+                with self._releasing_lock():
                     if not self._closing:
                         self._step(0)
                     if not any(link.wants_to_write for link in self._links.values()):
@@ -267,7 +225,7 @@ class TlsTransport:
             time.sleep(_KEEPER_PAUSE)
 
     @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
+    def _releasing_lock(self) -> Iterator[None]:
         try:
             yield
         finally:
@@ -276,24 +234,8 @@ class TlsTransport:
     def _close(self) -> None:
         self._closing = True
         self._left_over.set()
-        # A thread that outlives the program's end may be the one that frees a tensor then, on which torch aborts.
+        # A thread that is still running at the end of the program may be the one that frees a tensor, on which torch aborts.
         self._keeper.join()
         for link in self._links.values():
             link.close()
-        self._gate.close()
-
-
-def _poll(watched: select.poll, seconds: float, spin: float) -> list[tuple[int, int]]:
-    # An answer is often under way already. To look for it for a moment costs less than to be put to sleep and woken;
-    # other processes may have the core meanwhile.
-    until = time.perf_counter() + spin
-    while time.perf_counter() < until:
-        if ready := watched.poll(0):
-            return ready
-        os.sched_yield()
-    return watched.poll(seconds * 1000)
-
-
-def _interest(link: Link) -> int:
-    write = select.POLLOUT if link.wants_to_write else 0
-    return write | (select.POLLIN if link.wants_to_read else _LEAVING)
+        self._reconnector.close()

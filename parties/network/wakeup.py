@@ -1,4 +1,4 @@
-"""A way to wake a thread that polls."""
+"""Waking a thread that polls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 
 class Wakeup:
-    """Wakes a thread that polls: `set` from any thread, `clear` in the one that heard it."""
+    """Wakes a thread that polls: call `set` in any thread, and `clear` in the one that was woken."""
 
     def __init__(self) -> None:
         self._receiver, self._sender = socket.socketpair()
@@ -19,16 +19,16 @@ class Wakeup:
         return self._receiver.fileno()
 
     def set(self) -> None:
-        """Wake whoever polls; a bell that is closed or rings already stays as it is."""
+        """Wake the thread that polls. Does nothing where it is set already, or closed."""
         with contextlib.suppress(OSError):
             self._sender.send(b"!")
 
     def clear(self) -> None:
-        """Take the ringing back."""
+        """Reset it."""
         with contextlib.suppress(OSError):
             self._receiver.recv(4096)
 
     def close(self) -> None:
-        """Free both ends."""
+        """Close both ends."""
         self._receiver.close()
         self._sender.close()

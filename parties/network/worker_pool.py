@@ -1,8 +1,8 @@
 """The pool that runs a role's *work*: on threads of this process, or on processes of this machine that never import torch.
 
-The compiled kernels let other threads run while they compute, so threads are enough for them, and nothing is copied. The
-portable twin does not, so where it is used, work goes to processes, spawned when first needed. Small work runs at once
-in this thread, since to start processes takes longer.
+The compiled kernels release Python's lock while they compute, so threads suffice for them, and nothing is copied. The portable
+twin does not, so where it is used, work goes to processes, spawned when first needed. Small work runs at once in this thread,
+since starting processes takes longer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from vsplit.protocol import LocalError
 
-# A role cuts its work into pieces of some tens of milliseconds each, so fewer pieces than this are done sooner here.
+# A role cuts its work into pieces of some tens of milliseconds each, so fewer pieces than this finish sooner in this thread.
 WORTH_SPAWNING = 12
 
 
@@ -32,7 +32,7 @@ def cores() -> int:
 class Pool:
     """`workers` threads or processes; with 1 everything runs in this thread.
 
-    `threads` says which, when first needed; the default is threads exactly where kernels are compiled.
+    `threads` is called when first needed and returns which; the default is threads exactly where kernels are compiled.
     """
 
     def __init__(self, workers: int = 1, *, threads: Callable[[], bool] | None = None) -> None:
@@ -43,34 +43,34 @@ class Pool:
     def run(self, function: Callable[..., Any], pieces: Sequence[tuple[Any, ...]]) -> list[Any]:
         """`function(*piece)` for each piece, in order; an exception of a piece is raised here.
 
-        Raises LocalError when the system has ended a process of the pool.
+        Raises LocalError when a process of the pool was killed.
         """
         return self.collect(self.start(function, pieces))
 
     def start(self, function: Callable[..., Any], pieces: Sequence[tuple[Any, ...]]) -> object:
-        """Like `run`, but the answer is a ticket for `collect`; workers, where there are any, begin at once."""
+        """Like `run`, but returns a ticket for `collect`; workers, where there are any, begin at once."""
         if self._executor is None:
-            self._executor = self._worth_it(len(pieces))
+            self._executor = self._new_executor(len(pieces))
         if self._executor is None:
             return _Later(function, pieces)
         try:
             return [self._executor.submit(function, *piece) for piece in pieces]
         except BrokenProcessPool:
-            raise _ended_from_outside() from None
+            raise _worker_killed() from None
 
-    def _worth_it(self, pieces: int) -> Executor | None:
+    def _new_executor(self, pieces: int) -> Executor | None:
         if self._workers == 1 or pieces < 2:
             return None
         if self._threads():
             return ThreadPoolExecutor(self._workers, "work")
         if pieces < WORTH_SPAWNING:
             return None
-        # No file in the working folder may stand in for a module of a worker.
+        # No file in the working folder may replace a module of a worker.
         os.environ["PYTHONSAFEPATH"] = "1"
-        return ProcessPoolExecutor(self._workers, get_context("spawn"), _belong_to_the_party)
+        return ProcessPoolExecutor(self._workers, get_context("spawn"), _initialise_worker)
 
     def collect(self, ticket: object) -> list[Any]:
-        """The results of the work that `start` gave this ticket for."""
+        """The results of the work for which `start` returned this ticket."""
         if isinstance(ticket, _Later):
             return ticket.results()
         if not isinstance(ticket, list):
@@ -79,7 +79,7 @@ class Pool:
         try:
             return [future.result() for future in futures]
         except BrokenProcessPool:
-            raise _ended_from_outside() from None
+            raise _worker_killed() from None
 
     def __enter__(self) -> Self:
         return self
@@ -106,24 +106,24 @@ def _kernels_are_compiled() -> bool:
     return engine.choice().kind != "portable"
 
 
-def _ended_from_outside() -> LocalError:
+def _worker_killed() -> LocalError:
     return LocalError(
-        "A process that worked for this party was ended from outside, most likely because the machine's memory ran out: "
-        "give the machine more memory, or end what else runs on it."
+        "A worker process of this party was killed, most likely because the machine ran out of memory: use a machine with more "
+        "memory, or end other programs on it."
     )
 
 
-def _belong_to_the_party() -> None:
-    """In a new worker: leave Ctrl-C to the party, and end with it, also where it is killed without a word.
+def _initialise_worker() -> None:
+    """In a new worker: leave Ctrl-C to the party's process, and exit with it, also where that is killed.
 
-    The party has found that kernels do not run here, so that no worker need try again.
+    The party has found that compiled kernels do not run on this machine, so the worker does not try them.
     """
     os.environ["VSPLIT_KERNELS"] = "portable"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_party, daemon=True).start()
+    threading.Thread(target=_exit_with_the_party, daemon=True).start()
 
 
-def _end_with_the_party() -> None:
+def _exit_with_the_party() -> None:
     party = parent_process()
     if party is not None:
         wait([party.sentinel])

@@ -1,1 +1,3 @@
-"""The report: what it shows (`content`), its words, its figures, and the page."""
+"""The report of a finished run: its contents, its wording, its figures and plots, and the HTML page."""
+
+__all__: list[str] = []

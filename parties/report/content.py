@@ -1,4 +1,4 @@
-"""All that a report shows, as frozen records: what a life fills in and the page reads."""
+"""All that a report shows, as frozen records: a run fills them in, and the page reads them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """One epoch; losses are None at a party that is not told them."""
+    """One epoch; losses are None at a party that does not know them."""
 
     number: int
     seconds: float
@@ -56,11 +56,11 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecureSum:
-    """How the label party was shown a sum of embeddings and no single one.
+    """How the label party received a sum of embeddings and no single one.
 
-    `how` goes on from "embeddings were added", `with_help_of` says who would have to help the label party to a single
-    one. Values are clipped to [-range, range]; `given` is how many numbers this party gave, `clipped` how many of them
-    were clipped, both None at the label party, which is not told.
+    `how` follows "embeddings were added", `with_help_of` are the parties that would have to help the label party to a single
+    one. Values are clipped to [-range, range]; `given` is how many numbers this party sent, `clipped` how many of them were
+    clipped, both None at the label party, which does not know them.
     """
 
     how: str
@@ -73,7 +73,7 @@ class SecureSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """The epochs, the number of the one whose model was kept, and why training ended (a clause, no full stop)."""
+    """The epochs, the number of the one whose model is used, and why training ended (a clause, no full stop)."""
 
     epochs: Sequence[Epoch]
     kept: int | None
@@ -114,7 +114,7 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class SplitScores:
     """What `vsplit.evaluation.metrics` found on one split; curves are drawn of the test split only."""
 
     comparison: Comparison
@@ -142,8 +142,8 @@ class ReportContent:
     training: Training
     traffic: Sequence[Crossing]
     versions: Mapping[str, str] = field(default_factory=dict)
-    test: Judgement | None = None
-    validation: Judgement | None = None
+    test: SplitScores | None = None
+    validation: SplitScores | None = None
     caveats: Sequence[str] = ()
     key_columns: Sequence[ColumnReport] = ()
     merged_keys: int = 0

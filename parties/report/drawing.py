@@ -1,4 +1,8 @@
-"""How a plot of the report is drawn: colours, style, and one `<svg>` element that can stand in a page."""
+"""How a plot of the report is drawn: colours, style, and one `<svg>` element that is part of a page.
+
+Each plot loads nothing, repeats no id of another plot, and is the same text for the same input. Text stays text, so that the
+browser shows names in any script.
+"""
 
 from __future__ import annotations
 

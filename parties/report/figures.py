@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
-from parties.report import plots
+from parties.report import result_plots, run_plots
 from parties.report.content import Crossing, ReportContent, Training
 from parties.report.words import METRIC_NAMES, bytes_text
 from vsplit.evaluation.curves import Curves
@@ -28,27 +28,31 @@ def result_figures(content: ReportContent, names: Mapping[str, str]) -> list[Fig
         # Beside a half plot that is left over it fills the row; otherwise it takes a row of its own.
         fills = sum(not wide for _, _, wide in found) % 2 == 1
         caption = "Points with 95% intervals, on the test records."
-        found.append((plots.comparison(estimates, names, panels, wide=not fills), caption, not fills))
+        found.append((result_plots.comparison(estimates, names, panels, wide=not fills), caption, not fills))
     return found
 
 
 def _curve_plots(curves: Curves, names: Mapping[str, str]) -> Iterator[Figure]:
     if "roc" in curves:
-        yield plots.roc(curves["roc"], names), "The further towards the upper left, the better.", False
+        yield result_plots.roc(curves["roc"], names), "The further towards the upper left, the better.", False
     if "precision_recall" in curves:
         caption = "Of the records called positive, how many are (precision); of the positive ones, how many are found."
-        yield plots.precision_recall(curves["precision_recall"], names, curves["positive_share"]), caption, False
+        yield result_plots.precision_recall(curves["precision_recall"], names, curves["positive_share"]), caption, False
     if "calibration" in curves:
         caption = "On the dotted line a probability means what it says. Points with few records scatter."
-        yield plots.calibration(curves["calibration"], names), caption, False
+        yield result_plots.calibration(curves["calibration"], names), caption, False
     if "confusion" in curves:
         caption = "Counts of test records. The darker, the larger the share of the true class; right is the diagonal."
-        yield plots.confusion(curves["classes"], curves["confusion"], names), caption, len(curves["confusion"]) > 1
+        yield (
+            result_plots.confusion(curves["classes"], curves["confusion"], names),
+            caption,
+            len(curves["confusion"]) > 1,
+        )
     if "predictions" in curves:
         caption = "Each point is one test record, without its key: show this page only to those who may see outcomes."
-        yield plots.predicted(curves["predictions"], names), caption, False
+        yield result_plots.predicted(curves["predictions"], names), caption, False
         caption = "The same records. Errors with a pattern show what a model misses."
-        yield plots.residuals(curves["predictions"], names), caption, False
+        yield result_plots.residuals(curves["predictions"], names), caption, False
 
 
 def _panels(joint: Estimates) -> dict[str, list[tuple[str, str]]]:
@@ -67,15 +71,15 @@ def record_figure(content: ReportContent) -> Markup:
     others = [party for party in content.parties if party.name != content.party and party.list_size is not None]
     bars += [(f"In the list of {party.name}", party.list_size or 0) for party in others]
     parts = [("Training", records.train), ("Validation", records.validation), ("Test", records.test)]
-    return plots.records(bars, parts)
+    return run_plots.records(bars, parts)
 
 
 def loss_figure(training: Training) -> Markup | None:
-    """The loss by epoch; None where this party is not told it."""
+    """The loss by epoch; None where this party does not know it."""
     epochs = training.epochs
     if all(epoch.train_loss is None and epoch.validation_loss is None for epoch in epochs):
         return None
-    return plots.losses(
+    return run_plots.losses(
         [epoch.number for epoch in epochs],
         [epoch.train_loss for epoch in epochs],
         [epoch.validation_loss for epoch in epochs],
@@ -90,4 +94,4 @@ def traffic_figure(traffic: Sequence[Crossing]) -> Markup | None:
         totals = sizes.setdefault(row.kind, {"sent": 0, "received": 0})
         totals[row.direction] += row.size
     kinds = [(kind, totals["sent"], totals["received"]) for kind, totals in sizes.items()]
-    return plots.traffic(kinds, bytes_text) if kinds else None
+    return run_plots.traffic(kinds, bytes_text) if kinds else None

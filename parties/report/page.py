@@ -10,18 +10,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from parties.local.text import visible
-from parties.report.content import Judgement, ReportContent
+from parties.report.content import ReportContent, SplitScores
 from parties.report.figures import loss_figure, record_figure, result_figures, traffic_figure
+from parties.report.html import html_template
 from parties.report.words import (
     METRIC_NAMES,
-    bytes_text,
     capitalised,
-    count_text,
-    duration_text,
     estimate_text,
     interval_text,
     score_text,
@@ -33,21 +27,10 @@ from vsplit.evaluation.metrics import HIGHER_IS_BETTER, MAIN_METRIC, Estimates, 
 
 def render_report(content: ReportContent) -> str:
     """The page as HTML text: the same text for the same content. Raises ValueError where a time is not ISO 8601."""
-    page = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_seen,
-    )
-    page.filters.update(
-        count=count_text, bytes=bytes_text, duration=duration_text, score=score_text, sentence=capitalised
-    )
     started, ended = datetime.fromisoformat(content.started), datetime.fromisoformat(content.ended)
     names = {"joint": "Together", "alone": f"{capitalised(content.party)} alone"}
     splits = [("Test", content.test), ("Validation", content.validation)]
-    return page.get_template("report.html.j2").render(
+    return html_template(Path(__file__).with_name("report.html.j2")).render(
         content=content,
         measured=measured,
         started=time_text(started),
@@ -56,18 +39,13 @@ def render_report(content: ReportContent) -> str:
         names=names,
         headline=_headline(content),
         verdict=_verdict(content),
-        tables=[(title, judged.comparison, list(_metric_rows(judged))) for title, judged in splits if judged],
+        tables=[(title, scores.comparison, list(_metric_rows(scores))) for title, scores in splits if scores],
         metrics=[(metric, METRIC_NAMES[metric]) for metric in _shown_metrics(content)],
         result_plots=result_figures(content, names),
         record_plot=record_figure(content),
         loss_plot=loss_figure(content.training),
         traffic_plot=traffic_figure(content.traffic),
     )
-
-
-def _seen(value: object) -> object:
-    """What a name or a sentence in the page is shown as; plots and what the page itself has made are markup already."""
-    return visible(value, keep="\n") if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _headline(content: ReportContent) -> list[str]:
@@ -110,9 +88,9 @@ def _verdict(content: ReportContent) -> str | None:
     return "The interval of the difference includes zero: these test records do not show that joining helps."
 
 
-def _metric_rows(judged: Judgement) -> Iterator[dict[str, str]]:
+def _metric_rows(scores: SplitScores) -> Iterator[dict[str, str]]:
     """For each metric its name, direction, and the texts of joint, alone and difference with their intervals."""
-    comparison = judged.comparison
+    comparison = scores.comparison
     parts: dict[str, Estimates] = {"joint": comparison["joint"]}
     if "alone" in comparison and "difference" in comparison:
         parts |= {"alone": comparison["alone"], "difference": comparison["difference"]}
@@ -126,5 +104,5 @@ def _metric_rows(judged: Judgement) -> Iterator[dict[str, str]]:
 
 
 def _shown_metrics(content: ReportContent) -> list[str]:
-    judged = content.test or content.validation
-    return in_order(judged.comparison["joint"]) if judged else []
+    scores = content.test or content.validation
+    return in_order(scores.comparison["joint"]) if scores else []

@@ -1,4 +1,4 @@
-"""Words and numbers for people."""
+"""Names of metrics, and numbers as text."""
 
 from __future__ import annotations
 

@@ -1,59 +1,91 @@
-"""From two or more parties that have met to an alignment or an overlap: what the roles of `psi` are handed."""
+"""Aligns the records of all parties: which rows belong to the same record, in one common order."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from parties.config.party import Party, longest_list
-from parties.run.connection import Run
-from psi import Alignment, Limits, Overlap, align_feature, align_label, overlap_feature, overlap_label
+from parties.checkpoints.snapshots import AlignedRun
+from parties.config.job import Job
+from parties.config.party_file import Accept
+from parties.config.party_names import PartyNames
+from parties.data.aligned_rows import align_rows
+from parties.data.party_data import PartyData, most_rows
+from parties.monitoring.events import Step
+from parties.run.context import RunContext
+from parties.run.limits import limits_of
+from parties.run.mismatch_hints import find_causes
+from parties.run.seals import Run
+from parties.run.session import Session
+from psi import Alignment, Limits, align_feature, align_label, check_agreed, check_match
 from psi.keys import KeyList
-from psi.messages import MOST_RECORDS
-from vsplit.protocol import Role
+from vsplit.protocol import Role, VsplitError
 from vsplit.sealing import Seal
 
-if TYPE_CHECKING:  # An overlap needs no scikit-learn.
-    from parties.data.party_data import PartyData
 
+def match_records(
+    names: PartyNames, keys: KeyList, seals: Mapping[str, Seal], order_secret: bytes, limits: Limits, run: Run
+) -> Alignment:
+    """Find the records that all parties have. `order_secret` is used by the label party alone.
 
-def limits_of(party: Party, own_records: int) -> Limits:
-    """What this party accepts of an alignment, by its file; see `longest_list` for the default of the longest list."""
-    accept = party.settings.accept
-    longest = min(longest_list(party, own_records), MOST_RECORDS)
-    return Limits(min_list=accept.min_list, max_list=longest, min_records=accept.min_records or 1)
-
-
-def align(party_data: PartyData, seals: Mapping[str, Seal], order_secret: bytes, run: Run) -> Alignment:
-    """Find out which rows are the same records. `order_secret` is used by the label party alone.
-
-    The alignment may be without positions: `psi.check_match` and `psi.check_agreed` say why.
+    The alignment may be without positions: see `psi.check_match` and `psi.check_agreed`.
     """
-    job, me, keys = party_data.party.job, party_data.party.name, party_data.keys.keys
-    limits = limits_of(party_data.party, len(keys))
     role: Role[Alignment]
-    if party_data.party.role == "label":
+    if names.is_label:
         role = align_label(
-            me, job.feature_parties, keys, order_secret=order_secret, random_bytes=os.urandom, limits=limits
+            names.me, names.feature_parties, keys, order_secret=order_secret, random_bytes=os.urandom, limits=limits
         )
     else:
         role = align_feature(
-            me, job.label_party, job.feature_parties, keys, seals=seals, random_bytes=os.urandom, limits=limits
+            names.me,
+            names.label_party,
+            names.feature_parties,
+            keys,
+            seals=seals,
+            random_bytes=os.urandom,
+            limits=limits,
         )
     aligned: Alignment = run(role)
     return aligned
 
 
-def count_common(party: Party, keys: KeyList, seals: Mapping[str, Seal], run: Run) -> Overlap:
-    """Find out how many of `keys` all parties hold, and not which."""
-    job, limits = party.job, limits_of(party, len(keys))
-    role: Role[Overlap]
-    if party.role == "label":
-        role = overlap_label(party.name, job.feature_parties, keys, random_bytes=os.urandom, limits=limits)
-    else:
-        role = overlap_feature(
-            party.name, job.label_party, job.feature_parties, keys, seals=seals, random_bytes=os.urandom, limits=limits
-        )
-    found: Overlap = run(role)
-    return found
+def align_records(
+    names: PartyNames,
+    job: Job,
+    accept: Accept,
+    party_data: PartyData,
+    order_secret: bytes,
+    seals: Mapping[str, Seal],
+    session: Session,
+    context: RunContext,
+    seed: int | bytes,
+) -> AlignedRun:
+    """Match the records with new keys, then agree on the rows to train on; `seed` is that of the initial weights.
+
+    Raises what `psi.check_match`, `psi.check_agreed` and `align_rows` do.
+    """
+    keys, own = party_data.keys, len(party_data.keys.keys)
+    limits = limits_of(accept, own)
+    aligned = match_records(names, keys.keys, seals, order_secret, limits, session.run)
+    hints = find_causes(names, job.align, keys.keys, keys.report, aligned, session.run)
+    try:
+        check_match(aligned.matched, limits.min_records, _others(names), hints)
+        check_agreed(aligned)
+    except VsplitError:
+        # All parties find the same here, so that each closes the session instead of reporting an error to the others.
+        session.transport.finish()
+        raise
+    show_preparing(context, aligned)
+    rows = align_rows(names, job, party_data, aligned, order_secret, most_rows(accept, own), session.run)
+    secret = order_secret if names.is_label else b""
+    return AlignedRun(aligned, rows, hints, seed, secret, context.timeline.started)
+
+
+def show_preparing(context: RunContext, aligned: Alignment) -> None:
+    """Show that the aligned records are being prepared."""
+    context.show(Step("preparing the shared records", text=f"{aligned.matched:,} in common"))
+
+
+def _others(names: PartyNames) -> str:
+    *first, last = names.others
+    return f"all others ({', '.join(first)} and {last})" if first else last

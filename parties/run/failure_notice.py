@@ -1,128 +1,67 @@
-"""A party that fails at home, before the others are there, tells them; so that nobody waits for it in vain.
+"""Notifies the other parties when this party fails before it is connected to them, so that they do not wait for it.
 
-Its own error is shown first, at once. Then a feature party dials the label party, and a label party opens its port, until all
-have heard one word, as long as `first_wait` says; and only then the command ends, with that error. Nothing but the word leaves.
+This party's error is shown first, at once. Then a feature party dials the label party, or the label party opens its port,
+until every other party has received the reason code or `first_wait` has passed. After that the command ends with the error.
+Nothing but the reason code leaves.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from parties.checkpoints.folder import FolderInUseError, in_use
-from parties.config.contact import read_contact_keys
-from parties.config.party import Party
-from parties.config.proxy import route_to
-from parties.monitoring.events import FAILURE, NOTE, Show, Step, failed_by, telling_step
-from parties.network.dialling import Address, Target
-from parties.network.identity import PrivateIdentity, PublicIdentity
+from parties.checkpoints.folder_lock import FolderInUseError, in_use
+from parties.monitoring.events import FAILURE, NOTE, Show, Step, failed_by, notifying_step
+from parties.network.dialling import Target
 from parties.network.peer_connections import PartyListener
-from parties.network.route import Route
 from parties.network.stop_notice import notify_label_party
-from parties.network.transport import reason_of
+from parties.network.stop_reasons import reason_of
+from parties.run.contact import Contact
 from parties.run.notice_lock import end_earlier_notice, notice_lock
 from vsplit.protocol import StoppedError, VsplitError
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """What a party needs to reach the others: its key, the address, where a label party listens, everybody's identity."""
-
-    name: str
-    label_party: str
-    identities: Mapping[str, PublicIdentity]
-    address: str
-    reached: Address
-    bind: Address
-    route: Route
-    first_wait: float
-    output: Path | None
-    identity: PrivateIdentity = field(repr=False)
-
-
-def contact_of(party: Party, identity: PrivateIdentity) -> Contact:
-    """The contact of a party whose files are as they should be."""
-    job = party.job
-    return Contact(
-        party.name,
-        job.label_party,
-        {name: job.identity_of(name) for name in job.parties},
-        job.address,
-        Address(*job.host_and_port),
-        Address(*party.bind),
-        route_to(*job.host_and_port, party.settings.proxy, str(party.file)),
-        party.settings.first_wait,
-        party.output,
-        identity,
-    )
-
-
-def contact_in(file: Path) -> Contact | None:
-    """The same of a party file that is wrong in another key, or whose job is; None where nobody can be reached by them."""
-    try:
-        keys = read_contact_keys(file)
-        route = route_to(*keys.reached, keys.proxy, str(file))
-    except VsplitError:
-        return None
-    if 0 in (keys.reached[1], keys.bind and keys.bind[1]):
-        return None
-    return Contact(
-        keys.name,
-        keys.label_party,
-        keys.identities,
-        keys.address,
-        Address(*keys.reached),
-        Address(*(keys.bind or keys.reached)),
-        route,
-        keys.first_wait,
-        keys.output,
-        keys.identity,
-    )
-
-
 class FirstContact:
-    """Whether the others still have to be told where this party fails, and who of them knows already."""
+    """Whether a failure of this party is still to be reported from here, and which parties know of it already."""
 
     def __init__(self) -> None:
-        self.over = False
-        self.told: frozenset[str] = frozenset()
+        self.ended = False
+        self.notified: frozenset[str] = frozenset()
 
     def end(self) -> None:
-        """The parties are connected, or nobody waits for this one: no failure is told from here any more."""
-        self.over = True
+        """The parties are connected, or no party waits for this one: from now on no failure is reported from here."""
+        self.ended = True
 
 
 @contextlib.contextmanager
 def notifying_others(contact: Callable[[], Contact | None], show: Show) -> Iterator[FirstContact]:
-    """Whatever ends this party's life in here, the others are told of it, until it is over.
+    """Notify the other parties of any error inside, until `FirstContact.end` is called.
 
-    The error goes on its way once they know, or `first_wait` has passed, or a person interrupts the telling. An interruption
-    is not told: who has not met anybody may come again.
+    The error is raised again once they know of it, `first_wait` has passed, or the operator interrupts this. An interruption
+    is not reported: a party that has not connected yet may start again.
     """
     first = FirstContact()
     try:
         yield first
     except Exception as error:
-        to = None if first.over or isinstance(error, FolderInUseError) else contact()
+        to = None if first.ended or isinstance(error, FolderInUseError) else contact()
         if to is not None and (to.output is None or not in_use(to.output)):
-            _notify(to, error, first.told, show)
+            _notify(to, error, first.notified, show)
         raise
 
 
 def end_earlier_start(contact: Contact) -> None:
-    """An earlier start of this command that only tells the others of its failure ends now."""
+    """End an earlier start of this command that does nothing but notify the other parties of its failure."""
     end_earlier_notice(contact.identity.public, contact.address)
 
 
-def _notify(contact: Contact, error: Exception, told: frozenset[str], show: Show) -> None:
+def _notify(contact: Contact, error: Exception, notified: frozenset[str], show: Show) -> None:
     names = [contact.label_party]
     cause = error.peer if isinstance(error, StoppedError) else ""
-    if contact.name == contact.label_party:
-        names = [name for name in contact.identities if name not in {contact.name, cause, *told}]
+    if contact.is_label:
+        names = [name for name in contact.identities if name not in {contact.name, cause, *notified}]
     if not names:
         return
     show(Step(FAILURE, text=failed_by(error).sentence))
@@ -131,26 +70,26 @@ def _notify(contact: Contact, error: Exception, told: frozenset[str], show: Show
     try:
         with notice_lock(contact.identity.public, contact.address) as started_again:
 
-            def go(missing: Sequence[str]) -> bool:
+            def proceed(missing: Sequence[str]) -> bool:
                 left = until - time.monotonic()
                 if left > 0 and not started_again():
-                    show(telling_step(missing, at, left))
+                    show(notifying_step(missing, at, left))
                     return True
                 return False
 
-            _send(contact, names, error, cause, go)
+            _send(contact, names, error, cause, proceed)
             if started_again():
-                show(Step(NOTE, text="The command was given again, so this start of it tells the others no more."))
+                show(Step(NOTE, text="The command was started again, so this start stops notifying the other parties."))
     except KeyboardInterrupt:
-        show(Step(NOTE, text="Interrupted: the others are told no more."))
+        show(Step(NOTE, text="Interrupted: the other parties are no longer notified."))
     except (VsplitError, OSError) as other:
-        show(Step(NOTE, text=f"The others could not be told. {other}"))
+        show(Step(NOTE, text=f"The other parties could not be notified. {other}"))
 
 
 def _send(
-    contact: Contact, names: list[str], error: Exception, cause: str, go: Callable[[Sequence[str]], bool]
+    contact: Contact, names: list[str], error: Exception, cause: str, proceed: Callable[[Sequence[str]], bool]
 ) -> None:
-    if contact.name != contact.label_party:
+    if not contact.is_label:
         target = Target(
             contact.identity,
             contact.label_party,
@@ -158,11 +97,11 @@ def _send(
             contact.reached,
             contact.route,
         )
-        notify_label_party(target, reason_of(error), go)
+        notify_label_party(target, reason_of(error), proceed)
         return
     listed = {name: identity for name, identity in contact.identities.items() if name != contact.name}
     listener = PartyListener(contact.identity, contact.bind, listed, contact.first_wait)
     try:
-        listener.stop_notice(names, reason_of(error), cause).serve(go)
+        listener.stop_notice(names, reason_of(error), cause).serve(proceed)
     finally:
         listener.close()

@@ -1,29 +1,31 @@
-"""The first words between two parties: do both give the same command for the same job, by the same protocol?
+"""The handshake: compares protocol, command and job with every other party, before anything about a record is sent.
 
-SPEC.md, section 3. Nothing about a record is sent before this has gone well.
+SPEC.md, section 3.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
-from parties.config.digests import COMMAND, DIGEST_BYTES, first_difference, purpose_in
+from parties.config.digests import COMMAND, DIGEST_BYTES, Purpose, first_difference, handshake_digests, purpose_in
+from parties.config.job import Job
+from parties.config.party_names import PartyNames
 from vsplit import __version__
 from vsplit.protocol import Message, MismatchError, Role, Send, receive
 
-# Raised whenever messages or their sequence change, so that two versions never begin what they cannot end.
+# Raised whenever messages or their sequence change, so that two versions never start a run that they cannot finish.
 PROTOCOL = 5
 MOST_KEYS = 4096
 _LIMIT = 1 << 20
-# Both may stand in a sentence on the other side's screen, so nothing but plain names gets there.
+# The other side may show both on its screen, so they hold only harmless characters.
 _VERSION = re.compile(r"[0-9A-Za-z.+!_-]{1,40}")
 _KEY = re.compile(r"[0-9A-Za-z._-]{1,200}")
 
 
 class Handshake(Message, frozen=True, kw_only=True, eq=False):
-    """Both ways, once: the protocol's number, the program's version, and the digests of `handshake_digests`."""
+    """In both directions, once: the protocol number, the program's version, and the digests of `handshake_digests`."""
 
     reveals: ClassVar[str] = (
         "fingerprints of the command and of the job's settings, which all parties hold, and the program's version"
@@ -35,15 +37,24 @@ class Handshake(Message, frozen=True, kw_only=True, eq=False):
 
     def check(self) -> None:
         if not _VERSION.fullmatch(self.version):
-            raise ValueError("a version has at most 40 characters, as Python versions have them")
+            raise ValueError("a version has at most 40 characters, those of Python versions")
         if len(self.keys) > MOST_KEYS or any(len(digest) != DIGEST_BYTES for digest in self.keys.values()):
             raise ValueError("a job has fewer keys, and digests of another length")
         if not all(_KEY.fullmatch(key) for key in self.keys):
             raise ValueError("a key of a job is a short dotted name")
 
 
+def exchange_handshakes(names: PartyNames, job: Job, purpose: Purpose, run: Callable[[Role[Any]], Any]) -> None:
+    """Run this party's side. Raises MismatchError where another party runs another command or has another job."""
+    digests = handshake_digests(job, purpose)
+    if names.is_label:
+        run(handshake_as_label(names.me, names.feature_parties, digests))
+    else:
+        run(handshake_as_feature(names.me, names.label_party, digests))
+
+
 def handshake_as_label(me: str, feature_parties: Sequence[str], keys: Mapping[str, bytes]) -> Role[None]:
-    """The label party's side: hear all, answer all, and only then judge, so that every side can name what differs.
+    """The label party's side. It receives all and answers all before it compares, so that every side can name what differs.
 
     `keys` are this party's `handshake_digests`. Learns and reveals: the versions, and whether the commands and the jobs are
     the same. Raises MismatchError.

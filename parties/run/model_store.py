@@ -9,12 +9,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from parties.data.party_data import PartyData
+from parties.config.party_file import Bottom
+from parties.config.party_names import PartyNames
+from parties.data.labels import Labels
 from parties.data.prepare import Preparation
 from parties.local.plain_file import read_plain
 from parties.run.own_module import builder_at
+from parties.run.preparation import PreparedTraining
 from parties.run.run_folder import RunFolder
-from parties.run.training import PreparedTraining
 from vsplit.learn.label import LabelState
 from vsplit.learn.models import InputShape, build_bottom, build_top, load_weights, tabular, weights
 from vsplit.learn.plan import Plan
@@ -34,23 +36,24 @@ class ModelPart:
     top: Any
 
 
-def save_part(folder: RunFolder, party_data: PartyData, trained: PreparedTraining) -> None:
-    """Write model.json, bottom.safetensors and, at the label party, top.safetensors."""
+def save_part(
+    folder: RunFolder, names: PartyNames, job: str, settings: Bottom, labels: Labels | None, trained: PreparedTraining
+) -> None:
+    """Write model.json, bottom.safetensors and, at the label party, top.safetensors; `job` is the job's name."""
     plan, inputs, state = trained.plan, trained.inputs, trained.state
-    settings = party_data.party.settings
     description: dict[str, Any] = {
         "format": FORMAT,
-        "job": party_data.party.job.job,
-        "party": party_data.party.name,
-        "role": party_data.party.role,
+        "job": job,
+        "party": names.me,
+        "role": names.role,
         "embedding": plan.width,
         "bottom": None,
         "top": None,
     }
     if inputs is not None and state.bottom is not None:
         description["bottom"] = {
-            "module": settings.bottom.module,
-            "hidden": list(settings.bottom.hidden or ()),
+            "module": settings.module,
+            "hidden": list(settings.hidden or ()),
             "numeric": inputs.shape.numeric,
             "vocabularies": list(inputs.shape.vocabularies),
             "image": list(inputs.shape.image) if inputs.shape.image else None,
@@ -64,7 +67,7 @@ def save_part(folder: RunFolder, party_data: PartyData, trained: PreparedTrainin
             "aggregate": plan.aggregate,
             "hidden": list(plan.top_hidden),
             "outputs": trained.target.outputs,
-            "classes": list(trained_classes(party_data, trained)),
+            "classes": list(trained_classes(labels, trained)),
             "centre": trained.target.centre,
             "scale": trained.target.scale,
         }
@@ -72,14 +75,14 @@ def save_part(folder: RunFolder, party_data: PartyData, trained: PreparedTrainin
     folder.write_json(DESCRIPTION, description)
 
 
-def trained_classes(party_data: PartyData, trained: PreparedTraining) -> tuple[str, ...]:
+def trained_classes(labels: Labels | None, trained: PreparedTraining) -> tuple[str, ...]:
     """The classes that the model has an output for, in the order of their codes; none in a regression.
 
     In a multiclass task the last ones of the whole table may be absent among the shared records, and so have none.
     """
-    if party_data.labels is None or trained.target is None:
+    if labels is None or trained.target is None:
         return ()
-    return party_data.labels.classes[: trained.target.classes]
+    return labels.classes[: trained.target.classes]
 
 
 def load_part(path: Path, code: Path | None = None) -> ModelPart:
@@ -94,7 +97,7 @@ def load_part(path: Path, code: Path | None = None) -> ModelPart:
         preparation, bottom = _load_bottom(path, description, code)
         top = _load_top(path, description)
     except FileNotFoundError as error:
-        raise ConfigError(f"{error.filename} is missing: {path} holds no whole model part.") from None
+        raise ConfigError(f"{error.filename} is missing: {path} has no complete model part.") from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ConfigError(
             f"The model part in {path} cannot be read: one of its files is damaged or of another run; copy the whole run "

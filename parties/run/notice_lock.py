@@ -1,8 +1,8 @@
-"""An earlier start of a party's command that has failed and still tells the others ends when the command is given again.
+"""Ends an earlier start of a party's command that has failed and still notifies the other parties.
 
-Otherwise it would keep the port from the new one, or tell the others that their run fails when it need not any more. While it
-tells, a file stands in the system's folder for temporary files, named by the party's public identity and the job's address,
-and locked. A later start takes the file away, which the earlier one sees, and waits for the lock.
+Otherwise it would block the port, or notify them of a failure that no longer matters. While a start notifies them, it has a
+locked file in the system's folder for temporary files, named by the party's public identity and the job's address. A later
+start removes the file, which the earlier one detects, and waits for the lock.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from parties.network.identity import PublicIdentity
 if sys.platform != "win32":
     import fcntl
 
-_PATIENCE = 5.0  # seconds in which an earlier start gives way
+_PATIENCE = 5.0  # seconds in which an earlier start ends
 _STEP = 0.05
 
 
 def end_earlier_notice(identity: PublicIdentity, address: str) -> None:
-    """Let an earlier start of this party's command that only tells the others of its failure end now."""
+    """End an earlier start of this party's command that does nothing but notify the other parties of its failure."""
     if sys.platform == "win32":
         return
     path = _path(identity, address)
-    with contextlib.suppress(OSError):  # there is none, or its file cannot be touched: then it goes on
+    with contextlib.suppress(OSError):  # there is none, or its file cannot be opened: then it continues
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         try:
             path.unlink(missing_ok=True)
@@ -43,7 +43,7 @@ def end_earlier_notice(identity: PublicIdentity, address: str) -> None:
 
 @contextlib.contextmanager
 def notice_lock(identity: PublicIdentity, address: str) -> Iterator[Callable[[], bool]]:
-    """Inside, the function that is yielded says whether the command has been given again meanwhile."""
+    """Inside, the function that is yielded returns whether the command has been started again."""
     end_earlier_notice(identity, address)
     descriptor = _mark(_path(identity, address))
     try:
@@ -76,7 +76,7 @@ def _mark(path: Path) -> int | None:
 
 def _lock(descriptor: int) -> bool:
     if os.fstat(descriptor).st_uid != os.getuid():
-        raise PermissionError("a file of another user")  # anybody may put files there
+        raise PermissionError("a file of another user")  # every user may create files there
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -86,8 +86,8 @@ def _lock(descriptor: int) -> bool:
 
 def _is_in_place(path: Path, descriptor: int) -> bool:
     try:
-        found = path.lstat()
+        present = path.lstat()
     except FileNotFoundError:
         return False
     own = os.fstat(descriptor)
-    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+    return (present.st_dev, present.st_ino) == (own.st_dev, own.st_ino)

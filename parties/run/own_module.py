@@ -26,7 +26,7 @@ def builder_at(path: str, folder: Path | None = None) -> Builder:
     """The builder at an import path `package.module:function`; it takes an InputShape and the width of the embedding.
 
     The first name of the path is looked for in `folder`, then among the installed packages. A package may import its own
-    modules by their full or relative names; a file alone cannot import what stands beside it. Raises ConfigError where
+    modules by their full or relative names; a file alone cannot import the files beside it. Raises ConfigError where
     the path leads to nothing that can be called; an error of the module itself is not caught.
     """
     name, _, function = path.partition(":")
@@ -64,32 +64,32 @@ def _module(name: str, folder: Path | None) -> ModuleType:
     with _lock:
         importlib.invalidate_caches()
         spec = None if folder is None else PathFinder.find_spec(top, [str(folder)])
-        if spec is not None and (spec.loader is not None or _holds(spec, rest)):
+        if spec is not None and (spec.loader is not None or _has_module(spec, rest)):
             _load(top, spec)
         return importlib.import_module(name)
 
 
-def _holds(spec: ModuleSpec, rest: str) -> bool:
-    """Whether a folder without __init__.py is the package that is meant: it might hold anything."""
+def _has_module(spec: ModuleSpec, rest: str) -> bool:
+    """Whether a folder without __init__.py, which might be anything, has the module that is meant."""
     inner = rest.partition(".")[0]
     return bool(inner) and PathFinder.find_spec(inner, list(spec.submodule_search_locations or ())) is not None
 
 
 def _load(top: str, spec: ModuleSpec) -> None:
-    """Load a module or package from its own place under its own name, so that it finds its own parts."""
+    """Load a module or package from its own location under its own name, so that it finds its own parts."""
     if spec.loader is None:  # Python would look for the parts of such a package all over its search path.
         spec.submodule_search_locations = list(spec.submodule_search_locations or ())
-    there = sys.modules.get(top)
-    if there is not None:
-        if _places(there.__spec__) == _places(spec):
+    present = sys.modules.get(top)
+    if present is not None:
+        if _locations(present.__spec__) == _locations(spec):
             return
         if top not in _loaded:
             raise ConfigError(
                 f"The party file's `bottom.module` names {top}, but this is the name of a module that is in use already "
-                f"({next(iter(_places(there.__spec__)), 'built in')}): call yours by another name."
+                f"({next(iter(_locations(present.__spec__)), 'built in')}): call yours by another name."
             )
-        for one in [one for one in sys.modules if one.partition(".")[0] == top]:
-            del sys.modules[one]
+        for loaded in [name for name in sys.modules if name.partition(".")[0] == top]:
+            del sys.modules[loaded]
     module = sys.modules[top] = module_from_spec(spec)
     try:
         if spec.loader is not None:
@@ -100,7 +100,7 @@ def _load(top: str, spec: ModuleSpec) -> None:
     _loaded.add(top)
 
 
-def _places(spec: ModuleSpec | None) -> tuple[object, ...]:
+def _locations(spec: ModuleSpec | None) -> tuple[object, ...]:
     return () if spec is None else (spec.origin, *(spec.submodule_search_locations or ()))
 
 
@@ -109,14 +109,14 @@ def _advice(name: str, folder: Path | None, error: Exception) -> str:
         return ": see that its package is installed in this environment."
     if not folder.is_dir():
         return f": it is looked for in {folder}, which is no folder; mend the key bottom.folder."
-    lacking = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if lacking not in ("", name.partition(".")[0]) and PathFinder.find_spec(lacking, [str(folder)]):
+    missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if missing not in ("", name.partition(".")[0]) and PathFinder.find_spec(missing, [str(folder)]):
         return (
-            f": {lacking} stands in {folder}, of which nothing but the module that is named is loaded. Put both into one "
-            f"package, a folder with an __init__.py, and write `from . import {lacking}`."
+            f": {missing} is in {folder}, from which only the named module is loaded. Put both into one "
+            f"package, a folder with an __init__.py, and write `from . import {missing}`."
         )
-    if lacking not in ("", name.partition(".")[0]):
-        return f": {name} was found, and needs {lacking}, which is not installed in this environment; install it."
+    if missing not in ("", name.partition(".")[0]):
+        return f": {name} was found, and needs {missing}, which is not installed in this environment; install it."
     return (
         f": it is looked for in the folder {folder}, then among the installed packages, and nowhere else. Put it there, name "
         "its folder by the key bottom.folder, or install its package in this environment."

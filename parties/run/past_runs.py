@@ -1,8 +1,8 @@
-"""The run folders of a party file, old ones too, and taking old ones away.
+"""The run folders of a party file, old ones too, and the removal of old ones.
 
-A new run moves an older one from NAME to NAME-1, NAME-2 and so on. What is no such folder, is a link, belongs to another
-party or party file, holds what no run has written or what the party file names, or holds a run that may still go on is never
-taken away.
+A new run moves an older one from NAME to NAME-1, NAME-2 and so on. A folder is never removed if it is a link or has another
+name, belongs to another party or party file, has a file that no run has written or that the party file names, or has a run
+that may be resumed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import os
 import re
 import stat
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,18 +19,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from parties.checkpoints.folder import UNFINISHED
-from parties.config.errors import validate
-from parties.config.party_file import PartyFile
-from parties.config.reading import parse_any_yaml, parse_yaml, read_text
-from parties.config.urls import is_url
-from parties.local.plain_file import read_plain, real_path
-from parties.local.text import beside
+from parties.checkpoints.folder_lock import LOCK, UNFINISHED, in_use
+from parties.config.reading import parse_any_yaml, read_text
+from parties.local.plain_file import read_plain
+from parties.run.named_files import NamedFiles
 from parties.run.run_folder import FINISHED
 from vsplit.protocol import ConfigError, StorageError
-
-if sys.platform != "win32":
-    import fcntl
 
 State = Literal["finished", "unfinished", "running"]
 
@@ -50,9 +43,8 @@ WRITTEN = frozenset(
         FINISHED,
     }
 )
-"""What a finished run leaves in its folder."""
+"""The files of a finished run."""
 
-_LOCK = "lock"
 _MOST = 1 << 26
 _MAIN_METRICS = ("auc", "macro_auc", "r2")
 _OUTPUT = re.compile(r"^output[ \t]*:.*$", re.MULTILINE)
@@ -60,10 +52,10 @@ _OUTPUT = re.compile(r"^output[ \t]*:.*$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """A run folder. Of one that holds no finished run the times are None; `metric` is (name, value on the test rows).
+    """A run folder. Without a finished run the times are None; `metric` is (name, value on the test rows).
 
-    `state` is `unfinished` or `running` where a run that is not finished stands in it, whatever else does. `why_kept` says
-    why it is not taken away, whatever is asked; empty: it may be.
+    `state` is `unfinished` or `running` where the folder has a run that is not finished. `why_kept` says why the folder is
+    never removed; empty: it may be.
     """
 
     path: Path
@@ -77,42 +69,12 @@ class PastRun:
     why_kept: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Own:
-    """What a party file says of its run folders: the latest, the last step of how it is written, and what else it names."""
-
-    file: Path
-    party: str
-    output: Path
-    names: frozenset[str]
-    used: frozenset[Path]
-
-    @classmethod
-    def read(cls, file: Path) -> _Own:
-        """Raises ConfigError."""
-        settings = validate(PartyFile, parse_yaml(read_text(file), file), file)
-        data, log = settings.data, settings.log
-        source = (
-            data.source.rpartition("://")[2].partition("?")[0].removeprefix("/") if is_url(data.source) else data.source
-        )
-        named = [settings.job, settings.identity, settings.partners, settings.order, source]
-        named += [settings.bottom.folder, log.file if log else None]
-        output = real_path(beside(file, settings.output))
-        return cls(
-            file=file,
-            party=settings.party,
-            output=output,
-            names=frozenset({output.name, Path(settings.output).name}),
-            used=frozenset(real_path(beside(file, one)) for one in named if one) | {real_path(file)},
-        )
-
-
 def past_runs(party_file: Path) -> list[PastRun]:
     """The run folders of a party file, the current one first and then from the newest to the oldest.
 
     Only the party file is read, and not its job, which may be gone. Raises ConfigError.
     """
-    own = _Own.read(party_file.absolute())
+    own = NamedFiles.read(party_file.absolute())
     found = [run for path in _folders(own.output) if (run := _read(path, own))]
     return sorted(found, key=lambda run: (run.path != own.output, -(run.ended.timestamp() if run.ended else 0)))
 
@@ -120,7 +82,7 @@ def past_runs(party_file: Path) -> list[PastRun]:
 def to_remove(
     runs: Sequence[PastRun], now: datetime, *, keep: int | None = None, older_than: int | None = None
 ) -> list[PastRun]:
-    """Those of the runs that may be taken away and are not among the `keep` newest, or ended `older_than` days ago."""
+    """The runs that may be removed: not among the `keep` newest, or ended more than `older_than` days ago."""
     finished = [run for run in runs if run.ended is not None]
     if keep is not None:
         finished = finished[keep:]
@@ -129,33 +91,33 @@ def to_remove(
     return [run for run in finished if not run.why_kept]
 
 
-def stands(run: PastRun, party_file: Path) -> bool:
-    """Whether the folder is what it was when it was listed, and may be taken away still. Raises ConfigError."""
-    own = _Own.read(party_file.absolute())
+def is_unchanged(run: PastRun, party_file: Path) -> bool:
+    """Whether the folder is as it was when it was listed, and may still be removed. Raises ConfigError."""
+    own = NamedFiles.read(party_file.absolute())
     found = _read(run.path, own) if _is(run.path, stat.S_ISDIR) else None
     return found is not None and not found.why_kept and (found.run, found.ended) == (run.run, run.ended)
 
 
 def remove(run: PastRun) -> None:
-    """Take a run folder away; run.json goes last, so that one that was begun with is found again. Raises StorageError."""
+    """Remove a run folder; run.json goes last, so that an interrupted removal is listed again. Raises StorageError."""
     try:
         names = os.listdir(run.path)  # noqa: PTH208 - names are enough
         for name in sorted(names, key=lambda name: (name == FINISHED, name != UNFINISHED)):
             if name == UNFINISHED:
                 with contextlib.suppress(FileNotFoundError):
-                    (run.path / name / _LOCK).unlink()
+                    (run.path / name / LOCK).unlink()
                 (run.path / name).rmdir()
             else:
                 (run.path / name).unlink()
         run.path.rmdir()
     except OSError as error:
         raise StorageError(
-            f"The run folder {run.path} cannot be taken away whole ({error.strerror}): see who owns it and what it holds."
+            f"The run folder {run.path} cannot be removed completely ({error.strerror}): see who owns it and what is in it."
         ) from None
 
 
 def _folders(output: Path) -> Iterator[Path]:
-    """NAME, NAME-1, NAME-2, …, as far as they are folders and no links."""
+    """NAME, NAME-1, NAME-2, …, where they are folders and not links."""
     name = re.compile(re.escape(output.name) + r"(-[1-9][0-9]{0,8})?")
     try:
         with os.scandir(output.parent) as found:
@@ -167,16 +129,18 @@ def _folders(output: Path) -> Iterator[Path]:
             yield output.parent / entry.name
 
 
-def _read(path: Path, own: _Own) -> PastRun | None:
-    """None: nothing of a run of this party stands there."""
+def _read(path: Path, own: NamedFiles) -> PastRun | None:
+    """The run in the folder `path`; None: there is none of this party."""
     current = path == own.output
     content = _json(path / FINISHED)
     state = _unfinished(path)
     if content.get("party") != own.party or not isinstance(content.get("run"), str):
         # A folder without results is this party's only where the party file names it.
-        return PastRun(path, state, _size(path), why_kept="holds a run that may go on") if current and state else None
+        return (
+            PastRun(path, state, _size(path), why_kept="has a run that may be resumed") if current and state else None
+        )
     started, ended = _time(content.get("started")), _time(content.get("ended"))
-    why = "holds a run that may go on" if state else "holds the latest run" if current else _foreign(path, own)
+    why = "has a run that may be resumed" if state else "has the latest run" if current else _foreign(path, own)
     return PastRun(
         path=path,
         state=state or "finished",
@@ -194,52 +158,36 @@ def _unfinished(path: Path) -> State | None:
     folder = path / UNFINISHED
     if not _is(folder, stat.S_ISDIR):
         return None
-    if _is_locked(folder / _LOCK):
+    if in_use(path):
         return "running"
     try:
-        return "unfinished" if set(os.listdir(folder)) - {_LOCK} else None  # noqa: PTH208 - names are enough
+        return "unfinished" if set(os.listdir(folder)) - {LOCK} else None  # noqa: PTH208 - names are enough
     except OSError:
         return "unfinished"
 
 
-def _is_locked(lock: Path) -> bool:
-    if sys.platform == "win32":
-        return False
-    try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _foreign(path: Path, own: _Own) -> str:
-    """Why a folder of a finished run is not one to take away by itself; empty: it holds what the run has written."""
+def _foreign(path: Path, own: NamedFiles) -> str:
+    """Why the folder of a finished run must not be removed; empty: it has nothing but what the run has written."""
     if any(used.is_relative_to(path) for used in own.used):
-        return f"holds a file that {own.file} names"
+        return f"has a file that {own.file} names"
     output = _output_of(path)
     if output and output not in own.names:
-        return f"holds a run of another party file, whose output is {output}"
+        return f"has a run of another party file, whose output is {output}"
     with os.scandir(path) as entries:
-        # What is kept of a run that may go on is judged elsewhere.
+        # The files of an unfinished run are checked elsewhere.
         known = [
             entry.name == UNFINISHED or (entry.name in WRITTEN and entry.is_file(follow_symlinks=False))
             for entry in entries
         ]
-    return "" if all(known) else "holds something that no run has written"
+    return "" if all(known) else "has something that no run has written"
 
 
 def _output_of(path: Path) -> str:
-    """The name of the folder into which the run was written, by its copy of the party file; empty: that does not say it."""
+    """The name of the folder that the run was written to, by its copy of the party file; empty: it does not say."""
     copy = path / "party.yaml"
     try:
         lines = _OUTPUT.findall(read_text(copy))
-        # By itself, since with what is masked in it the whole need be no YAML any more.
+        # This line alone, since with masked values the whole need not be YAML any more.
         found = parse_any_yaml(lines[0], copy) if len(lines) == 1 else None
     except ConfigError:
         return ""

@@ -1,16 +1,21 @@
-"""`predictions.parquet`: a row for each validation and test row, in the types of the own data, with what each column is."""
+"""`predictions.parquet`: a row for each validation and test row, in the types of the party's data.
+
+Each column's metadata says what it holds.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from parties.data.party_data import PartyData
+from parties.data.table import Table
 from parties.run.model_store import trained_classes
-from parties.run.training import PreparedTraining
+from parties.run.preparation import PreparedTraining
 from vsplit.learn.label import Predictions
 
 MEANING = b"meaning"
@@ -19,19 +24,31 @@ MEANING = b"meaning"
 _PANDAS_ATTRS = b"PANDAS_ATTRS"
 
 
-def predictions_table(party_data: PartyData, trained: PreparedTraining, alone: Predictions | None) -> pa.Table:
-    """The key columns and the label as they are in the party's data, the row's number there, and each model's predictions.
+def predictions_table(
+    me: str, job: str, party_data: PartyData, trained: PreparedTraining, alone: Predictions | None
+) -> pa.Table:
+    """The key columns and the label as they are in the data of `me`, the row's number there, and each model's predictions.
 
-    What a column is stands in its metadata, and of all of them in `attrs` of the pandas frame.
+    What each column holds is in its metadata, and for all of them in `attrs` of the pandas frame.
     """
-    written = party_data.table.written
-    if trained.joint is None or written is None:
+    source, labels = party_data.table, party_data.labels
+    if trained.joint is None or source.written is None:
         raise ValueError("only the label party predicts")
-    parts = [pa.table(dict(_columns(party_data, written, trained, alone, name))) for name in ("validation", "test")]
+    classes = trained_classes(labels, trained)
+    scores = dict(_scores(me, trained.plan.task, classes, alone is not None))
+    names = _key_names(source, scores)
+    meanings = {name: f"The key column {key} of {me}, as it is in the data." for key, name in names.items()} | {
+        "row": f"The number of the row in the data of {me}, from 0.",
+        "split": "validation: these rows decided when training stopped; test: they were used for the result alone.",
+        "label": f"The outcome, as it is in the column {_label(source)} of the data.",
+        **scores,
+    }
+    parts = [
+        pa.table(dict(_columns(source, names, trained, alone, classes, split))) for split in ("validation", "test")
+    ]
     table = pa.concat_tables(parts)
-    meanings = dict(_meanings(party_data, trained, alone))
     fields = [field.with_metadata({MEANING: meanings[field.name].encode()}) for field in table.schema]
-    attrs = {"job": party_data.party.job.job, "party": party_data.party.name, "columns": meanings}
+    attrs = {"job": job, "party": me, "columns": meanings}
     return table.cast(pa.schema(fields)).replace_schema_metadata({_PANDAS_ATTRS: json.dumps(attrs).encode()})
 
 
@@ -49,52 +66,48 @@ def parquet_file(table: pa.Table) -> bytes:
 
 
 def _columns(
-    party_data: PartyData, written: pa.Table, trained: PreparedTraining, alone: Predictions | None, split: str
+    source: Table,
+    names: Mapping[str, str],
+    trained: PreparedTraining,
+    alone: Predictions | None,
+    classes: Sequence[str],
+    split: str,
 ) -> Iterator[tuple[str, pa.Array]]:
-    rows = trained.shared.rows[getattr(trained.split, split)]
-    for key, name in _key_names(party_data, trained, alone):
+    rows, written = trained.shared.rows[getattr(trained.split, split)], cast(pa.Table, source.written)
+    for key, name in names.items():
         yield name, written[key].take(pa.array(rows)).combine_chunks()
     yield "row", pa.array(rows, pa.int64())
     yield "split", pa.array([split] * len(rows), pa.string())
-    yield "label", written[party_data.party.settings.data.label].take(pa.array(rows)).combine_chunks()
-    for who, model in (("joint", trained.joint), ("alone", alone)):
-        if model is not None:
-            scores = getattr(model, split)
+    yield "label", written[_label(source)].take(pa.array(rows)).combine_chunks()
+    for model, predictions in (("joint", trained.joint), ("alone", alone)):
+        if predictions is not None:
+            scores = getattr(predictions, split)
             if scores.ndim == 1:
-                yield who, pa.array(scores)
+                yield model, pa.array(scores)
             else:
-                for code, each in enumerate(trained_classes(party_data, trained)):
-                    yield f"{who}_{each}", pa.array(scores[:, code])
+                for code, name in enumerate(classes):
+                    yield f"{model}_{name}", pa.array(scores[:, code])
 
 
-def _key_names(
-    party_data: PartyData, trained: PreparedTraining, alone: Predictions | None
-) -> Iterator[tuple[str, str]]:
+def _label(source: Table) -> str:
+    return "" if source.label is None else str(source.label.name)
+
+
+def _key_names(source: Table, scores: Mapping[str, str]) -> dict[str, str]:
     """Each key column with its name in the file: its own, unless a column of the predictions has that name."""
-    taken = {"row", "split", "label", *(name for name, _ in _scores(party_data, trained, alone))}
-    for key in party_data.party.key_columns:
-        yield key, f"key_{key}" if key in taken else key
+    taken = {"row", "split", "label", *scores}
+    return {key: f"key_{key}" if key in taken else key for key in source.keys.columns}
 
 
-def _meanings(party_data: PartyData, trained: PreparedTraining, alone: Predictions | None) -> Iterator[tuple[str, str]]:
-    party = party_data.party
-    for key, name in _key_names(party_data, trained, alone):
-        yield name, f"The key column {key} of {party.name}, as it is in the data."
-    yield "row", f"The number of the row in the data of {party.name}, from 0."
-    yield "split", "validation: these rows decided when training stopped; test: they were used for the result alone."
-    yield "label", f"The outcome, as it is in the column {party.settings.data.label} of the data."
-    yield from _scores(party_data, trained, alone)
-
-
-def _scores(party_data: PartyData, trained: PreparedTraining, alone: Predictions | None) -> Iterator[tuple[str, str]]:
-    task, classes = trained.plan.task, trained_classes(party_data, trained)
+def _scores(me: str, task: str, classes: Sequence[str], has_alone: bool) -> Iterator[tuple[str, str]]:
+    """The columns of predictions, and what each holds."""
     models = [("joint", "the model that all parties trained")]
-    models += [("alone", f"the model that {party_data.party.name} trained alone")] if alone is not None else []
-    for who, model in models:
+    models += [("alone", f"the model that {me} trained alone")] if has_alone else []
+    for column, model in models:
         if task == "regression":
-            yield who, f"The outcome as {model} predicts it, in the unit of the label."
+            yield column, f"The outcome as {model} predicts it, in the unit of the label."
         elif task == "binary":
-            yield who, f"The probability of the label {classes[1]} by {model}, from 0 to 1."
+            yield column, f"The probability of the label {classes[1]} by {model}, from 0 to 1."
         else:
-            for each in classes:
-                yield f"{who}_{each}", f"The probability of the label {each} by {model}, from 0 to 1."
+            for name in classes:
+                yield f"{column}_{name}", f"The probability of the label {name} by {model}, from 0 to 1."

@@ -1,8 +1,8 @@
-"""How often this party has met each other party of late, and the bound on it (SPEC.md, section 7).
+"""Counts the runs and overlaps with each other party in the last days, and the bound on them (SPEC.md, section 7).
 
-Each run and each overlap with a list that differs in one record can say whether another party holds that record. So they
-are counted for each other party, by its public identity, in a small file of this party's own. The count stands before
-this party's list leaves, so that a run which is broken off counts as well.
+Each run and each overlap with a list that differs in one record can reveal whether another party has that record. So they
+are counted for each other party, by its public identity, in a small file of this party's own. They are counted before this
+party's list leaves, so that an interrupted run counts as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if sys.platform != "win32":
     import fcntl
 
 DAYS = 30
-"""Runs are counted over so many days, at any time the last ones."""
+"""Runs are counted over the last days, so many."""
 
 
 class CountedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,38 +50,38 @@ class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def count_run(party: Party, purpose: Purpose, now: datetime) -> None:
     """Count one more run with every other party of the job, and write it down.
 
-    Raises RefusedError, and writes nothing, where one of them has been met `accept.max_runs` times in the last 30 days;
-    ConfigError where the file cannot be read, understood or written. Where this party has no key that lasts, nothing can
+    Raises RefusedError, and writes nothing, where there were `accept.max_runs` runs with one of them in the last 30
+    days; ConfigError where the file cannot be read, understood or written. Where this party has no lasting key, nothing can
     be counted.
     """
     if party.partners is None:
         return
     with _locked(party.partners):
-        met = _read(party.partners)
+        runs = _read(party.partners)
         for name in _others(party):
-            _check(party, name, _recent(met.get(_line(party, name), []), now), now)
+            _check(party, name, _recent(runs.get(_line(party, name), []), now), now)
         for name in _others(party):
-            met.setdefault(_line(party, name), []).append(CountedRun(now, party.job.job, purpose))
-        kept = {line: recent for line, every in met.items() if (recent := _recent(every, now))}
-        _write(party.partners, _Content(1, kept))
+            runs.setdefault(_line(party, name), []).append(CountedRun(now, party.job.job, purpose))
+        latest = {line: recent for line, every in runs.items() if (recent := _recent(every, now))}
+        _write(party.partners, _Content(1, latest))
 
 
 def check_quotas(party: Party, now: datetime) -> None:
-    """Raise what `count_run` would raise for what the file holds, and count nothing."""
-    met = {} if party.partners is None else _read(party.partners)
+    """Raise what `count_run` would raise, and count nothing."""
+    runs = {} if party.partners is None else _read(party.partners)
     for name in _others(party):
         if _line(party, name) != AUTO:
-            _check(party, name, _recent(met.get(_line(party, name), []), now), now)
+            _check(party, name, _recent(runs.get(_line(party, name), []), now), now)
 
 
 def recent_runs(party: Party, now: datetime) -> Mapping[str, int | None]:
     """How many runs and overlaps there were with each other party in the last 30 days; None: they are not counted.
 
-    They are not where a key is made afresh by each launch. Raises ConfigError where the file cannot be understood.
+    They are not where each launch makes new keys. Raises ConfigError where the file cannot be understood.
     """
-    met = {} if party.partners is None else _read(party.partners)
+    runs = {} if party.partners is None else _read(party.partners)
     counted = {name: party.partners is not None and _line(party, name) != AUTO for name in _others(party)}
-    return {name: len(_recent(met.get(_line(party, name), []), now)) if counted[name] else None for name in counted}
+    return {name: len(_recent(runs.get(_line(party, name), []), now)) if counted[name] else None for name in counted}
 
 
 def _others(party: Party) -> list[str]:
@@ -93,20 +93,20 @@ def _line(party: Party, name: str) -> str:
 
 
 def _recent(every: list[CountedRun], now: datetime) -> list[CountedRun]:
-    """Those of the last 30 days. A time in the future, as of a clock that was wrong, counts: it is no reason to forget."""
-    return sorted((one for one in every if one.at > now - timedelta(days=DAYS)), key=lambda one: one.at)
+    """Those of the last 30 days. A time in the future, as of a wrong clock, counts as well."""
+    return sorted((run for run in every if run.at > now - timedelta(days=DAYS)), key=lambda run: run.at)
 
 
 def _check(party: Party, name: str, recent: list[CountedRun], now: datetime) -> None:
     most = party.settings.accept.max_runs
     if len(recent) < most:
         return
-    # A minute is told, and the bound is open from its begin.
+    # Rounded up to the minute, from whose beginning a run is allowed again.
     again = max(recent[-most].at + timedelta(days=DAYS), now) + timedelta(minutes=1, microseconds=-1)
     raise RefusedError(
         f"There were {len(recent):,} runs and overlaps with {name} since {_day(recent[0].at)}, and {party.file} allows "
-        f"{most:,} with one party in any {DAYS} days (accept.max_runs): many runs of lists that differ in a few records tell "
-        f"who these are. Wait until {_day(again)}, or let a person who may decide it raise accept.max_runs."
+        f"{most:,} with one party in any {DAYS} days (accept.max_runs): many runs of lists that differ in a few records "
+        f"reveal who these are. Wait until {_day(again)}, or let an authorised person raise accept.max_runs."
     )
 
 
@@ -132,13 +132,13 @@ def _read(path: Path) -> dict[str, list[CountedRun]]:
     except (msgspec.MsgspecError, ConfigError):
         raise ConfigError(
             f"The file {path}, in which this party counts its runs with each other party, is damaged. Put back a copy of it; "
-            "only if it is right that counting begins anew, move the file away."
+            "only if counting may start again, move the file away."
         ) from None
     return content.partners
 
 
 def _write(path: Path, content: _Content) -> None:
-    """Whole or not at all, on the disk before anything leaves, and readable by this user alone."""
+    """Write the file completely or not at all, to the disk before anything leaves, readable by this user alone."""
     try:
         write_whole(path, [msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"])
     except OSError as error:
@@ -147,7 +147,7 @@ def _write(path: Path, content: _Content) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Two runs at once count one after the other, where the system has such locks."""
+    """Simultaneous runs count one after the other, where the system has such locks."""
     try:
         descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The first tutorial, followed to the letter; and the page of the run folder, compared with the folders that it leaves."""
+"""The first tutorial, followed exactly; and the page of the run folder, compared with the folders that it leaves."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def check_files(project: Path, runs: Path) -> None:
     rows = re.findall(r"^\| `([^`]+)` \| ([\w ]+) \|", section(project, "## Files"), re.MULTILINE)
     for party, role in (("bank", "label"), ("shop", "feature")):
         there = {path.name for path in (runs / party).iterdir() if path.name != ".unfinished"}
-        assert there == {name for name, who in rows if who in ("both", f"{role} party")}
+        assert there == {name for name, who in rows if who in ("every party", f"{role} party")}
 
 
 def keys(value: Any, above: str = "") -> set[str]:

@@ -22,7 +22,7 @@ DOCUMENTS = sorted(
 
 def typed(text: str) -> Iterator[str]:
     """What follows the word `vsplit` in each line of an indented block, or of a fenced one of a shell."""
-    for block in re.findall(r"^```(?:sh|bash)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+    for block in re.findall(r"^```(?:sh|bash)(?: title=\"[^\"\n]*\")?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         yield from re.findall(r"^(?:\S*/)?vsplit (.*)$", block, re.MULTILINE)
     without_fences = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     yield from re.findall(r"^ {4,}(?:~/vsplit/bin/)?vsplit (.*)$", without_fences, re.MULTILINE)

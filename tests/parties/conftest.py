@@ -11,10 +11,11 @@ import pytest
 from parties.network.driver import Traffic, drive
 from parties.network.identity import PrivateIdentity
 from parties.network.memory import MemoryNetwork
-from parties.network.peer_connections import Address, PartyListener, dial
+from parties.network.peer_connections import PartyListener, dial
+from parties.network.route import Address
 from parties.network.transport import Transport
 from parties.network.worker_pool import Pool
-from parties.run import training
+from parties.run import preparation
 from tests.parties.world import no_report, signals_as_before, three, world  # noqa: F401  fixtures of all tests below
 from vsplit.protocol import Role, VsplitError
 
@@ -60,7 +61,7 @@ def run_parties(roles: Mapping[str, Role[Any]], open_transport: Open) -> Outcome
             outcome.farewells[name] = transport.finish()
         except Exception as error:
             outcome.errors[name] = error
-            transport.stop(error.word if isinstance(error, VsplitError) else "error")
+            transport.stop(error.reason_code if isinstance(error, VsplitError) else "error")
 
     threads = [threading.Thread(target=live, args=item, daemon=True) for item in roles.items()]
     for thread in threads:
@@ -111,7 +112,7 @@ def networks(request: pytest.FixtureRequest) -> Networks:
 def one_builds_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parties are processes, each with a random state of torch's of its own; as threads they must take turns."""
     turn = threading.Lock()
-    seed, build = training.runtime.seed, training.build_optimizer
+    seed, build = preparation.runtime.seed, preparation.build_optimizer
 
     def seed_in_turn(number: int) -> None:
         turn.acquire()
@@ -123,5 +124,5 @@ def one_builds_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             turn.release()
 
-    monkeypatch.setattr(training.runtime, "seed", seed_in_turn)
-    monkeypatch.setattr(training, "build_optimizer", build_and_pass)
+    monkeypatch.setattr(preparation.runtime, "seed", seed_in_turn)
+    monkeypatch.setattr(preparation, "build_optimizer", build_and_pass)

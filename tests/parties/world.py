@@ -1,4 +1,4 @@
-"""A small world for lives: made-up people, of whom each party knows a known part, with all the files that lives need."""
+"""A small world for runs: made-up people, of whom each party knows a known part, with all the files that runs need."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ COLUMNS = {
 }
 
 
-class Lives:
-    """What became of each party: the last word or the error, and all events before."""
+class Outcomes:
+    """What each party ended with: its last event or its error; and all events before."""
 
     def __init__(self) -> None:
         self.ends: dict[str, Finished] = {}
         self.errors: dict[str, BaseException] = {}
         self.events: dict[str, list[Event]] = {}
 
-    def well(self) -> Lives:
-        """This, if no life failed."""
+    def well(self) -> Outcomes:
+        """This object, if no party failed."""
         for error in self.errors.values():
             raise error
         return self
@@ -147,31 +147,31 @@ class World:
         """The keys that all these parties (none: all parties) have in their tables."""
         return set.intersection(*(set(self.tables[name].person) for name in names or self.names))
 
-    def run_party(
+    def run_parties(
         self, *names: str, show: Mapping[str, Callable[[Event], None]] | None = None, restart: Sequence[str] = ()
-    ) -> Lives:
-        """Live the lives of these parties (none: of all), each in a thread of its own, until all have ended."""
-        lives = Lives()
+    ) -> Outcomes:
+        """Run these parties (none: all), each in a thread of its own, until all have ended."""
+        outcomes = Outcomes()
 
         def one(name: str) -> None:
-            seen = lives.events[name] = []
+            seen = outcomes.events[name] = []
 
             def note(event: Event) -> None:
                 seen.append(event)
                 (show or {}).get(name, lambda _event: None)(event)
 
             try:
-                lives.ends[name] = run_party(self.party(name), self.keys[name], note, restart=name in restart)
+                outcomes.ends[name] = run_party(self.party(name), self.keys[name], note, restart=name in restart)
             except (VsplitError, KeyboardInterrupt, Exception) as error:
-                lives.errors[name] = error
+                outcomes.errors[name] = error
 
         threads = [threading.Thread(target=one, args=(name,), daemon=True) for name in names or self.names]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(90)
-            assert not thread.is_alive(), f"a life hangs: {lives.events}"
-        return lives
+            assert not thread.is_alive(), f"a party hangs: {outcomes.events}"
+        return outcomes
 
 
 MakeWorld = Callable[..., World]

@@ -213,7 +213,7 @@ def test_a_party_that_asks_for_more_is_named_to_the_others(align, strict):
     assert len(label.positions) == len(feature.positions) == 0
     content, who = (feature, LABEL) if strict == LABEL else (label, "lab0")
     assert content.refused_by == who
-    with pytest.raises(StoppedError, match=f"fewer than another party's file asks for.*{who} said so"):
+    with pytest.raises(StoppedError, match=f"fewer than another party's file asks for.*as {who} reports"):
         check_agreed(content)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from psi import CONTRACT, ColumnReport, StepReport, UnusableKeysError, many_malformed, read_keys, read_steps
-from psi.contract import _STRETCH
+from psi.contract import _RANGE
 from psi.normalise import MOST_CHARACTERS, canonical
 from vsplit.protocol import DataError
 
@@ -212,7 +212,7 @@ def test_the_names_of_the_columns_do_not_enter_the_key():
             r"In the key column 'pid' .* 1 key\(s\) occur more than once, on 2 rows",
         ),
         ([text("canary", None), text(None, "canary", name="x")], "key columns 'id' and 'x' together .* no usable key"),
-        ([text(0.5, None, 1.5, name=None)], r"2 of 3 values can be no id .* 1 of 3 values are missing"),
+        ([text(0.5, None, 1.5, name=None)], r"2 of 3 values cannot be ids .* 1 of 3 values are missing"),
     ],
 )
 def test_keys_that_cannot_be_used(columns, sentence):
@@ -357,7 +357,7 @@ def test_bytes_that_are_no_utf_8_are_malformed():
 
 
 def test_many_rows_are_read_in_stretches():
-    rows = _STRETCH + 1000
+    rows = _RANGE + 1000
     column = pd.Series([f"K{row % (rows - 1):06d}" for row in range(rows)], name="id")
     keys = read_keys([column], repeated="many_to_one")
     assert (len(keys.keys), len(keys.rows), keys.report.repeated_keys) == (rows - 1, rows, 1)
@@ -380,9 +380,7 @@ def test_keys_that_steps_made_one_are_counted():
         assert merged(column, steps=[["lower"]], policy=policy) == 2
     assert merged(column, steps=[[]]) == merged(column, steps=[["nfkc", "trim"]]) == 0
     assert merged(text("a", "a", "b"), steps=[["lower"]]) == 0
-    with pytest.raises(
-        DataError, match=r"3 key\(s\) occur more than once, on 7 rows in all \(2 of these keys are one only"
-    ):
+    with pytest.raises(DataError, match=r"3 key\(s\) occur more than once, on 7 rows in all \(2 of these keys only"):
         merged(column, steps=[["lower"]], policy="error")
     with pytest.raises(DataError, match=r"on 2 rows in all, and only one"):
         merged(text("a", "a", "b"), steps=[["lower"]], policy="error")
@@ -408,11 +406,11 @@ def test_numbers_that_steps_made_one_are_counted():
 
 def test_neighbours_in_two_stretches_are_compared():
     # Each key stands on as many rows as a stretch has, and only the first row of the second key differs from the rest.
-    plain = ["a"] * _STRETCH + ["B"] + ["b"] * (_STRETCH - 1) + ["c"]
+    plain = ["a"] * _RANGE + ["B"] + ["b"] * (_RANGE - 1) + ["c"]
     assert merged(pd.Series(plain, name="id"), steps=[["lower"]]) == 1
     # The last row of a stretch is one, and the first row of the next is the other.
-    plain = ["x"] + ["a"] * (_STRETCH - 1) + ["A"]
-    assert merged(pd.Series(["a"] * _STRETCH + ["A"], name="id"), steps=[["lower"]]) == 1
+    plain = ["x"] + ["a"] * (_RANGE - 1) + ["A"]
+    assert merged(pd.Series(["a"] * _RANGE + ["A"], name="id"), steps=[["lower"]]) == 1
     assert merged(pd.Series(plain, name="id"), steps=[["lower"]]) == 1
 
 
@@ -482,4 +480,4 @@ def test_a_notable_share_of_malformed_values_is_told(wrong, told):
 
 def test_malformed_values_that_no_step_found_are_told_as_such():
     report = read_keys([pd.Series([0.5, 1.0], name="pid")]).report
-    assert many_malformed(report.columns, report.rows)[0].startswith("pid: 1 of 2 values can be no id (a fraction")
+    assert many_malformed(report.columns, report.rows)[0].startswith("pid: 1 of 2 values cannot be ids (a fraction")

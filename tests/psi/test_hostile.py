@@ -256,14 +256,14 @@ def test_match_larger_than_the_smallest_list(align, others):
 @pytest.mark.parametrize("others", [1, 2])
 def test_match_of_another_size_than_told(align, others):
     sentence = (
-        "a bitmap of 8 matches where it had told 7" if others == 1 else "(bitmap of 8 matches|chunk of 8 records)"
+        "a bitmap of 8 matches where it had announced 7" if others == 1 else "(bitmap of 8 matches|chunk of 8 records)"
     )
     expect(align, LABEL, MatchCount, lambda m, _: [MatchCount(records=7)], sentence, others)
 
 
 def test_agreement_that_this_party_did_not_give(align):
     tamper = Hostile(LABEL, Agreement, lambda m, _: [Agreement(agreed=True)])
-    with pytest.raises(ProtocolError, match="word that all parties agree"):
+    with pytest.raises(ProtocolError, match="an Agreement of all parties"):
         align(OWN, OTHER, tamper=tamper, feature_limits=Limits(min_records=9))
 
 
@@ -271,8 +271,8 @@ def test_agreement_that_this_party_did_not_give(align):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (np.zeros_like, "a bitmap of 0 matches where it had told 8"),
-        (lambda bits: changed(bits, 1, 0x0F), "a bitmap of .* matches where it had told 8"),
+        (np.zeros_like, "a bitmap of 0 matches where it had announced 8"),
+        (lambda bits: changed(bits, 1, 0x0F), "a bitmap of .* matches where it had announced 8"),
         (lambda bits: bits | np.array([0, 0x10], np.uint8), "beyond the end of the list"),
         (lambda bits: bits[:1], "chunk of 1 records where 2 were due"),
     ],

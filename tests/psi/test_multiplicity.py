@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psi import expected_row_counts, learn_row_counts, matched_rows, multiplicity, read_keys, tell_row_counts
+from psi import expected_row_counts, matched_rows, multiplicity, read_keys, receive_row_counts, send_row_counts
 from psi.multiplicity import RowCounts
 from vsplit.protocol import ProtocolError
 
@@ -21,9 +21,9 @@ def visits(persons):
 
 def tell(play, counts, *, most_rows=10**6, matched=None, peers=("lab",), **hostile):
     told = np.asarray(counts, np.int64)
-    roles = {LABEL: tell_row_counts(peers, told)}
+    roles = {LABEL: send_row_counts(peers, told)}
     for peer in peers:
-        roles[peer] = learn_row_counts(LABEL, len(told) if matched is None else matched, most_rows)
+        roles[peer] = receive_row_counts(LABEL, len(told) if matched is None else matched, most_rows)
     return play(roles, **hostile)
 
 
@@ -122,4 +122,4 @@ def test_a_message_with_a_record_of_no_row_or_of_a_wrong_size_cannot_be_made():
 @pytest.mark.parametrize("counts", [[], [1, 0], [2**32], [-1]])
 def test_numbers_that_cannot_be_are_not_told(counts):
     with pytest.raises(ValueError, match="each matched record has between 1 and"):
-        next(tell_row_counts([LABEL], np.array(counts, np.int64)))
+        next(send_row_counts([LABEL], np.array(counts, np.int64)))

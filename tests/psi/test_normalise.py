@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psi import CONTRACT, contract_version, read_step, read_steps
-from psi.normalise import ALWAYS, MOST_CHARACTERS, MOST_ZEROS, canonical, clean
+from psi.normalise import ALWAYS, MOST_CHARACTERS, MOST_ZEROS, canonical
+from psi.normalisers import clean
 
 GERMAN = {"date": ["%d.%m.%Y", "%Y-%m-%d"]}
 

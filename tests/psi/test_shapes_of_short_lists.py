@@ -88,7 +88,7 @@ def test_a_single_key_at_the_edge_of_a_step_does_move_it():
 def test_shares_finer_than_the_sender_s_list_allows_are_refused(play, records, shares, allowed):
     fine, own = (ColumnShape(shares),), (ColumnShape({"digits": 100}),)
     with pytest.raises(
-        ProtocolError, match=f"lab sent shapes of its keys where a list of {records} keys tells .*{allowed}"
+        ProtocolError, match=f"lab sent shapes of its keys where a list of {records} keys must have .*{allowed}"
     ):
         play(
             {
@@ -113,7 +113,7 @@ def test_no_cause_is_found_where_only_the_steps_differ(here, there, odd):
         return shape([f"+1.2.{1900 + number % 100} \u00e4" for number in range(few)] + plain(records)[few:])
 
     (cause,) = likely_causes([mixed(here)], [mixed(there)], ["pid"], "lab")
-    assert "look alike in every column" in cause
+    assert "have the same shape in every column" in cause
 
 
 @pytest.mark.parametrize("records", [80, 180, 300, 500])
@@ -128,4 +128,4 @@ def test_what_differs_altogether_is_a_cause_in_a_short_list(records):
 
 def test_one_list_that_is_too_short_says_so():
     (cause,) = likely_causes([shape(plain(1000))], [shape(plain(79))], ["pid"], "lab")
-    assert cause == "The list of this party or that of lab is too short to compare how their keys look."
+    assert cause == "The list of this party or that of lab is too short to compare the shapes of their keys."

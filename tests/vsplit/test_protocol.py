@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from vsplit import protocol
 from vsplit.protocol import (
     Array,
     Collect,
@@ -37,6 +36,7 @@ from vsplit.protocol import (
     VsplitError,
     Work,
     array_fields,
+    errors,
     receive,
     send,
     work,
@@ -175,8 +175,8 @@ TREE: dict[type[VsplitError], tuple[type[Exception], int, str]] = {
 def test_the_error_tree_is_as_it_is_drawn(kind: type[VsplitError]) -> None:
     parent, exit_code, word = TREE[kind]
     assert kind.__bases__ == (parent,)
-    assert (kind.exit_code, kind.word) == (exit_code, word)
-    assert f"── {kind.__name__} " in str(protocol.__doc__) or kind is VsplitError
+    assert (kind.exit_code, kind.reason_code) == (exit_code, word)
+    assert f"── {kind.__name__} " in str(errors.__doc__) or kind is VsplitError
     if issubclass(kind, RemoteError | TransportError):
         error = kind("lab", "lab is not there.")
         assert error.peer == "lab"
@@ -186,17 +186,17 @@ def test_the_error_tree_is_as_it_is_drawn(kind: type[VsplitError]) -> None:
 
 
 def test_no_error_is_missing_from_the_tree() -> None:
-    found = {value for value in vars(protocol).values() if isinstance(value, type) and issubclass(value, VsplitError)}
+    found = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, VsplitError)}
     assert found == set(TREE)
 
 
 def test_every_word_of_an_error_is_one_that_the_other_side_knows() -> None:
     from parties.network.frames import MOST_CONTROL
-    from parties.network.transport import STOP_WORDS
+    from parties.network.stop_reasons import STOP_REASONS
 
     for kind in TREE:
-        assert kind.word in STOP_WORDS
-    assert all(word.isascii() and len(word) <= MOST_CONTROL for word in STOP_WORDS)
+        assert kind.reason_code in STOP_REASONS
+    assert all(word.isascii() and len(word) <= MOST_CONTROL for word in STOP_REASONS)
 
 
 def test_effects_are_frozen_records() -> None:

@@ -15,18 +15,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from vsplit.protocol import Message, ProtocolError, Receive, Send
 from vsplit.sealing import (
-    _PROOF,
     Credentials,
     FreshKeys,
     KeyProofs,
     Place,
     Seal,
     Sealed,
-    _statement,
     exchange_keys,
     pass_on,
     relay_key_exchange,
 )
+from vsplit.sealing.key_exchange import _PROOF, _statement
 
 RELAY = "clinic"
 NAMES = ["a", "b", "c"]
@@ -276,7 +275,7 @@ def test_a_message_with_another_number_written_on_it_cannot_be_opened(pair: tupl
 )
 def test_a_message_for_another_place_cannot_be_opened(pair: tuple[Seal, Seal], other: Place) -> None:
     here, there = pair
-    with pytest.raises(ProtocolError, match="belongs to another place of the session"):
+    with pytest.raises(ProtocolError, match="belongs to another position in the session"):
         there.open(HERE, here.seal(other, content()))
 
 
@@ -300,7 +299,7 @@ def test_an_end_is_neither_copied_nor_pickled(pair: tuple[Seal, Seal]) -> None:
 
 
 def test_nothing_shows_a_secret(pair: tuple[Seal, Seal]) -> None:
-    assert repr(pair[0]) == "<Seal with b by way of clinic>"
+    assert repr(pair[0]) == "<Seal with b through clinic>"
     assert "sign" not in repr(credentials("a"))
     assert not hasattr(pair[0], "__dict__")
 

@@ -1,6 +1,7 @@
 """How embeddings reach the top model: as they are, added under masks, or added under Paillier encryption.
 
-What only describes an aggregation (`interface`) loads no torch; each way is loaded where it is taken.
+`sender_for` and `receiver_for` return the two sides of the aggregation that a job names; `__all__` names them and the
+public modules. Each aggregation is imported when it is asked for; what only describes one (`interface`) loads no torch.
 """
 
 from __future__ import annotations
@@ -10,8 +11,28 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vsplit.aggregation.attempt import RandomBytes
-    from vsplit.aggregation.interface import CutLayer, EmbeddingReceiver, EmbeddingSender
+    from vsplit.aggregation.interface import Aggregate, CutLayer, EmbeddingReceiver, EmbeddingSender
     from vsplit.aggregation.secure_sum import Member
+
+__all__ = [
+    "attempt",
+    "check_installed",
+    "interface",
+    "masked_sum",
+    "paillier_sum",
+    "plain",
+    "receiver_for",
+    "secure_sum",
+    "sender_for",
+]
+
+
+def check_installed(aggregate: Aggregate) -> None:
+    """Raise ConfigError where a package that this aggregation needs is not installed."""
+    if aggregate == "paillier_sum":
+        from vsplit.paillier.keys import phe_paillier
+
+        phe_paillier()
 
 
 def sender_for(cut: CutLayer, member: Member) -> EmbeddingSender:

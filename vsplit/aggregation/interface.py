@@ -1,7 +1,7 @@
-"""How embeddings reach the top model: what each aggregation is asked for, at both sides, and what it knows of the job.
+"""The interface of every aggregation, at both sides, and what an aggregation knows of the job.
 
-A feature party has an `EmbeddingSender`, by which its embedding of each batch leaves. The label party has the
-`EmbeddingReceiver` that fits: by it the arrays arrive that the top model joins, and it knows whose embeddings each holds.
+A feature party has an `EmbeddingSender`, which sends its embedding of each batch. The label party has the corresponding
+`EmbeddingReceiver`: it receives the arrays that the top model joins, and knows whose embeddings each of them holds.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Rounding = Literal["nearest", "stochastic"]
 Noise = Literal["short", "full"]
 
 SECURE: frozenset[Aggregate] = frozenset({"masked_sum", "paillier_sum"})
-"""The aggregations that show the label party the sum of the feature parties' embeddings and no single one; what the columns
-say is in the sum as well."""
+"""The aggregations that show the label party only the sum of the feature parties' embeddings. The sum still carries the
+information of the columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecureSum:
-    """How embeddings become whole numbers for a secure sum, and how strong the Paillier key is.
+    """How embeddings become whole numbers for a secure sum, and the strength of the Paillier key.
 
     Values are clipped to [-range, range] and written with `bits` bits; `key_bits` and `noise` are for `paillier_sum` alone
     and None without it.
@@ -42,7 +42,7 @@ class SecureSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutLayer:
-    """What a job says of the embeddings, where the bottom models end and the top model begins.
+    """What a job defines for the embeddings, where the bottom models end and the top model begins.
 
     `contributors` are the parties with a bottom model, in the job's order: the order in which embeddings are concatenated
     or added. `width` is the number of columns of each embedding, `most_rows` the rows of the largest batch. `secure_sum` is
@@ -58,10 +58,10 @@ class CutLayer:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One batch whose embeddings cross, as all parties know it.
+    """One batch whose embeddings cross; equal at all parties.
 
-    `step` counts optimiser steps; `part` is that of the split (see `vsplit.learn.batches`). In one training no two
-    batches have the same `epoch`, `part` and `number`, and these grow, compared in this order.
+    `step` counts optimiser steps; `part` is that of the split (see `vsplit.learn.batches`). In one training no two batches
+    have the same `epoch`, `part` and `number`, and these increase, compared in this order.
     """
 
     step: int
@@ -78,22 +78,22 @@ class EmbeddingSender(ABC):
     def begin(self, beginning: bytes) -> Role[None]:
         """Agree on what this training needs, before its first batch.
 
-        `beginning` is a digest of where it begins, which must be the same at all feature parties.
+        `beginning` is a digest of where it starts, which must be the same at all feature parties.
         """
 
     @abstractmethod
     def bind(self, message: Message) -> None:
-        """The label party has sent `message`, and owes the same to all feature parties."""
+        """The label party has sent `message`, which must be the same for all feature parties."""
 
     @abstractmethod
     def send_embedding(self, batch: Batch, values: Floats) -> Role[int]:
-        """Send the embedding of a batch, float32 [rows, width], all finite; returns how many values had to be clipped."""
+        """Send the embedding of a batch, float32 [rows, width], all finite; returns how many values were clipped."""
 
 
 class EmbeddingReceiver(ABC):
     """The label party's side.
 
-    `groups` has the feature parties whose embeddings each arriving array holds: in all, every feature party once.
+    `groups` has the feature parties whose embeddings each received array holds; every feature party occurs once.
     """
 
     groups: Sequence[Sequence[str]]
@@ -104,11 +104,11 @@ class EmbeddingReceiver(ABC):
 
     @abstractmethod
     def take(self, batch: Batch) -> Role[list[Floats]]:
-        """What arrives for a batch: one array float32 [rows, width] for each group, in their order.
+        """Receive a batch: one array float32 [rows, width] for each group, in their order.
 
-        Raises ProtocolError, with the name of the party, for anything else than is due.
+        Raises ProtocolError, with the name of the party, for anything other than what is due.
         """
 
     @abstractmethod
     def join(self, arrived: Sequence[Tensor], own: Tensor | None) -> Tensor:
-        """The top model's input, float32 [rows, joined width], from what arrived and this party's own embedding, if any."""
+        """The top model's input, float32 [rows, joined width], from the received arrays and this party's embedding, if any."""

@@ -1,4 +1,4 @@
-"""`masked_sum`: masks that cancel hide each embedding, and their sum arrives. SPEC.md, section "Masked sums"."""
+"""`masked_sum`: masks hide each embedding and cancel in the sum that the label party gets. SPEC.md, section "Masked sums"."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class MaskedEmbedding(Message, frozen=True, kw_only=True, eq=False):
     """Feature party to label party: an embedding as whole numbers under masks, uint32 [rows, width]."""
 
     reveals: ClassVar[str] = (
-        "together with those of all other feature parties, the sum of the embeddings of a record (alone it is random); "
-        "the sum hides whose a number is, and hardly what it says: in the examples features were worked back from it, with "
-        f"1,000 known records, to {INVERTED_SUM} of the error of a guess ({COMMAND})"
+        "together with those of all other feature parties, the sum of the embeddings of each record (alone it is random). The "
+        "sum hides which party a number comes from, but hardly the features: in the examples they were reconstructed from it, "
+        f"with 1,000 known records, to {INVERTED_SUM} of the error of guessing the mean ({COMMAND})"
     )
 
     epoch: int
@@ -37,7 +37,7 @@ class MaskedSender(SumSender):
         self._masks: Masks | None = None
 
     def begin(self, beginning: bytes) -> Role[None]:
-        """Agree on an attempt, so that every mask is fresh."""
+        """Agree on an attempt, so that every mask is new."""
         yield from self.agree(beginning)
         member = self.member
         self._masks = Masks(member.me, member.feature_parties, member.seals, self.context)
@@ -59,10 +59,10 @@ class MaskedSender(SumSender):
 
 
 class MaskedReceiver(SumReceiver):
-    """The label party's side: adds what all feature parties sent, whereby the masks cancel."""
+    """The label party's side: adds what all feature parties sent, so that the masks cancel."""
 
     def begin(self) -> Role[None]:
-        """Agree on an attempt, so that every mask is fresh."""
+        """Agree on an attempt, so that every mask is new."""
         yield from agree_as_label(self.feature_parties, self.random_bytes)
 
     def take(self, batch: Batch) -> Role[list[Floats]]:
@@ -72,13 +72,13 @@ class MaskedReceiver(SumReceiver):
         total = np.zeros(due, np.uint32)
         for party in self.feature_parties:
             message = yield from receive(party, MaskedEmbedding, limit)
-            told = message.epoch, message.part, message.number
-            if told != place_of(batch) or message.values.shape != due:
+            found = message.epoch, message.part, message.number
+            if found != place_of(batch) or message.values.shape != due:
                 raise ProtocolError(
                     party,
-                    f"{party} sent a masked embedding of the batch {told} and shape {message.values.shape} where the batch "
+                    f"{party} sent a masked embedding of the batch {found} and shape {message.values.shape} where the batch "
                     f"{place_of(batch)} and {due} were due.",
                 )
             total += message.values
-        # Which of them is to blame for a sum that is none cannot be seen from the sum.
+        # An impossible sum does not show which of them caused it.
         return [self.decoded(batch, total.reshape(-1).astype(np.int64), " and ".join(self.feature_parties))]

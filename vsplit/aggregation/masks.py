@@ -29,15 +29,15 @@ _NONCE = bytes(16)
 
 
 class MaskReusedError(LocalError):
-    """A mask was asked for again: two values under one mask would show their difference."""
+    """A mask was requested a second time: two values under one mask would reveal their difference."""
 
 
 class Masks:
     """One feature party's masks in one attempt at a training.
 
-    `parties` are all feature parties in the job's order, `me` among them; `seals` are those to the others. `attempt`,
-    bytes that are never the same twice and in which this party had a part, keeps a training that is taken up again
-    from the masks of the one before.
+    `parties` are all feature parties in the job's order, `me` among them; `seals` are those to the other ones. `attempt`, bytes
+    that never repeat and to which this party has contributed, ensures that a resumed training does not use the masks of the one
+    before.
     """
 
     __slots__ = ("_last", "_pairs")
@@ -52,13 +52,13 @@ class Masks:
     def take(self, place: Place, count: int, context: bytes) -> Numbers:
         """This party's mask for the batch at `place`, uint32 [count]: the sum over all parties is zero modulo 2^32.
 
-        It is, if all of them give the same `context`, 32 bytes. Places are compared as tuples and have to grow; raises
+        All of them must give the same `context`, 32 bytes. Places are compared as tuples and must increase; raises
         MaskReusedError for one that is not after the last.
         """
         if self._last is not None and place <= self._last:
             raise MaskReusedError(
-                f"A mask for the batch {place} was asked for after that of {self._last}: no mask serves twice, so this is "
-                "a fault of the program; please report it."
+                f"A mask for the batch {place} was requested after that of {self._last}: no mask may be used twice, so this "
+                "is a fault of the program; please report it."
             )
         self._last = place
         info = _BATCH + context + b"".join(number.to_bytes(8, "big") for number in place)
@@ -69,7 +69,7 @@ class Masks:
         return total
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("masks are neither copied nor pickled: none must be used twice")
+        raise TypeError("masks are neither copied nor pickled: none may be used twice")
 
     def __repr__(self) -> str:
         return f"<Masks with {len(self._pairs)} parties>"

@@ -1,4 +1,4 @@
-"""Noise for ciphertexts, made while a party waits, and each piece of it taken once."""
+"""Noise for ciphertexts, generated while a party waits; each piece of it can be taken once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsplit.paillier.noise import BadModulusError, Kind, Noise, draw_secrets, fu
 from vsplit.protocol import Bytes, Collect, ProtocolError, Role, Work
 
 PIECE = 8
-"""Ciphertexts in a piece of work: whole blocks of the kernels, and so few that all cores end at about the same time."""
+"""Ciphertexts in a piece of work: whole blocks of the kernels, and few enough that all cores end at about the same time."""
 
 
 def pieces_of(rows: Bytes) -> list[Bytes]:
@@ -22,10 +22,10 @@ def pieces_of(rows: Bytes) -> list[Bytes]:
 
 
 class NoisePool:
-    """Noise under one public key of `owner`; `ahead` is how much of it, in ciphertexts, is made before it is needed.
+    """Noise under one public key of `owner`; `ahead` is how much of it, in ciphertexts, is generated in advance.
 
-    It lives in memory alone, for one attempt at a training, and what was taken is no longer there. It is neither copied nor
-    pickled. Every step raises ProtocolError, which names the owner, where the key turns out to be none.
+    It exists in memory only, for one attempt at a training, and what was taken is removed. It is neither copied nor pickled.
+    Every step raises ProtocolError, which names the owner, where the key turns out to be invalid.
     """
 
     def __init__(self, key: PublicKey, owner: str, kind: Kind, ahead: int, random_bytes: RandomBytes) -> None:
@@ -39,13 +39,13 @@ class NoisePool:
         self._table: FixedBase | None = None
 
     def prepare(self) -> Role[None]:
-        """Let the pool fill the stock up, and go on meanwhile."""
+        """Let the worker pool generate what is missing, without waiting for it."""
         missing = self._ahead - len(self._rows)
         if self._ticket is None and missing > 0:
             self._ticket = yield self._work(missing)
 
     def take(self, count: int) -> Role[Noise]:
-        """Noise for `count` ciphertexts, which leaves the stock; waits for what is being made, and makes what is missing."""
+        """Take noise for `count` ciphertexts; waits for what is being generated, and generates what is missing."""
         if self._ticket is not None and len(self._rows) < count:
             ticket, self._ticket = self._ticket, None
             yield from self._store(ticket)
@@ -84,4 +84,4 @@ class NoisePool:
         raise TypeError("noise is neither copied nor pickled: it must not be used twice")
 
     def __repr__(self) -> str:
-        return f"<NoiseStock of {len(self._rows)} ciphertexts>"
+        return f"<NoisePool of {len(self._rows)} ciphertexts>"

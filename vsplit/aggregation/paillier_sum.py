@@ -1,7 +1,7 @@
-"""`paillier_sum`: each feature party adds its encrypted embedding to those before it, and the total arrives.
+"""`paillier_sum`: each feature party adds its encrypted embedding to those before it; the label party receives the total.
 
-SPEC.md, section "Encrypted sums", has the protocol. The label party holds the private key and passes every hop of the chain
-on, so the hops are sealed.
+SPEC.md, section "Encrypted sums", has the protocol. The label party holds the private key and relays every hop of the chain, so
+the hops are sealed.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class EncryptedSum(Message, frozen=True, kw_only=True, eq=False):
     """Last feature party to label party: the encrypted sum for one batch, uint8 [ciphertexts, bytes]."""
 
     reveals: ClassVar[str] = (
-        "the sum of all feature parties' embeddings of a record, and no single embedding; the sum hides whose a number is, and "
-        "hardly what it says: in the examples features were worked back from it, with 1,000 known records, to "
-        f"{INVERTED_SUM} of the error of a guess ({COMMAND})"
+        "the sum of all feature parties' embeddings of each record, and no single embedding. The sum hides which party a "
+        "number comes from, but hardly the features: in the examples they were reconstructed from it, with 1,000 known "
+        f"records, to {INVERTED_SUM} of the error of guessing the mean ({COMMAND})"
     )
 
     epoch: int
@@ -51,7 +51,7 @@ class EncryptedSum(Message, frozen=True, kw_only=True, eq=False):
 
 @dataclass(frozen=True, slots=True)
 class CiphertextLayout:
-    """The layout of a job's ciphertexts, and how long its messages are."""
+    """The layout of a job's ciphertexts, and the length of its messages."""
 
     packing: Packing
     kind: Kind
@@ -113,11 +113,11 @@ class PaillierSender(SumSender):
         self._here: _Attempt | None = None
 
     def begin(self, beginning: bytes) -> Role[None]:
-        """Take the label party's public key, agree on an attempt with it, and let the first noise be made."""
-        told = yield from receive(self.label_party, PaillierKey, self._layout.key_bits // 8 + HEAD)
-        key = read_public(told.modulus, self._layout.key_bits, self.label_party)
-        # Parties that were told different keys have different contexts, so none opens what the other seals.
-        yield from self.agree(beginning, told.modulus.tobytes())
+        """Receive the label party's public key, agree on an attempt, and start to generate the first noise."""
+        message = yield from receive(self.label_party, PaillierKey, self._layout.key_bits // 8 + HEAD)
+        key = read_public(message.modulus, self._layout.key_bits, self.label_party)
+        # Parties that received different keys have different contexts, so neither can open what the other seals.
+        yield from self.agree(beginning, message.modulus.tobytes())
         noise_pool = NoisePool(
             key, self.label_party, self._layout.kind, self._layout.most_ciphertexts, self.random_bytes
         )
@@ -125,9 +125,9 @@ class PaillierSender(SumSender):
         yield from noise_pool.prepare()
 
     def send_embedding(self, batch: Batch, values: Floats) -> Role[int]:
-        """Encrypt the embedding, add it to what comes from the party before, and hand the sum on.
+        """Encrypt the embedding, add it to the sum from the party before, and send the new sum on.
 
-        Raises ProtocolError for a hop that is not as the party before sealed it, or holds no ciphertexts.
+        Raises ProtocolError for a hop that differs from what the party before sealed, or does not hold ciphertexts.
         """
         if self._here is None:
             raise RuntimeError("a training begins before its first batch")
@@ -138,7 +138,7 @@ class PaillierSender(SumSender):
         yield from here.noise_pool.prepare()
         place = Place(f"paillier_sum, part {batch.part}", self.context, batch.epoch, batch.number)
         if self._before is not None:
-            # The own noise is fresh, so it makes the sum a fresh ciphertext as well.
+            # This party's noise is new, so it makes the sum a new ciphertext as well.
             total = add(here.key, (yield from self._receive(self._before, here.key, place, count)), total)
         if self._after is not None:
             yield from send(self.label_party, self._after.seal(place, total))
@@ -165,7 +165,7 @@ class PaillierSender(SumSender):
 
 
 class PaillierReceiver(SumReceiver):
-    """The label party's side: it makes the keys, passes the hops on, and decrypts the total."""
+    """The label party's side: it generates the keys, relays the hops, and decrypts the total."""
 
     def __init__(self, feature_parties: Sequence[str], cut: CutLayer, random_bytes: RandomBytes) -> None:
         super().__init__(feature_parties, cut, random_bytes)
@@ -173,7 +173,7 @@ class PaillierReceiver(SumReceiver):
         self._key: PrivateKey | None = None
 
     def begin(self) -> Role[None]:
-        """Make a key pair, send its public half to every feature party, and agree on an attempt."""
+        """Generate a key pair, send the public key to every feature party, and agree on an attempt."""
         self._key = generate(self._layout.key_bits, self.random_bytes)
         modulus = public_bytes(self._key.public_key)
         for party in self.feature_parties:
@@ -188,10 +188,10 @@ class PaillierReceiver(SumReceiver):
             yield from pass_on(sender, to, self._layout.limit)
         last = self.feature_parties[-1]
         message = yield from receive(last, EncryptedSum, self._layout.limit + HEAD)
-        told = message.epoch, message.part, message.number
-        if told != place_of(batch):
+        found = message.epoch, message.part, message.number
+        if found != place_of(batch):
             raise ProtocolError(
-                last, f"{last} sent an encrypted sum of the batch {told} where the batch {place_of(batch)} was due."
+                last, f"{last} sent an encrypted sum of the batch {found} where the batch {place_of(batch)} was due."
             )
         check_ciphertexts(self._key.public_key, message.ciphertexts, self._layout.ciphertexts(batch), last)
         plaintexts = yield from work(decrypt, [(self._key, piece) for piece in pieces_of(message.ciphertexts)])

@@ -1,4 +1,4 @@
-"""`concat` and `sum`: each embedding crosses as it is, and the label party joins them."""
+"""`concat` and `sum`: each embedding is sent as it is, and the label party joins them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Embedding(Message, frozen=True, kw_only=True, eq=False):
     """Feature party to label party: the bottom model's output for one batch, float32 [rows, width]."""
 
     reveals: ClassVar[str] = (
-        "for each record, in each epoch anew, the numbers that a private model computes from its features (how many is the "
-        "job's model.embedding); with some known records the features of all can be worked back from them: in the examples "
-        f"with 1,000 known ones to {INVERTED} of the error of a guess ({COMMAND})"
+        "for each record, in each epoch again, the numbers that a private model computes from its features (their count is the "
+        "job's model.embedding). With some known records the features of all records can be reconstructed from them: in the "
+        f"examples, with 1,000 known records, to {INVERTED} of the error of guessing the mean ({COMMAND})"
     )
 
     step: int
@@ -37,7 +37,7 @@ class PlainSender(EmbeddingSender):
         yield from ()
 
     def bind(self, message: Message) -> None:
-        """Each feature party is told a gradient of its own."""
+        """Nothing is bound, since each feature party receives a gradient of its own."""
 
     def send_embedding(self, batch: Batch, values: Floats) -> Role[int]:
         """Send the embedding; nothing is ever clipped."""
@@ -46,7 +46,7 @@ class PlainSender(EmbeddingSender):
 
 
 class PlainReceiver(EmbeddingReceiver):
-    """Receives the embedding of each feature party by itself, and joins them as the job says.
+    """Receives the embedding of each feature party separately, and joins them as the job says.
 
     `me` is the label party's name among the contributors.
     """

@@ -1,4 +1,4 @@
-"""What both kinds of secure sum have in common: values become whole numbers, and one sum of them arrives."""
+"""The common part of both secure sums: values become whole numbers, and the label party receives one sum of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vsplit.sealing import Seal
 
 
 def place_of(batch: Batch) -> tuple[int, int, int]:
-    """Where a batch stands in a training: epoch, part of the split, number. It grows from batch to batch."""
+    """The position of a batch in a training: epoch, part of the split, number. It increases from batch to batch."""
     return batch.epoch, batch.part, batch.number
 
 
@@ -36,9 +36,9 @@ def fixed_point_of(cut: CutLayer, feature_parties: Sequence[str]) -> FixedPoint:
 class Member:
     """A feature party, `me`, among all `feature_parties` of a run, in the job's order.
 
-    `seals` are those to the others, for the ways that need them. `run_name` is the name of the run, which all parties keep
-    with their alignment, and `shared` a digest of what the label party has told of the shared records before the
-    training: it owes both to all feature parties alike.
+    `seals` are those to the other feature parties, for the aggregations that need them. `run_name` is the name of the run,
+    which all parties store with their alignment, and `shared` a digest of what the label party has sent about the shared
+    records before the training. Both must be the same at all feature parties.
     """
 
     me: str
@@ -58,30 +58,30 @@ class SumSender(EmbeddingSender):
         self.label_party = member.label_party
         self.random_bytes = member.random_bytes
         self.fixed_point = fixed_point_of(cut, member.feature_parties)
-        self._told: AttemptDigest | None = None
+        self._attempt: AttemptDigest | None = None
 
     def agree(self, beginning: bytes, *about: bytes) -> Role[None]:
-        """Agree with all others on an attempt. `about` is what else must be the same at all feature parties."""
+        """Agree with all other parties on an attempt. `about` is what else must be the same at all feature parties."""
         member = self.member
         about = (member.run_name, member.shared, beginning, *about)
-        self._told = yield from agree_as_feature(
+        self._attempt = yield from agree_as_feature(
             member.me, member.label_party, member.feature_parties, member.random_bytes, about
         )
 
     def bind(self, message: Message) -> None:
         """Bind all that follows to `message`."""
-        self._begun.bind(message)
+        self._started.bind(message)
 
     @property
     def context(self) -> bytes:
-        """32 bytes that are the same at all feature parties as long as the label party tells all the same."""
-        return self._begun.digest
+        """32 bytes that are the same at all feature parties while the label party sends all of them the same messages."""
+        return self._started.digest
 
     @property
-    def _begun(self) -> AttemptDigest:
-        if self._told is None:
+    def _started(self) -> AttemptDigest:
+        if self._attempt is None:
             raise RuntimeError("a training begins before its first batch")
-        return self._told
+        return self._attempt
 
 
 class SumReceiver(EmbeddingReceiver):
@@ -95,10 +95,10 @@ class SumReceiver(EmbeddingReceiver):
         self.fixed_point = fixed_point_of(cut, feature_parties)
 
     def join(self, arrived: Sequence[Tensor], own: Tensor | None) -> Tensor:
-        """What arrived, and the label party's own embedding added to it."""
+        """The received sum, plus the label party's own embedding."""
         (total,) = arrived
         return total if own is None else total + own
 
     def decoded(self, batch: Batch, totals: Units, sender: str) -> Floats:
-        """The sum of the embeddings of a batch. Raises ProtocolError, which names `sender`, where it can be none."""
+        """The sum of the embeddings of a batch. Raises ProtocolError, which names `sender`, where it is impossible."""
         return self.fixed_point.decode(totals, (batch.rows, self.cut.width), sender)

@@ -1,4 +1,4 @@
-"""What the plots of a report are drawn from: curves, bins and counts, JSON-ready."""
+"""The data for the plots of a report: curves, bins and counts, JSON-ready."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Line(TypedDict):
 
 
 class Bin(TypedDict):
-    """One bin of a calibration plot: the mean prediction, the share that came true, and how many rows it holds."""
+    """One bin of a calibration plot: the mean prediction, the observed share, and the number of rows."""
 
     predicted: float
     observed: float
@@ -48,7 +48,7 @@ def curves(
     classes: list[str] | None = None,
     points: int = 200,
 ) -> Curves:
-    """What a report draws of the same arguments that `compare` takes. JSON-ready.
+    """The data for the plots of a report, from the same arguments that `compare` takes. JSON-ready.
 
     binary: `roc` (x: false positive rate, y: true positive rate) and `precision_recall` (x: recall, y: precision),
     both missing where the truth has one class, `calibration` in ten bins of equal width (empty ones left out), and
@@ -89,7 +89,7 @@ def _roc(truth: Array, scores: Array, points: int) -> Line:
 def _precision_recall(truth: Array, scores: Array, points: int) -> Line:
     precision, recall, _ = sk.precision_recall_curve(truth, scores)
     # scikit-learn's recall falls from 1 to 0, and ends in thresholds that find nothing and a point (0, 1) of no
-    # threshold. They would draw a spike at the axis; the first step of recall is drawn back to 0 instead.
+    # threshold. They would draw a spike at the axis; the first step of recall is extended to 0 instead.
     last = int(np.flatnonzero(recall > 0)[-1])
     recall, precision = np.append(recall[: last + 1], 0.0), np.append(precision[: last + 1], precision[last])
     shown = _spread_over(1 - recall, points)

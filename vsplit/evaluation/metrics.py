@@ -1,13 +1,13 @@
-"""How good a model is: scores with 95% intervals, the joint model beside the label party's own, on the same rows.
+"""Scores with 95% confidence intervals of the joint model and the label party's own model, on the same rows.
 
 Point values come from scikit-learn. Intervals are percentile bootstrap intervals over rows: a resample is a vector of
 counts (how often each row was drawn), and every metric is a function of such weights, computed for a block of
 resamples at once. Joint, alone and their difference use the same resamples, so the difference is a paired one.
 
-Where a person has many rows, these are no independent observations, and intervals over rows would be too narrow. Then
+Where a person has many rows, these are not independent observations, and intervals over rows would be too narrow. Then
 whole persons are drawn, each with all rows (the cluster bootstrap: Rutter, "Bootstrap estimation of diagnostic accuracy
 with patient-clustered data", Academic Radiology 7, 2000; Field and Welsh, "Bootstrapping clustered data", Journal of the
-Royal Statistical Society B 69, 2007). The scores themselves stay scores over rows.
+Royal Statistical Society B 69, 2007). The scores themselves remain scores over rows.
 
 A resample on which a metric is undefined (one class only for AUC, no positive row for average precision, one single
 value for R2) is left out for that metric. A metric that is undefined on the rows themselves is None.
@@ -24,12 +24,19 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics as sk
 
-from vsplit.evaluation.weighted_metrics import NEAREST, Array, binary_weighted, multiclass_weighted, regression_weighted
+from vsplit.evaluation.weighted_metrics import (
+    NEAREST,
+    Array,
+    Weighted,
+    binary_weighted,
+    multiclass_weighted,
+    regression_weighted,
+)
 from vsplit.protocol import DataError
 
 Task = Literal["binary", "multiclass", "regression"]
 
-#: Whether a higher value of the metric is the better one. The order is the order of reports.
+#: Whether a higher value of the metric is better. The order is that of reports.
 HIGHER_IS_BETTER: dict[str, bool] = {
     "auc": True,
     "macro_auc": True,
@@ -43,10 +50,10 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "mae": False,
     "rmse": False,
 }
-#: The metric of a task that a headline names.
+#: The main metric of each task, for headlines.
 MAIN_METRIC: dict[str, str] = {"binary": "auc", "multiclass": "macro_auc", "regression": "r2"}
 
-_BLOCK_CELLS = 500_000  # Rows times resamples that are weighed at once: 4 MB an array, whatever the number of rows.
+_BLOCK_CELLS = 500_000  # rows times resamples that are weighted at once: 4 MB an array, whatever the number of rows
 
 
 class Estimate(TypedDict):
@@ -63,7 +70,7 @@ Estimates = dict[str, Estimate | None]
 class Comparison(TypedDict):
     """What `compare` returns; without a model of the label party alone, `alone` and `difference` are missing.
 
-    `persons` is there where whole persons were drawn: how many have the rows.
+    `persons` is given where whole persons were drawn: the number of persons.
     """
 
     rows: int
@@ -84,13 +91,13 @@ def compare(
     resamples: int = 1000,
     persons: npt.NDArray[np.int64] | None = None,
 ) -> Comparison:
-    """Judge the joint model, and the label party's own one beside it, on the same rows. JSON-ready.
+    """Evaluate the joint model and, if given, the label party's own model, on the same rows. JSON-ready.
 
     `truth` is [n]: 0/1 (binary), class codes 0..k-1 (multiclass) or numbers (regression). `joint` and `alone` are
     the probability of the positive class [n], the probabilities of the classes [n, k], or the predictions [n].
-    `difference` is joint minus alone for every metric; `HIGHER_IS_BETTER` says which sign is the good one. A metric
-    that these rows do not define (AUC with one class) is None. `persons`, int64 [n], says by any numbers which rows are
-    one person's; the intervals are then over persons. Equal arguments give equal results.
+    `difference` is joint minus alone for every metric; `HIGHER_IS_BETTER` says which sign is better. A metric
+    that these rows do not define (AUC with one class) is None. `persons`, int64 [n], has the same number for all rows of
+    one person; the intervals are then over persons. Equal arguments give equal results.
 
     Raises DataError where there is no row or a model's output is not finite, ValueError where the arrays do not fit.
     """
@@ -101,13 +108,7 @@ def compare(
     rows = len(checked["joint"][0])
     points = {name: POINT[task](*pair) for name, pair in checked.items()}
     weighted = {name: WEIGHTED[task](*pair) for name, pair in checked.items()}
-    drawn: dict[str, dict[str, list[Array]]] = {name: {metric: [] for metric in points[name]} for name in models}
-    for weights in resampled_weights(rows, resamples, np.random.default_rng(seed), persons):
-        for name, function in weighted.items():
-            for metric, values in function(weights).items():
-                drawn[name][metric].append(values)
-    spread = {name: {metric: np.concatenate(parts) for metric, parts in drawn[name].items()} for name in models}
-
+    spread = _distributions(weighted, resampled_weights(rows, resamples, np.random.default_rng(seed), persons))
     result = Comparison(rows=rows, resamples=resamples, joint=_estimates(points["joint"], spread["joint"]))
     if persons is not None:
         result["persons"] = len(np.unique(persons))
@@ -118,6 +119,16 @@ def compare(
             {metric: spread["joint"][metric] - spread["alone"][metric] for metric in points["joint"]},
         )
     return result
+
+
+def _distributions(weighted: dict[str, Weighted], resamples: Iterator[Array]) -> dict[str, dict[str, Array]]:
+    """Each metric [resamples] of each model, by their names."""
+    drawn: dict[str, dict[str, list[Array]]] = {name: {} for name in weighted}
+    for weights in resamples:
+        for name, function in weighted.items():
+            for metric, values in function(weights).items():
+                drawn[name].setdefault(metric, []).append(values)
+    return {name: {metric: np.concatenate(parts) for metric, parts in found.items()} for name, found in drawn.items()}
 
 
 def in_order(estimates: Estimates) -> list[str]:
@@ -163,10 +174,10 @@ def checked_scores(task: Task, truth: npt.ArrayLike, scores: npt.ArrayLike, name
     if y.ndim != 1 or s.ndim != (2 if task == "multiclass" else 1) or len(y) != len(s):
         raise ValueError(f"for a {task} task, truth of shape {y.shape} and scores of shape {s.shape} do not fit")
     if len(y) == 0:
-        raise DataError("There is no record to judge the model on. Give split.validation and split.test a share.")
+        raise DataError("There is no record to evaluate the model on. Give split.validation and split.test a share.")
     if not np.isfinite(s).all():
         raise DataError(
-            f"The {name} model's output holds values that are not finite numbers: the training went astray. "
+            f"The {name} model's output holds values that are not finite numbers: the training diverged. "
             "Lower train.lr in the job, and look for extreme values in the columns."
         )
     y, s = y.astype(np.float64), _as_scores(task, s)
@@ -189,7 +200,7 @@ def _as_scores(task: Task, scores: npt.NDArray[np.generic]) -> Array:
         total = values.sum(axis=1, keepdims=True)
         if np.abs(total - 1).max() > 1e-3:
             raise ValueError("the probabilities of the classes must sum to one in every row")
-        values /= total  # Float32 sums are a little off, and scikit-learn warns of it.
+        values /= total  # float32 sums differ slightly from one, and scikit-learn warns of it
     return values
 
 
@@ -206,8 +217,8 @@ def _binary_point(truth: Array, scores: Array) -> dict[str, float]:
 
 def _multiclass_point(truth: Array, scores: Array) -> dict[str, float]:
     predicted, present = scores.argmax(axis=1), np.unique(truth)
-    held = np.clip(scores, NEAREST, 1)
-    held /= held.sum(axis=1, keepdims=True)  # scikit-learn warns where a row does not sum to one
+    clipped = np.clip(scores, NEAREST, 1)
+    clipped /= clipped.sum(axis=1, keepdims=True)  # scikit-learn warns where a row does not sum to one
     average = {"labels": present, "average": "macro", "zero_division": 0}
     each = [sk.roc_auc_score(truth == c, scores[:, int(c)]) for c in present] if len(present) > 1 else [np.nan]
     classes = np.arange(scores.shape[1])
@@ -216,7 +227,7 @@ def _multiclass_point(truth: Array, scores: Array) -> dict[str, float]:
         "accuracy": float(sk.accuracy_score(truth, predicted)),
         "macro_f1": float(sk.f1_score(truth, predicted, **average)),
         "macro_recall": float(sk.recall_score(truth, predicted, **average)),
-        "log_loss": float(sk.log_loss(truth, held, labels=classes)),
+        "log_loss": float(sk.log_loss(truth, clipped, labels=classes)),
     }
 
 

@@ -1,10 +1,10 @@
-"""Metrics as functions of row weights [b, n], so that many resamples are judged at once.
+"""Metrics as functions of row weights [b, n], so that many resamples are evaluated at once.
 
 Each function here sorts and prepares once and returns a function from weights to each metric, float64 [b]; a test
 compares every one with scikit-learn's `sample_weight`.
 
 Each row of weights is summed along contiguous memory, in the one order of numpy's pairwise sum. A product of matrices would
-sum in an order that depends on the processor, on the layout of the weights in memory and on the number of rows judged at
+sum in an order that depends on the processor, on the layout of the weights in memory and on the number of rows evaluated at
 once, and equal resamples would differ in the last bits.
 """
 
@@ -18,15 +18,15 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Weighted = Callable[[Array], dict[str, Array]]
 
-# The models count in float32. A probability nearer to 0 or 1 than this is held at it, so that no log loss is infinite.
+# The models compute in float32. A probability nearer to 0 or 1 than this is clipped, so that no log loss is infinite.
 NEAREST = float(np.finfo(np.float32).eps)
 
 
 def binary_weighted(truth: Array, scores: Array) -> Weighted:
     """A function from weights [b, n] to each metric [b]; NaN where a resample does not define it."""
-    told = np.clip(np.where(truth == 1, scores, 1 - scores), NEAREST, 1 - NEAREST)
+    likelihood = np.clip(np.where(truth == 1, scores, 1 - scores), NEAREST, 1 - NEAREST)
     right = (scores >= 0.5) == (truth == 1)
-    per_row = {"accuracy": right, "log_loss": -np.log(told), "brier": (scores - truth) ** 2}
+    per_row = {"accuracy": right, "log_loss": -np.log(likelihood), "brier": (scores - truth) ** 2}
     ranked = _ranked(truth, scores)
 
     def function(weights: Array) -> dict[str, Array]:
@@ -83,25 +83,25 @@ def _average_precision(passed: Array, hits: Array) -> Array:
 
 def multiclass_weighted(truth: Array, scores: Array) -> Weighted:
     predicted, present = scores.argmax(axis=1), np.unique(truth)
-    told = -np.log(np.maximum(scores[np.arange(len(truth)), truth.astype(int)], NEAREST))
+    loss = -np.log(np.maximum(scores[np.arange(len(truth)), truth.astype(int)], NEAREST))
     rankings = [_ranked((truth == c).astype(np.float64), scores[:, int(c)]) for c in present]
-    said, true = [predicted == c for c in present], [truth == c for c in present]
+    found, true = [predicted == c for c in present], [truth == c for c in present]
 
     def total(weights: Array, masks: list[npt.NDArray[np.bool_]]) -> Array:
         return np.stack([weights[:, mask].sum(axis=1) for mask in masks])
 
     def function(weights: Array) -> dict[str, Array]:
         support = total(weights, true)
-        hits = total(weights, [one & other for one, other in zip(said, true, strict=True)])
+        hits = total(weights, [one & other for one, other in zip(found, true, strict=True)])
         with np.errstate(divide="ignore", invalid="ignore"):
             recall = hits / support
-            f1 = np.where(support > 0, 2 * hits / (support + total(weights, said)), np.nan)
+            f1 = np.where(support > 0, 2 * hits / (support + total(weights, found)), np.nan)
         return {
             "macro_auc": _mean_of_defined(np.stack([_auc(*ranked(weights)) for ranked in rankings])),
             "accuracy": _mean(weights, predicted == truth),
             "macro_f1": _mean_of_defined(f1),
             "macro_recall": _mean_of_defined(recall),
-            "log_loss": _mean(weights, told),
+            "log_loss": _mean(weights, loss),
         }
 
     return function

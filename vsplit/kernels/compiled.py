@@ -1,4 +1,4 @@
-"""The compiled kernels of Curve25519, called with numpy arrays: what `curve25519` does, for kernels that are given."""
+"""The compiled kernels of Curve25519, called with numpy arrays: the operations of `curve25519` for given kernels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vsplit.kernels.portable import POINT
 from vsplit.kernels.sha512_code import BLOCK_WORDS, DIGEST_WORDS, initial_state
 from vsplit.protocol import Bytes
 
-_CALL = 1024  # points of one call, far below 100 ms on any machine: between calls this thread hears Ctrl-C
+_CALL = 1024  # points of one call, far below 100 ms on any machine: between calls this thread can handle Ctrl-C
 _BLOCK = 8 * BLOCK_WORDS
 _LENGTH = 48  # bytes to expand to
 _PADDING = 17  # a one bit, then zeros, and the length in 16 bytes (FIPS 180-4, section 5.1.2)

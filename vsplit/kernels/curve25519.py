@@ -1,7 +1,7 @@
 """Curve25519 for many points at once: X25519 by one scalar, and hashing to the curve.
 
-The compiled kernels do long lists, the portable twin short ones; both give the same bytes. Every call is pure, takes less
-than 100 ms for the few thousand records of a piece of work, and lets other threads run while the kernels compute.
+Long lists use the compiled kernels, short ones the portable twin; both return the same bytes. Every call is pure, takes less
+than 100 ms for the few thousand records of a piece of work, and releases Python's lock while the kernels compute.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def multiply(scalar: bytes, points: Bytes) -> Bytes:
     """X25519 of `scalar`, 32 bytes, with each of `points`, uint8 [n, 32] in and out; zero for a point of low order."""
     if _is_short(len(points)):
         return portable.multiply(scalar, points)
-    # LLVM is loaded where it is needed: it takes a part of a second and a hundred megabytes of address space.
+    # LLVM is loaded only where it is needed: it takes a part of a second and a hundred megabytes of address space.
     from vsplit.kernels import compiled, engine
 
     return compiled.multiply(engine.kernels(), scalar, points)

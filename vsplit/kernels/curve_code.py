@@ -11,7 +11,20 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from vsplit.kernels.field import BITS, LIMBS, MASK, WORDS, Element, Field, check, times_19
+from vsplit.kernels.curve_arithmetic import (
+    canonical,
+    chosen,
+    elements_of,
+    inverse,
+    is_zero,
+    limbs_of,
+    power_2_250_minus_1,
+    product,
+    small,
+    squarings,
+    swapped,
+)
+from vsplit.kernels.field import BITS, LIMBS, MASK, WORDS, Element, Field, times_19
 from vsplit.kernels.lanes import WORD
 
 _J = 486662
@@ -26,7 +39,7 @@ SCRATCH_VECTORS = 3 * LIMBS
 def multiply_blocks(field: Field, arguments: Sequence[ir.Value]) -> None:
     """Emit X25519 of one scalar with many points: (scalar: 32 bytes, points, products, scratch, blocks).
 
-    `points` and `products` are 32 bytes each, little endian. The scalar is used as it stands, bits 254 to 0; its three
+    `points` and `products` are 32 bytes each, little endian. The scalar is used unchanged, bits 254 to 0; its three
     lowest bits must be zero. A product without a u-coordinate is zero.
     """
     scalar, points, products, scratch, blocks = arguments
@@ -61,7 +74,7 @@ def _ladder(field: Field, scalar: ir.Value, x1: Element) -> tuple[Element, Eleme
     So the sums and differences of products are made before they are carried.
     """
     lanes, b = field.lanes, field.lanes.b
-    one = _small(field, 1)
+    one = small(field, 1)
     lifted, unit = field.lift(x1), field.lift(one)
     start = [one, one, field.carry(field.add(lifted, unit)), field.carry(field.subtract(lifted, unit))]
 
@@ -71,35 +84,40 @@ def _ladder(field: Field, scalar: ir.Value, x1: Element) -> tuple[Element, Eleme
         word = lanes.splat_from(scalar, b.lshr(bit_number, WORD(6)))
         bit = b.and_(b.lshr(word, lanes.splat(b.and_(bit_number, WORD(63)))), lanes.word(1))
         swap = lanes.not_zero(b.xor(bit, state[-1]))
-        a, d_a, c, d_c = _elements(field, state[:-1])
-        a, c = _swapped(field, swap, a, c)
-        d_a, d_c = _swapped(field, swap, d_a, d_c)
-        # Each carry is a chain of dependent instructions, so it stands behind a product that does not wait for it.
-        da, cb = field.multiply(d_c, a), field.multiply(c, d_a)
-        a_squared = field.square(a)
-        crossed = field.carry(field.add(da, cb))
-        b_squared = field.square(d_a)
-        apart = field.carry(field.subtract(da, cb))
-        aa = field.carry(a_squared)
-        x3 = field.square(crossed)
-        bb = field.carry(b_squared)
-        apart_squared = field.square(apart)
-        e = field.difference(aa, bb)
-        scaled = field.add(field.times(e, _A24), field.lift(aa))
-        spread = field.carry(apart_squared)
-        x2 = field.multiply(aa, bb)
-        scaled_limbs = field.carry(scaled)
-        z3 = field.multiply(x1, spread)
-        z2 = field.multiply(e, scaled_limbs)
-        sums = [field.add(x2, z2), field.subtract(x2, z2), field.add(x3, z3), field.subtract(x3, z3)]
-        return [*_limbs(field, [field.carry(one) for one in sums]), bit]
+        a, d_a, c, d_c = elements_of(field, state[:-1])
+        a, c = swapped(field, swap, a, c)
+        d_a, d_c = swapped(field, swap, d_a, d_c)
+        return [*limbs_of(field, _double_and_add(field, x1, a, d_a, c, d_c)), bit]
 
     # After the last bit, which is zero, nothing has to be swapped back.
-    ended = lanes.repeat(255, [*_limbs(field, start), lanes.word(0)], step)
-    plus, minus, *_ = _elements(field, ended[:-1])
+    ended = lanes.repeat(255, [*limbs_of(field, start), lanes.word(0)], step)
+    plus, minus, *_ = elements_of(field, ended[:-1])
     x = field.carry(field.add(field.lift(plus), field.lift(minus)))
     z = field.carry(field.subtract(field.lift(plus), field.lift(minus)))
     return x, z
+
+
+def _double_and_add(field: Field, x1: Element, a: Element, d_a: Element, c: Element, d_c: Element) -> list[Element]:
+    """One step of the ladder, on sums (`a`, `c`) and differences (`d_a`, `d_c`) of the coordinates of both points."""
+    # Each carry is a chain of dependent instructions, so it is placed after a product that does not wait for it.
+    da, cb = field.multiply(d_c, a), field.multiply(c, d_a)
+    a_squared = field.square(a)
+    crossed = field.carry(field.add(da, cb))
+    b_squared = field.square(d_a)
+    apart = field.carry(field.subtract(da, cb))
+    aa = field.carry(a_squared)
+    x3 = field.square(crossed)
+    bb = field.carry(b_squared)
+    apart_squared = field.square(apart)
+    e = field.difference(aa, bb)
+    scaled = field.add(field.times(e, _A24), field.lift(aa))
+    spread = field.carry(apart_squared)
+    x2 = field.multiply(aa, bb)
+    scaled_limbs = field.carry(scaled)
+    z3 = field.multiply(x1, spread)
+    z2 = field.multiply(e, scaled_limbs)
+    sums = [field.add(x2, z2), field.subtract(x2, z2), field.add(x3, z3), field.subtract(x3, z3)]
+    return [field.carry(one) for one in sums]
 
 
 def _elligator(field: Field, element: Element) -> tuple[Element, Element]:
@@ -108,36 +126,36 @@ def _elligator(field: Field, element: Element) -> tuple[Element, Element]:
     The first is on the curve exactly if -J d (J^2 - J^2 d + d^2) is a square, which Euler's criterion says.
     """
     lanes, b = field.lanes, field.lanes.b
-    one = _small(field, 1)
-    square = field.lift(_squarings(field, element, 1))
+    one = small(field, 1)
+    square = field.lift(squarings(field, element, 1))
     d = field.carry(field.add(field.add(square, square), field.lift(one)))
     # J^2 d is J (J d), each factor below 2^20; J^2 alone fits into one limb.
     jd = field.carry(field.times(d, _J))
-    dd = _squarings(field, d, 1)
-    j2 = _small(field, _J * _J)
+    dd = squarings(field, d, 1)
+    j2 = small(field, _J * _J)
     inner = field.carry(field.add(field.subtract(field.lift(j2), field.times(jd, _J)), field.lift(dd)))
-    residue = _product(field, jd, inner)
+    residue = product(field, jd, inner)
     # -1 is a square of this field (p = 1 mod 4), so the sign of -J d does not matter.
-    root = _power_2_250_minus_1(field, residue)
-    squared = _squarings(field, residue, 1)
-    sixth = _product(field, _squarings(field, squared, 1), squared)
-    character = _canonical(field, _product(field, _squarings(field, root, 4), sixth))
+    root = power_2_250_minus_1(field, residue)
+    squared = squarings(field, residue, 1)
+    sixth = product(field, squarings(field, squared, 1), squared)
+    character = canonical(field, product(field, squarings(field, root, 4), sixth))
     off_one = b.xor(character[0], lanes.word(1))
     for limb in character[1:]:
         off_one = b.or_(off_one, limb)
     first = b.icmp_unsigned("==", off_one, lanes.word(0))
-    minus_j = field.carry(field.subtract(field.lift(_small(field, 0)), field.lift(_small(field, _J))))
-    other = field.carry(field.subtract(field.lift(_small(field, _J)), field.lift(jd)))
-    return _chosen(field, first, minus_j, other), d
+    minus_j = field.carry(field.subtract(field.lift(small(field, 0)), field.lift(small(field, _J))))
+    other = field.carry(field.subtract(field.lift(small(field, _J)), field.lift(jd)))
+    return chosen(field, first, minus_j, other), d
 
 
 def _double(field: Field, x: Element, z: Element) -> tuple[Element, Element]:
     plus = field.carry(field.add(field.lift(x), field.lift(z)))
     minus = field.carry(field.subtract(field.lift(x), field.lift(z)))
-    aa, bb = _squarings(field, plus, 1), _squarings(field, minus, 1)
+    aa, bb = squarings(field, plus, 1), squarings(field, minus, 1)
     e = field.carry(field.subtract(field.lift(aa), field.lift(bb)))
     scaled = field.carry(field.add(field.times(e, _A24), field.lift(aa)))
-    return _product(field, aa, bb), _product(field, e, scaled)
+    return product(field, aa, bb), product(field, e, scaled)
 
 
 def _as_fractions(
@@ -152,119 +170,33 @@ def _as_fractions(
     slot = SCRATCH_VECTORS * lanes.width
 
     def forward(number: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-        product = _elements(field, state)[0]
+        so_far = elements_of(field, state)[0]
         x, z = one_block(number)
         # A zero would make the product of the whole lane zero: it becomes the fraction 0 / 1.
-        gone = _is_zero(field, z)
-        x = _chosen(field, gone, _small(field, 0), x)
-        z = _chosen(field, gone, _small(field, 1), z)
+        gone = is_zero(field, z)
+        x = chosen(field, gone, small(field, 0), x)
+        z = chosen(field, gone, small(field, 1), z)
         base = b.mul(number, WORD(slot))
-        for at, limb in enumerate(_limbs(field, [x, z, product])):
+        for at, limb in enumerate(limbs_of(field, [x, z, so_far])):
             lanes.store(limb, scratch, b.add(base, WORD(at * lanes.width)))
-        return _limbs(field, [_product(field, product, z)])
+        return limbs_of(field, [product(field, so_far, z)])
 
-    total = lanes.repeat(blocks, _limbs(field, [_small(field, 1)]), forward)
-    inverse = _inverse(field, _elements(field, total)[0])
+    total = lanes.repeat(blocks, limbs_of(field, [small(field, 1)]), forward)
+    inverse_of_all = inverse(field, elements_of(field, total)[0])
 
     def backward(number: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
         block = b.sub(b.sub(blocks, WORD(1)), number)
         base = b.mul(block, WORD(slot))
-        held = [lanes.load(scratch, b.add(base, WORD(at * lanes.width)), field.vector) for at in range(SCRATCH_VECTORS)]
-        x, z, before = _elements(field, held)
-        inverse = _elements(field, state)[0]
-        u = _product(field, x, _product(field, inverse, before))
-        _store_point(field, _canonical(field, u), results, block)
-        return _limbs(field, [_product(field, inverse, z)])
+        vectors = [
+            lanes.load(scratch, b.add(base, WORD(at * lanes.width)), field.vector) for at in range(SCRATCH_VECTORS)
+        ]
+        x, z, before = elements_of(field, vectors)
+        inverted = elements_of(field, state)[0]
+        u = product(field, x, product(field, inverted, before))
+        _store_point(field, canonical(field, u), results, block)
+        return limbs_of(field, [product(field, inverted, z)])
 
-    lanes.repeat(blocks, _limbs(field, [inverse]), backward)
-
-
-def _inverse(field: Field, z: Element) -> Element:
-    """z^(p - 2) = z^(2^255 - 21)."""
-    squared = _squarings(field, z, 1)
-    eleventh = _product(field, _product(field, _squarings(field, squared, 2), z), squared)
-    return _product(field, _squarings(field, _power_2_250_minus_1(field, z), 5), eleventh)
-
-
-def _power_2_250_minus_1(field: Field, z: Element) -> Element:
-    """z^(2^250 - 1), by doubling the number of ones in the exponent."""
-
-    def longer(ones: Element, count: int, more: Element) -> Element:
-        return _product(field, _squarings(field, ones, count), more)
-
-    squared = _squarings(field, z, 1)
-    ninth = _product(field, _squarings(field, squared, 2), z)
-    eleventh = _product(field, ninth, squared)
-    five = _product(field, _squarings(field, eleventh, 1), ninth)  # 22 + 9 = 31 = 2^5 - 1
-    ten = longer(five, 5, five)
-    twenty = longer(ten, 10, ten)
-    forty = longer(twenty, 20, twenty)
-    fifty = longer(forty, 10, ten)
-    hundred = longer(fifty, 50, fifty)
-    return longer(longer(hundred, 100, hundred), 50, fifty)
-
-
-def _squarings(field: Field, z: Element, times: int) -> Element:
-    """z^(2^times). A subroutine, like `_product`: only the ladder's products stand in line."""
-
-    def body(arguments: list[ir.Value]) -> list[ir.Value]:
-        def once(_number: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
-            return _limbs(field, [field.carry(field.square(_elements(field, state)[0]))])
-
-        return field.lanes.repeat(arguments[-1], arguments[:-1], once)
-
-    arguments = [*_limbs(field, [z]), WORD(times)]
-    return _elements(field, field.lanes.subroutine("squarings", arguments, [field.vector] * LIMBS, body))[0]
-
-
-def _product(field: Field, a: Element, b: Element) -> Element:
-    """a b, carried."""
-
-    def body(arguments: list[ir.Value]) -> list[ir.Value]:
-        return _limbs(field, [field.carry(field.multiply(*_elements(field, arguments)))])
-
-    limbs = field.lanes.subroutine("product", _limbs(field, [a, b]), [field.vector] * LIMBS, body)
-    return _elements(field, limbs)[0]
-
-
-def _small(field: Field, value: int) -> Element:
-    """A constant that is tight."""
-    lanes = field.lanes
-    return field.from_limbs([lanes.word(value), *[lanes.word(0)] * (LIMBS - 1)], value)
-
-
-def _swapped(field: Field, swap: ir.Value, a: Element, c: Element) -> tuple[Element, Element]:
-    return _chosen(field, swap, c, a), _chosen(field, swap, a, c)
-
-
-def _chosen(field: Field, condition: ir.Value, yes: Element, no: Element) -> Element:
-    pairs = zip(yes.limbs, no.limbs, strict=True)
-    return Element([field.lanes.b.select(condition, one, other) for one, other in pairs], max(yes.bound, no.bound))
-
-
-def _is_zero(field: Field, element: Element) -> ir.Value:
-    limbs = _canonical(field, element)
-    together = limbs[0]
-    for limb in limbs[1:]:
-        together = field.lanes.b.or_(together, limb)
-    return field.lanes.b.icmp_unsigned("==", together, field.lanes.word(0))
-
-
-def _canonical(field: Field, element: Element) -> list[ir.Value]:
-    def body(arguments: list[ir.Value]) -> list[ir.Value]:
-        return field.to_limbs(_elements(field, arguments)[0])
-
-    return field.lanes.subroutine("canonical", _limbs(field, [element]), [field.lanes.ints] * LIMBS, body)
-
-
-def _limbs(field: Field, elements: Sequence[Element]) -> list[ir.Value]:
-    for element in elements:
-        check(element.bound <= field.tight, "a number that a loop hands on")
-    return [limb for element in elements for limb in element.limbs]
-
-
-def _elements(field: Field, limbs: Sequence[ir.Value]) -> list[Element]:
-    return [Element(limbs[at : at + LIMBS], field.tight) for at in range(0, len(limbs), LIMBS)]
+    lanes.repeat(blocks, limbs_of(field, [inverse_of_all]), backward)
 
 
 def _load_point(field: Field, points: ir.Value, number: ir.Value) -> Element:
@@ -276,7 +208,7 @@ def _load_point(field: Field, points: ir.Value, number: ir.Value) -> Element:
 
 
 def _load_hashed(field: Field, digests: ir.Value, number: ir.Value) -> Element:
-    """48 bytes modulo p: what stands above bit 255 counts 19-fold."""
+    """48 bytes modulo p: the bits from 255 on count 19-fold."""
     lanes, b = field.lanes, field.lanes.b
     first = b.mul(number, WORD(HASHED_STRIDE * lanes.width))
     words = [lanes.load_column(digests, first, HASHED_STRIDE, word) for word in reversed(range(_HASHED_WORDS))]

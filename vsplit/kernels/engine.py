@@ -37,7 +37,7 @@ _LOCK = threading.RLock()
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which kernels this process uses, and why, in words for a person."""
+    """The kind of kernels that this process uses, and the reason as text."""
 
     kind: Kind
     why: str
@@ -45,7 +45,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """Kernels in this process's memory: the addresses live as long as `engine`, which must be kept.
+    """Kernels in this process's memory: the addresses are valid as long as `engine` exists.
 
     `width` is how many numbers a block holds.
     """
@@ -80,7 +80,7 @@ class _State:
 
 
 def choice() -> Choice:
-    """Which kernels this process uses; decided at the first call. Raises ConfigError for an impossible demand."""
+    """The kernels that this process uses, chosen at the first call. Raises ConfigError for an impossible demand."""
     with _LOCK:
         if _State.choice is None:
             _State.choice = _choose()
@@ -88,12 +88,12 @@ def choice() -> Choice:
 
 
 def check_demand() -> None:
-    """Raise ConfigError for an impossible demand, without a trial of what is possible."""
+    """Raise ConfigError for an impossible demand, without trying what is possible."""
     _demanded(supported())
 
 
 def kernels() -> Kernels:
-    """The chosen kernels, compiled at the first call; not to be called where the choice is `portable`."""
+    """The chosen kernels, compiled at the first call; must not be called where the choice is `portable`."""
     with _LOCK:
         if _State.kernels is None:
             _State.kernels = build(choice().kind)
@@ -111,7 +111,7 @@ def montgomery(bits: int) -> MontgomeryKernels:
 
 
 def build(kind: Kind, *, native: bool = True) -> Kernels:
-    """Compile the curve's kernels of a kind. `native=False` puts IFMA's instructions together from others, for tests."""
+    """Compile the curve's kernels of a kind. `native=False` emulates IFMA's instructions, for tests."""
     width = width_of(kind)
     with _LOCK:
         engine = compile_module(code(kind, width, native=native), native=native)
@@ -191,7 +191,7 @@ def _choose() -> Choice:
 
 
 def _demanded(kinds: list[Kind]) -> Kind | None:
-    """The kind that the environment asks for; None: it leaves the choice to this module."""
+    """The kind that the environment variable asks for; None: this module chooses."""
     wanted = os.environ.get(VARIABLE, "auto") or "auto"
     if wanted == "auto":
         return None
@@ -218,7 +218,7 @@ def _first_that_works(kinds: list[Kind]) -> Choice:
 def _probe(kind: Kind) -> str | None:
     """None if a child process can compile and run the kernels, or else how it ended."""
     try:
-        child = subprocess.run(  # noqa: S603 - this interpreter, and no argument of anybody else's
+        child = subprocess.run(  # noqa: S603 - this interpreter, with fixed arguments
             [sys.executable, "-P", "-m", "vsplit.kernels.probe", kind],
             check=False,
             capture_output=True,

@@ -1,4 +1,4 @@
-"""What the curve's kernels ask of the arithmetic modulo p = 2^255 - 19, whichever instructions it is made of.
+"""The interface of the arithmetic modulo p = 2^255 - 19 for the curve's kernels, independent of the instructions used.
 
 A number is five limbs of 51 bits, least significant first; two fields, `fma51` and `ifma51`, implement it. Products come
 as a `Sum`: five columns that are not carried yet, so that sums and differences of products are carried once. Every bound
@@ -49,7 +49,7 @@ class Field(Protocol):
 
     lanes: Lanes
     tight: int
-    """The bound of a carried number; loops carry numbers of this bound."""
+    """The bound of a carried number; the state of loops has this bound."""
     vector: ir.Type
     """The type of a limb."""
 
@@ -63,7 +63,7 @@ class Field(Protocol):
         """a times a constant below 2^20."""
 
     def lift(self, a: Element) -> Sum:
-        """a as a sum, to be added to others."""
+        """a as a sum, to which others can be added."""
 
     def add(self, a: Sum, b: Sum) -> Sum:
         """a + b."""
@@ -75,7 +75,7 @@ class Field(Protocol):
         """The same number in limbs that are `tight`."""
 
     def difference(self, a: Element, b: Element) -> Element:
-        """a - b, good for one multiplication with a tight number."""
+        """a - b, valid for one multiplication with a tight number."""
 
     def from_limbs(self, words: Sequence[ir.Value], bound: int) -> Element:
         """A tight number from five words of at most `bound` each."""
@@ -85,7 +85,7 @@ class Field(Protocol):
 
 
 def check(held: bool, what: str) -> None:
-    """Raise ArithmeticError unless `held`; `what` says which bound the generated code would break."""
+    """Raise ArithmeticError unless `held`; `what` names the bound that the generated code would break."""
     if not held:
         raise ArithmeticError(f"a kernel would overflow: {what}")
 
@@ -98,7 +98,7 @@ def times_19(lanes: Lanes, word: ir.Value) -> ir.Value:
 
 
 def reduced(lanes: Lanes, words: Sequence[ir.Value]) -> list[ir.Value]:
-    """Five words, each not negative and below 2^60, as the limbs of the one number below p that they stand for."""
+    """Five words, each not negative and below 2^60, as the limbs of the one number below p that they represent."""
     words = _carried(lanes, _carried(lanes, words))
     # Two passes leave a number below 2^255 + 19, so adding 19 reaches 2^255 exactly if it is p or more.
     over = lanes.word(19)

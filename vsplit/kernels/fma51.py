@@ -126,7 +126,7 @@ def _split_product(lanes: Lanes, x: ir.Value, y: ir.Value) -> tuple[ir.Value, ir
 
 
 class _Columns:
-    """The ten columns of a product while it is summed up."""
+    """The ten columns of a product during the summation."""
 
     def __init__(self, field: FmaField) -> None:
         self._lanes = field.lanes

@@ -102,7 +102,7 @@ class IfmaField:
 
 
 class _Columns:
-    """The ten columns of a product: low and high halves apart, and apart again those that count twice in a square."""
+    """The ten columns of a product: low and high halves separately, and separately those that count twice in a square."""
 
     def __init__(self, field: IfmaField) -> None:
         self._field = field

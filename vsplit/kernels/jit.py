@@ -1,4 +1,4 @@
-"""From LLVM's intermediate representation to functions that take numpy arrays: the only place that compiles.
+"""Compiles LLVM's intermediate representation to functions that take numpy arrays; no other module compiles.
 
 Not thread-safe by itself: `engine` calls it under its lock.
 """
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from llvmlite import binding, ir
 
 Kernel = Callable[..., None]
-"""Takes arrays, of which it hands on the addresses, then counts. Other threads run meanwhile."""
+"""Takes arrays, whose addresses it passes on, then counts. Other threads run meanwhile."""
 
 _state = {"initialized": False}
 
@@ -24,7 +24,7 @@ def target_machine(cpu: str = "", optimise: int = 3) -> binding.TargetMachine:
     if not _state["initialized"]:
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
-        # The kernels' instructions stand in a good order; LLVM's scheduler would hoist them and spill registers.
+        # The kernels' instructions are in a good order; LLVM's scheduler would hoist them and spill registers.
         binding.set_option("vsplit", "-enable-misched=false")
         _state["initialized"] = True
     features = "" if cpu else binding.get_host_cpu_features().flatten()
@@ -33,9 +33,9 @@ def target_machine(cpu: str = "", optimise: int = 3) -> binding.TargetMachine:
 
 
 def compile_module(module: ir.Module, *, native: bool) -> Any:
-    """The module in memory. What this returns must live as long as its functions.
+    """The module in memory. The returned object must exist as long as its functions are used.
 
-    Where code only stands in for other code (`native` false) it is for tests, which care for the time to compile.
+    Emulated code (`native` false) is for tests, for which a short compilation matters.
     """
     machine = target_machine(optimise=3 if native else 0)
     parsed = binding.parse_assembly(str(module))

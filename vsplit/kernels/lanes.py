@@ -71,7 +71,7 @@ class Lanes:
             total = self.b.add(total, value)
         return total
 
-    # Memory. Addresses count in 64-bit words; vectors may stand at any multiple of 8 bytes.
+    # Memory. Addresses are in 64-bit words; vectors may begin at any multiple of 8 bytes.
 
     def load(self, base: ir.Value, at: ir.Value | int, kind: ir.Type | None = None) -> ir.Value:
         """The vector of `width` words (or doubles, with `kind`) that begins `at` words after `base`."""
@@ -80,11 +80,11 @@ class Lanes:
         return found
 
     def store(self, value: ir.Value, base: ir.Value, at: ir.Value | int) -> None:
-        """Put a vector `at` words after `base`."""
+        """Store a vector `at` words after `base`."""
         self.b.store(value, self._place(base, at)).align = 8
 
     def splat_from(self, base: ir.Value, at: ir.Value) -> ir.Value:
-        """The word that stands `at` words after `base`, in every lane."""
+        """The word at `at` words after `base`, in every lane."""
         word = self.b.load(self._place(base, at), typ=WORD)
         word.align = 8
         return self.splat(word)
@@ -94,7 +94,7 @@ class Lanes:
         return self.b.bitcast(self.splat_from(base, at), kind)
 
     def load_column(self, base: ir.Value, first: ir.Value, stride: ir.Value | int, word: int) -> ir.Value:
-        """Word `word` of `width` records of `stride` words each that stand in a row, the first at `first`."""
+        """Word `word` of `width` records of `stride` words each, one after another in memory, the first at `first`."""
         step = WORD(stride) if isinstance(stride, int) else stride
         column = ir.Constant(self.ints, ir.Undefined)
         for lane in range(self.width):
@@ -155,7 +155,7 @@ class Lanes:
     ) -> list[ir.Value]:
         """Call `name`, which returns vectors of these types; `body` emits it when it is first called.
 
-        So code off the hot path stands in a module once.
+        So code outside the hot path occurs only once in a module.
         """
         made = self.b.module.globals.get(name)
         if made is None:

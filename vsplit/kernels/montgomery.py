@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vsplit.kernels.residues import Residues
 
 _SHORTEST, _LONGEST = 256, 8192
-"""Bits of the numbers m that the kernels take: below it is not worth it, beyond a column could exceed its word."""
+"""Bits of the numbers m that the kernels take: below they are not worthwhile, above a column could exceed its word."""
 
 _ENTRIES = 256  # of a fixed base's table for each byte of an exponent
 
@@ -35,7 +35,7 @@ class SquareModulus:
     def power(self, bases: Sequence[int], exponent: int) -> list[int]:
         """bases_i^exponent modulo m^2, for numbers from 0 to m^2 - 1.
 
-        The exponent, not negative, may be secret: the time tells its length alone.
+        The exponent, not negative, may be secret: the time depends only on its length.
         """
         if exponent < 0:
             raise ValueError("an exponent is not negative")
@@ -55,7 +55,7 @@ class FixedBase:
     """Powers of one `base` modulo root^2, with exponents of `exponent_bytes` bytes, by a table of its powers.
 
     Making the table takes about 2^8 products for each byte. Choosing from it takes addresses that depend on the
-    exponent, which somebody on the same machine could observe through the caches; SPEC.md, section 6. It is pickled
+    exponent, which another process on the same machine could observe through the caches; SPEC.md, section 6. It is pickled
     as what it was made from.
     """
 
@@ -114,7 +114,7 @@ def _powers(base: gmpy2.mpz, n: int) -> list[gmpy2.mpz]:
 
 
 def _residues(root: int) -> Residues | None:
-    """The compiled kernels for the square of `root`, or None where the portable twin has to do it."""
+    """The compiled kernels for the square of `root`, or None where the portable twin is used."""
     if not _SHORTEST < root.bit_length() <= _LONGEST:
         return None
     # LLVM is loaded where it is needed.

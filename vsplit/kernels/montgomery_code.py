@@ -1,6 +1,6 @@
 """Montgomery products modulo the square of a long odd number m, as generated code: as many at once as there are lanes.
 
-A number modulo m^2 is a *pair* (a, b) of integers that stands for a - b m. With R = 2^(bits digits), Montgomery's reduction of
+A number modulo m^2 is a *pair* (a, b) of integers that represents a - b m. With R = 2^(bits digits), Montgomery's reduction of
 a c is s = (a c + t m) / R for the t whose digits it finds one after another. So modulo m^2
 
     (a - b m) (c - d m) / R  =  s - m (a d + b c + t) / R,
@@ -11,7 +11,7 @@ RSA-type cryptosystem modulo p^k q, CRYPTO '98, section 3), here with Montgomery
 
 The integers are rows of digits, `digits` of them, least significant first; a block is `width` numbers, digit by digit, a before
 b. The method of a reduction is the operand scanning of Koc, Acar and Kaliski (Analyzing and Comparing Montgomery Multiplication
-Algorithms, IEEE Micro 1996) with carries put off to the end: a column is a 64-bit word and takes all products of its weight as
+Algorithms, IEEE Micro 1996) with carries deferred to the end: a column is a 64-bit word and takes all products of its weight as
 they come.
 """
 
@@ -36,7 +36,7 @@ def pair_digits(digits: int) -> int:
 
 
 def scratch_vectors(digits: int) -> int:
-    """Vectors of the scratch memory that `product` and `square` want."""
+    """Vectors of scratch memory that `product` and `square` need."""
     return 4 * digits
 
 
@@ -86,14 +86,14 @@ class _Code:
     scratch: ir.Value
 
     def halves(self, pair: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """Where the two integers of a pair stand."""
+        """The addresses of the two integers of a pair."""
         return pair, self._place(pair, self.digits)
 
     def emit(self, result: ir.Value, low: Sequence[_Term], high: Sequence[_Term]) -> None:
         """Reduce `low`, then `high` plus the digits that the first reduction found; both to the pair `result`."""
         made, lanes, width = self.made, self.made.lanes, self.made.lanes.width
         check(self.digits * 2 * MOST_TERMS * 2**made.bits < made.most, "a column of so many products")
-        # The factors are wanted until the end, and may stand where the result goes: so the first integer waits.
+        # The factors are needed until the end, and the result may replace one: so the first integer is stored later.
         columns, quotients, held = (self._place(self.scratch, at * self.digits) for at in (0, 2, 3))
         for at in range(self.digits):
             lanes.store(lanes.word(0), columns, at * width)
@@ -107,7 +107,7 @@ class _Code:
     def _reduce(
         self, terms: Sequence[_Term], columns: ir.Value, result: ir.Value, *, start: int, quotients: ir.Value | None
     ) -> None:
-        """One reduction, of the terms and of what stands in the first `digits` columns, each `start` above its value.
+        """One reduction, of the terms and of the first `digits` columns, each `start` above its value.
 
         The digit that cancels the lowest column of a row is found while the row before is under way, since the whole row
         would wait for it otherwise. `quotients` is where these digits go, if they are wanted.
@@ -159,7 +159,7 @@ class _Code:
         return [lanes.sum([high, more, b.lshr(low, lanes.word(made.bits))]), *digits, quotient]
 
     def _factors(self, terms: Sequence[_Term], at: int, digits: Sequence[ir.Value]) -> list[Factors]:
-        """What falls into one column: digit `at` of each left factor and of the modulus, times `digits`, of which the last
+        """The contents of one column: digit `at` of each left factor and of the modulus, times `digits`, of which the last
         is the quotient; without it, the terms alone."""
         made, lanes = self.made, self.made.lanes
         factors = [

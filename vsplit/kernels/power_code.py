@@ -1,4 +1,4 @@
-"""What is done with Montgomery products, as generated code: many products, powers, and chains of factors.
+"""Operations on Montgomery products as generated code: many products, powers, and products of several factors.
 
 Numbers modulo m^2 are pairs, laid out as in `montgomery_code`. `modulus` has the digits of m, `inverse` is the digit -1 / m
 modulo 2^bits, and `scratch` has room for `scratch_vectors`.
@@ -6,7 +6,7 @@ modulo 2^bits, and `scratch` has room for `scratch_vectors`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
@@ -57,13 +57,7 @@ def power_blocks(made: Digits, digits: int, arguments: Sequence[ir.Value]) -> No
         entries = [lanes.address(table, WORD(at * size)) for at in range(2**WINDOW)]
         _copy(lanes, count, one, entries[0])
         _copy(lanes, count, base, entries[1])
-
-        def next_entry(at: ir.Value, _state: list[ir.Value]) -> list[ir.Value]:
-            last = lanes.address(table, b.mul(b.add(at, WORD(1)), WORD(size)))
-            multiply(lanes.address(last, WORD(size)), last, base)
-            return []
-
-        lanes.repeat(2**WINDOW - 2, [], next_entry)
+        _fill_table(lanes, size, table, base, multiply)
         chosen = lanes.address(table, WORD(2**WINDOW * size))
         _copy(lanes, count, one, result)
 
@@ -78,6 +72,19 @@ def power_blocks(made: Digits, digits: int, arguments: Sequence[ir.Value]) -> No
         return []
 
     lanes.repeat(blocks, [], one_block)
+
+
+def _fill_table(
+    lanes: Lanes, size: int, table: ir.Value, base: ir.Value, multiply: Callable[[ir.Value, ir.Value, ir.Value], None]
+) -> None:
+    """Emit the entries from base^2 on, each the product of the one before and `base`."""
+
+    def next_entry(at: ir.Value, _state: list[ir.Value]) -> list[ir.Value]:
+        last = lanes.address(table, lanes.b.mul(lanes.b.add(at, WORD(1)), WORD(size)))
+        multiply(lanes.address(last, WORD(size)), last, base)
+        return []
+
+    lanes.repeat(2**WINDOW - 2, [], next_entry)
 
 
 def chain_blocks(made: Digits, digits: int, arguments: Sequence[ir.Value]) -> None:
@@ -110,7 +117,7 @@ def chain_blocks(made: Digits, digits: int, arguments: Sequence[ir.Value]) -> No
 
 
 def _gather(lanes: Lanes, digits: int, numbers: ir.Value, to: ir.Value) -> None:
-    """Emit: as many numbers as there are lanes, which stand one after another, become a block."""
+    """Emit: as many numbers as there are lanes, one after another in memory, become a block."""
 
     def one(number: ir.Value, _state: list[ir.Value]) -> list[ir.Value]:
         lanes.store(lanes.load_column(numbers, number, digits, 0), to, lanes.b.mul(number, WORD(lanes.width)))

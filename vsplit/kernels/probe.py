@@ -1,4 +1,4 @@
-"""Run as a process of its own: compile kernels, multiply one point, and exit 0 if the product is right."""
+"""Run as a separate process: compile kernels, multiply one point, and exit with 0 if the product is right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vsplit.kernels import compiled, engine, portable
 
 
 def main(kind: engine.Kind) -> int:
-    """0 if the kernels of this kind work here."""
+    """0 if the kernels of this kind work on this machine."""
     points = np.zeros((1, 32), dtype=np.uint8)
     points[0, 0] = 9
     scalar = bytes(range(32))

@@ -1,4 +1,4 @@
-"""Numbers modulo m^2 as the Montgomery kernels take them: pairs of rows of digits, in blocks of as many as there are lanes."""
+"""Numbers modulo m^2 in the layout of the Montgomery kernels: pairs of rows of digits, a block for all lanes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Table = npt.NDArray[Any]
 
 
 class Residues:
-    """What the kernels do modulo m^2, m odd: on rows in Montgomery's form, x R modulo m^2, unless said otherwise."""
+    """The operations of the kernels modulo m^2, m odd, on rows in Montgomery form, x R modulo m^2, unless stated otherwise."""
 
     def __init__(self, kernels: MontgomeryKernels, root: int) -> None:
         self._kernels = kernels
@@ -38,12 +38,12 @@ class Residues:
         self._plain_one = self.rows([1] * self._width)
         self._square = self.rows([r * r % self._n] * self._width)
         self._one = self.enter([1] * self._width)
-        # A signed digit d stands as d + 2^(bits - 1) while rows become integers.
+        # A signed digit d is represented as d + 2^(bits - 1) while rows become integers.
         half = self._radix // 2 if kernels.signed else 0
         self._lift = sum(half << self._bits * at for at in range(self._digits))
 
     def rows(self, numbers: Sequence[int]) -> Rows:
-        """Numbers from 0 to m^2 - 1 as rows, as they stand; the last block is filled up with zeros."""
+        """Numbers from 0 to m^2 - 1 as rows, not in Montgomery form; the last block is filled up with zeros."""
         blocks = -(-len(numbers) // self._width)
         pairs: list[int] = []
         for number in numbers:

@@ -17,8 +17,8 @@ _ROUNDS = 80
 def digest_blocks(lanes: Lanes, arguments: Sequence[ir.Value]) -> None:
     """Emit SHA-512 of many padded messages: (start, messages, digests, blocks a message, blocks of lanes).
 
-    `start` holds the eight words before the first block, `messages` whole blocks of 128 bytes as they stand in FIPS
-    180-4, all messages equally many. `digests` gets eight words a message, in the machine's order.
+    `start` holds the eight words before the first block, `messages` whole blocks of 128 bytes as in FIPS
+    180-4, equally many in all messages. `digests` gets eight words a message, in the machine's order.
     """
     start, messages, digests, length, count = arguments
     b = lanes.b
@@ -50,8 +50,8 @@ def _compress(lanes: Lanes, state: Sequence[ir.Value], schedule: Sequence[ir.Val
     """80 rounds, in five turns of 16; each turn leaves the next 16 words of the schedule."""
     constants = _constants(lanes)
 
-    def sixteen_rounds(turn: ir.Value, held: list[ir.Value]) -> list[ir.Value]:
-        working, words = held[:DIGEST_WORDS], held[DIGEST_WORDS:]
+    def sixteen_rounds(turn: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
+        working, words = state[:DIGEST_WORDS], state[DIGEST_WORDS:]
         for at in range(BLOCK_WORDS):
             place = lanes.b.add(lanes.b.mul(turn, WORD(BLOCK_WORDS)), WORD(at))
             working = _round(lanes, working, words[at], lanes.splat_from(constants, place))

@@ -1,4 +1,4 @@
-"""Which rows of the common order are trained on, validated on and tested on, and in which batches.
+"""Which rows of the common order are used for training, validation and test, and in which batches.
 
 All of it follows from the common order and the job's seed, never from labels or file order. The generator is numpy's
 PCG64, whose stream of `permutation` is fixed for a pinned numpy.
@@ -33,8 +33,8 @@ class Split:
 def split_by_seed(rows: int, fractions: tuple[float, float, float], seed: int, row_counts: Rows | None = None) -> Split:
     """Cut `rows` positions at random; every party computes the same. Raises DataError where a part is too small.
 
-    With `row_counts`, int64 [rows], the positions are persons who have so many rows each: the split is one of persons,
-    cut where the shares of their rows come nearest to `fractions`.
+    With `row_counts`, int64 [rows], the positions are persons with so many rows each: the split is one of persons,
+    cut where the shares of their rows are nearest to `fractions`.
     """
     order = np.random.default_rng([seed, 0]).permutation(rows)
     return _cut(order, fractions, row_counts)
@@ -43,18 +43,18 @@ def split_by_seed(rows: int, fractions: tuple[float, float, float], seed: int, r
 def split_by_date(
     dates: npt.NDArray[np.int64], fractions: tuple[float, float, float], row_counts: Rows | None = None
 ) -> Split:
-    """Oldest rows to train on, newest to test on. `dates` is int64 [rows] in the common order, in any unit of time.
+    """The oldest rows for training, the newest for the test. `dates` is int64 [rows] in the common order, in any unit of time.
 
-    Rows of the same date are taken in the common order, which is random. Within a part the rows stand in the common
-    order again, and not by date, since that is all that the feature parties are told. `row_counts` as in a split by
-    seed: the dates are then those of persons.
+    Rows of the same date are taken in the common order, which is random. Within a part the rows are in the common
+    order again, and not by date, since the feature parties receive no more than the part of each row. `row_counts` as in a
+    split by seed: the dates are then those of persons.
     """
     cut = _cut(np.argsort(dates, kind="stable").astype(np.int64), fractions, row_counts)
     return Split(np.sort(cut.train), np.sort(cut.validation), np.sort(cut.test))
 
 
 def to_parts(split: Split, rows: int) -> Bytes:
-    """The part of each of `rows` positions, uint8 [rows]: how a split by date is told to the feature parties."""
+    """The part of each of `rows` positions, uint8 [rows]: how a split by date is sent to the feature parties."""
     parts = np.zeros(rows, np.uint8)
     parts[split.validation] = VALIDATION
     parts[split.test] = TEST
@@ -62,7 +62,7 @@ def to_parts(split: Split, rows: int) -> Bytes:
 
 
 def from_parts(parts: Bytes) -> Split:
-    """The split that `to_parts` told; within a part, the rows stand in the common order."""
+    """The split that `to_parts` encoded; within a part, the rows are in the common order."""
     train, validation, test = (np.flatnonzero(parts == part) for part in (TRAIN, VALIDATION, TEST))
     return Split(train, validation, test)
 
@@ -70,8 +70,8 @@ def from_parts(parts: Bytes) -> Split:
 def batches(rows: Rows, size: int) -> Iterator[Rows]:
     """`rows` in order, `size` at a time; the last batch may be smaller.
 
-    A single row that would be left over joins the batch before it: there is no mean over one row, which some modules
-    need (batch normalisation).
+    A single row that would be left over is added to the batch before it: some modules (batch normalisation) need more than
+    one row.
     """
     starts = range(0, len(rows), size)
     for start in starts if batch_count(len(rows), size) == len(starts) else starts[:-1]:
@@ -80,7 +80,7 @@ def batches(rows: Rows, size: int) -> Iterator[Rows]:
 
 
 def batch_count(rows: int, size: int) -> int:
-    """How many batches `batches` makes of so many rows."""
+    """How many batches `batches` yields for so many rows."""
     full, rest = divmod(rows, size)
     alone = rest == 1 and full > 0 and size > 1
     return full + (rest > 0) - alone
@@ -92,7 +92,7 @@ def most_in_batch(size: int) -> int:
 
 
 def epoch_batches(train: Rows, size: int, seed: int, epoch: int) -> list[Rows]:
-    """The training batches of one epoch (counted from 0), shuffled anew for each."""
+    """The training batches of one epoch (counted from 0), shuffled differently in each."""
     order = np.random.default_rng([seed, 1, epoch]).permutation(len(train))
     return list(batches(train[order], size))
 
@@ -122,7 +122,7 @@ def _cut(order: Rows, fractions: tuple[float, float, float], row_counts: Rows | 
 def _sizes(row_counts: Rows, fractions: tuple[float, float, float]) -> tuple[int, int, int]:
     """How many persons, in this order, go into each part, so that the cuts in their rows are the nearest possible.
 
-    A person with very many rows could leave a part without anybody else, and whether he does would be chance. So each part
+    A person with very many rows could leave a part without other persons, depending on chance. So each part
     gets its fewest persons where there are enough for all three.
     """
     persons, passed = len(row_counts), np.concatenate([[0], np.cumsum(row_counts)])

@@ -1,7 +1,7 @@
-"""A party's part in a training as bytes, and back: SPEC.md, section "Going on after a stop".
+"""A party's part in a training as bytes, and back: SPEC.md, section 11.
 
-The bytes are a file in the safetensors format: every tensor and every number that is not whole stands in it as a tensor,
-so that none is rounded, and the whole numbers stand in its metadata as JSON. Nothing in it can be code.
+The bytes are a file in the safetensors format. Every tensor and every number that is not whole is stored as a tensor, so that
+none is rounded; whole numbers are stored as JSON in its metadata. Nothing in it can be code.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def to_bytes(state: State) -> bytes:
-    """All that `state` is made of, and the state of every generator that training draws from."""
+    """`state` as bytes, with the state of every random generator that training uses."""
     progress = state.progress
     tensors = dict(_weights(state))
     for name, kept in progress.kept.items():
@@ -64,21 +64,21 @@ def to_bytes(state: State) -> bytes:
             counts = msgspec.structs.replace(counts, record_epoch=state.record.epoch)
     else:
         counts = msgspec.structs.replace(counts, given=state.given, clipped=state.clipped)
-    # Tied weights stand in it under each of their names, which the format would refuse for shared memory.
+    # Tied weights are stored under each of their names; the format would refuse shared memory.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     return save_tensors(copies, metadata={_METADATA: msgspec.json.encode(counts).decode()})
 
 
 def from_bytes(state: State, data: bytes, *, with_random: bool = True) -> None:
-    """Make `state` what it was when `to_bytes` gave `data`; it has been built anew, of the same plan and inputs.
+    """Restore `state`, newly built from the same plan and inputs, to what it was when `to_bytes` returned `data`.
 
-    Everything is checked before anything is changed. `with_random` puts the generators back as well. Raises ValueError,
-    which says what does not fit: a name, a shape, a kind of number.
+    Everything is checked before anything is changed. `with_random` restores the random generators as well. Raises ValueError,
+    whose text says what does not fit: a name, a shape, a dtype.
     """
     try:
         tensors, counts = load_tensors(data), _counts(data)
     except (SafetensorError, msgspec.MsgspecError, ValueError, KeyError) as error:
-        raise ValueError(f"it is no state of a training ({type(error).__name__})") from None
+        raise ValueError(f"it is not a state of a training ({type(error).__name__})") from None
     generators = _below(_RANDOM, tensors)
     check_random_states(generators)
     _check(dict(_weights(state)), {name: tensors.get(name) for name, _ in _weights(state)})
@@ -132,12 +132,12 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
             if isinstance(value, Tensor):
                 found[f"{_OPTIMIZER}{number}.{key}"] = value
             elif value is not None:
-                raise TypeError(f"the optimiser keeps {key} as {type(value).__name__}, which is no tensor")
+                raise TypeError(f"the optimiser stores {key} as {type(value).__name__}, which is not a tensor")
     return found
 
 
 def _moments(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """The optimiser's state by the number of the parameter; laid out in memory as the parameter itself is."""
+    """The optimiser's state by the number of the parameter, with the memory layout of the parameter."""
     parameters = [each for group in optimizer.param_groups for each in group["params"]]
     found: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _below(_OPTIMIZER, tensors).items():
@@ -155,7 +155,7 @@ def _moments(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) ->
 
 
 def _kept(state: State, tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
-    """The remembered weights of each module, if there are any: then of every module, and all of them."""
+    """The stored best weights of each module, if there are any: then those of every module."""
     held = _below(_KEPT, tensors)
     if not held:
         return {}

@@ -32,9 +32,9 @@ from vsplit.protocol import HEAD, Checkpoint, Floats, Note, ProtocolError, Role,
 
 @dataclass(slots=True)
 class FeatureState:
-    """All that a feature party's training is made of; a role made from it goes on where it stands.
+    """The complete state of a feature party's training; a role created from it resumes at its step.
 
-    `given` counts the numbers that have left in embeddings, `clipped` those of them that were beyond a secure sum's range.
+    `given` counts the numbers sent in embeddings, `clipped` those of them that were beyond a secure sum's range.
     """
 
     bottom: nn.Module
@@ -46,19 +46,19 @@ class FeatureState:
 
 
 def receive_split(label_party: str, rows: int) -> Role[Split]:
-    """The split by date, as the label party tells it for `rows` shared records. See vsplit/SPEC.md, "Split".
+    """Receive the label party's split by date of `rows` shared records. See vsplit/SPEC.md, "Split".
 
-    With many rows for one person the records are persons: their parts are told, and not those of their rows.
+    With many rows for one person the records are persons: the message has their parts, and not those of their rows.
     """
-    told = yield from receive(label_party, Parts, rows + HEAD)
-    if len(told.part) != rows:
+    message = yield from receive(label_party, Parts, rows + HEAD)
+    if len(message.part) != rows:
         raise ProtocolError(
-            label_party, f"{label_party} told the parts of {len(told.part)} records where {rows} are shared."
+            label_party, f"{label_party} sent a split of {len(message.part)} records where {rows} are shared."
         )
-    split = from_parts(told.part)
+    split = from_parts(message.part)
     if min(len(split.train), len(split.validation), len(split.test)) < FEWEST_ROWS:
         raise ProtocolError(
-            label_party, f"{label_party} told a split in which a part has fewer than {FEWEST_ROWS} records."
+            label_party, f"{label_party} sent a split in which a part has fewer than {FEWEST_ROWS} records."
         )
     return split
 
@@ -66,32 +66,32 @@ def receive_split(label_party: str, rows: int) -> Role[Split]:
 def feature_role(
     label_party: str, state: FeatureState, store: Store, split: Split, plan: Plan, sender: EmbeddingSender | None = None
 ) -> Role[Progress]:
-    """Train this party's bottom model with the label party, and leave the kept weights in `state.bottom`.
+    """Train this party's bottom model with the label party, and leave the best weights in `state.bottom`.
 
-    `store` holds the inputs in the common order; `sender` is how embeddings leave, None: as they are. See vsplit/SPEC.md,
+    `store` has the inputs in the common order; `sender` sends the embeddings, None: each as it is. See vsplit/SPEC.md,
     "Training".
 
-    Learns: the gradient of the loss at its own embeddings, and from it the labels of the training records and about their
-    scores; after each epoch whether the model became better.
-    Reveals: to the label party, what `sender` says of each shared record at each step: its embedding, or no more than
-    the sum with those of the other feature parties.
+    Learns: the gradient of the loss at its own embeddings, and from it the labels of the training records and
+    approximately their scores; after each epoch whether the model became better.
+    Reveals: to the label party, for each shared record at each step, its embedding, or only the sum with those of the other
+    feature parties, depending on `sender`.
     Assumes: the label party is semi-honest; labels are not protected from this party, nor features from that one.
     """
     progress = state.progress
-    way = PlainSender(label_party) if sender is None else sender
-    yield from way.begin(_beginning(state, split))
+    sender = PlainSender(label_party) if sender is None else sender
+    yield from sender.begin(_start_digest(state, split))
     while progress.epoch < plan.epochs and not progress.stopped:
         order = epoch_batches(split.train, plan.batch_size, plan.seed, progress.epoch)
-        # A state that was kept after the last batch of an epoch lacks nothing but the validation.
+        # A state that was stored after the last batch of an epoch lacks only the validation.
         if progress.batch < len(order):
-            yield from _train(label_party, way, state, store, order, plan)
-        yield from _embed(way, state, store, VALIDATION, batches(split.validation, plan.batch_size))
+            yield from _train(label_party, sender, state, store, order, plan)
+        yield from _embed(sender, state, store, VALIDATION, batches(split.validation, plan.batch_size))
         verdict = yield from receive(label_party, Verdict, HEAD)
         if verdict.epoch != progress.epoch:
             raise ProtocolError(
-                label_party, f"{label_party} judged epoch {verdict.epoch} where {progress.epoch} was due."
+                label_party, f"{label_party} sent the verdict on epoch {verdict.epoch} where {progress.epoch} was due."
             )
-        way.bind(verdict)
+        sender.bind(verdict)
         if verdict.keep:
             progress.keep(bottom=state.bottom)
         progress.stopped = verdict.stop
@@ -100,12 +100,12 @@ def feature_role(
         yield Note("training", progress.epoch, plan.epochs, text)
     progress.restore(bottom=state.bottom)
     for part, rows in ((VALIDATION, split.validation), (TEST, split.test)):
-        yield from _embed(way, state, store, part, batches(rows, plan.batch_size))
+        yield from _embed(sender, state, store, part, batches(rows, plan.batch_size))
     return progress
 
 
-def _beginning(state: FeatureState, split: Split) -> bytes:
-    """A digest of where a training begins, in all that the label party has told of it: 32 bytes."""
+def _start_digest(state: FeatureState, split: Split) -> bytes:
+    """A digest of where a training starts, over all that the label party has sent about it: 32 bytes."""
     progress = state.progress
     place = (state.step, progress.epoch, progress.batch, progress.kept_epoch, progress.stopped)
     parts = [repr(place).encode(), *(part.tobytes() for part in (split.train, split.validation, split.test))]
@@ -113,7 +113,7 @@ def _beginning(state: FeatureState, split: Split) -> bytes:
 
 
 def _train(
-    label_party: str, way: EmbeddingSender, state: FeatureState, store: Store, order: list[Rows], plan: Plan
+    label_party: str, sender: EmbeddingSender, state: FeatureState, store: Store, order: list[Rows], plan: Plan
 ) -> Role[None]:
     state.bottom.train()
     limit = most_in_batch(plan.batch_size) * plan.width * 4 + HEAD
@@ -121,8 +121,8 @@ def _train(
     inputs = store.take(order[progress.batch])
     for number in range(progress.batch, len(order)):
         embedding = state.bottom(inputs)
-        yield from _give(way, state, TRAIN, number, embedding.detach())
-        # While the label party works.
+        yield from _send(sender, state, TRAIN, number, embedding.detach())
+        # while the label party computes
         state.optimizer.zero_grad(set_to_none=True)
         if number + 1 < len(order):
             inputs = store.take(order[number + 1])
@@ -133,8 +133,8 @@ def _train(
                 f"{label_party} sent a gradient of step {gradient.step} and shape {gradient.values.shape} where step "
                 f"{state.step} and {tuple(embedding.shape)} were due.",
             )
-        way.bind(gradient)
-        # A copy, since a bottom of one's own may write into it, and the message is not on record yet.
+        sender.bind(gradient)
+        # A copy, since a user's bottom model may write into it, and the message is not recorded yet.
         torch.autograd.backward(embedding, torch.tensor(gradient.values, device=store.device))
         state.optimizer.step()
         state.step += 1
@@ -143,19 +143,19 @@ def _train(
             yield Checkpoint(state.step, state)
 
 
-def _embed(way: EmbeddingSender, state: FeatureState, store: Store, part: int, order: Iterable[Rows]) -> Role[None]:
+def _embed(sender: EmbeddingSender, state: FeatureState, store: Store, part: int, order: Iterable[Rows]) -> Role[None]:
     state.bottom.eval()
     for number, rows in enumerate(order):
         with torch.no_grad():
             embedding = state.bottom(store.take(rows))
-        yield from _give(way, state, part, number, embedding)
+        yield from _send(sender, state, part, number, embedding)
 
 
-def _give(way: EmbeddingSender, state: FeatureState, part: int, number: int, embedding: Tensor) -> Role[None]:
+def _send(sender: EmbeddingSender, state: FeatureState, part: int, number: int, embedding: Tensor) -> Role[None]:
     values: Floats = embedding.cpu().numpy()
     if not all_finite(values):
         raise diverged("this party's embedding")
-    state.clipped += yield from way.send_embedding(
+    state.clipped += yield from sender.send_embedding(
         Batch(state.step, state.progress.epoch, part, number, len(values)), values
     )
     state.given += values.size

@@ -1,8 +1,8 @@
-"""Rows that belong together: the many rows of one person, who must never stand in two parts of a split.
+"""Rows that belong together: the many rows of one person, which must never be in two parts of a split.
 
-Without groups every shared record is one row, and everything in this package works on these. With them the alignment's
-records are persons (or customers, or whatever the key names), and the common order of rows is: all rows of the first
-person, all rows of the second, and so on. Every party knows the numbers and makes the same order of them.
+Without groups every shared record is one row. With them the alignment's records are persons (or customers, or whatever the key
+identifies), and the common order of rows is: all rows of the first person, all rows of the second, and so on. Every party knows
+the counts and derives the same order from them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vsplit.learn.batches import Rows, Split
 class Groups:
     """How many rows each person has: `counts`, int64 [persons], each at least 1, in the common order of persons.
 
-    `starts`, int64 [persons]: the position of each person's first row. `person`, int64 [rows]: whose each row is.
+    `starts`, int64 [persons]: the position of each person's first row. `person`, int64 [rows]: the person of each row.
     """
 
     counts: Rows = field(repr=False)
@@ -39,12 +39,12 @@ class Groups:
 
     @property
     def rows(self) -> int:
-        """How many rows they have together."""
+        """How many rows all persons have together."""
         return len(self.person)
 
     @property
     def digest(self) -> bytes:
-        """32 bytes that stand for the numbers of rows: SHA-256."""
+        """A digest of the counts: SHA-256, 32 bytes."""
         return hashlib.sha256(self.counts.astype("<i8").tobytes()).digest()
 
     def rows_of(self, persons: Rows) -> Rows:
@@ -55,7 +55,7 @@ class Groups:
         return found
 
     def split_rows(self, persons: Split) -> Split:
-        """The split of rows that a split of persons makes."""
+        """The split of rows that follows from a split of persons."""
         return Split(self.rows_of(persons.train), self.rows_of(persons.validation), self.rows_of(persons.test))
 
     def latest(self, dates: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

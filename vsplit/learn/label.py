@@ -1,4 +1,4 @@
-"""The label party's role in training: it holds the labels and the top model, and perhaps features of its own."""
+"""The label party's role in training: it holds the labels and the top model, and optionally features of its own."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from vsplit.learn.training import Progress, Target, diverged
 from vsplit.protocol import Checkpoint, Note, Role, Send
 
 Due = Callable[[int], bool]
-"""Whether all parties are to keep their states once so many steps are done."""
+"""Whether all parties store their states once so many steps are done."""
 
 
 def never(_step: int) -> bool:
-    """Keep no state."""
+    """Store no state."""
     return False
 
 
@@ -40,7 +40,7 @@ class Epoch:
 
 @dataclass(slots=True)
 class LabelState:
-    """All that the label party's training is made of; a role made from it goes on where it stands.
+    """The complete state of the label party's training; a role created from it resumes at its step.
 
     `loss_sum` adds the losses of the epoch's training rows so far, float32 [], and `loss_rows` counts these rows. `record`
     stores what arrives, where models of subsets are to be trained; see `vsplit.learn.subset_models`.
@@ -67,7 +67,7 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelSide:
-    """What the label party brings: its name, its inputs (None without features) and its target, in the common order."""
+    """The label party's name, its inputs (None without features) and its target, in the common order."""
 
     name: str
     store: Store | None
@@ -76,7 +76,7 @@ class LabelSide:
 
 
 def send_split(feature_parties: Sequence[str], split: Split, rows: int) -> Role[None]:
-    """Tell the feature parties a split by date of `rows` shared records (persons, where these have many rows each).
+    """Send the feature parties a split by date of `rows` shared records (persons, where these have many rows each).
 
     See vsplit/SPEC.md, "Split".
     """
@@ -93,38 +93,43 @@ def label_role(
     receiver: EmbeddingReceiver | None = None,
     due: Due = never,
 ) -> Role[Predictions]:
-    """Train with the feature parties, leave the kept weights in `state`, and predict.
+    """Train with the feature parties, leave the best weights in `state`, and predict.
 
-    `receiver` is how embeddings arrive; None: as they are. `due` says, of the number of steps that are done, whether all
-    parties keep their states there. Without feature parties it trains on this party's own features
-    alone, in the same way and on the same rows: that is the model which the joint one is compared with. See
-    vsplit/SPEC.md, "Training".
+    `receiver` receives the embeddings; None: each as it is. `due` returns, for the number of steps that are done, whether all
+    parties store their states there. Without feature parties it trains on this party's own features alone, in the same way and
+    on the same rows: the joint model is compared with that model. See vsplit/SPEC.md, "Training".
 
-    Learns: what `receiver` says, for each shared record at each step: each feature party's embedding, or their sum.
-    Reveals: to each feature party, the gradient of the loss at what arrived, which tells it the labels of the training
-    records and about their scores, and after each epoch whether the validation loss fell.
+    Learns: for each shared record at each step, each feature party's embedding or their sum, depending on `receiver`.
+    Reveals: to each feature party, the gradient of the loss at what arrived, which discloses the labels of the training
+    records and approximately their scores, and after each epoch whether the validation loss fell.
     Assumes: feature parties are semi-honest; labels are not protected from them, nor features from this party.
     """
     progress = state.progress
-    way = _wrapped(receiver or PlainReceiver(side.name, feature_parties, plan.cut), state, split, plan)
-    yield from way.begin()
+    receiver = _wrapped(receiver or PlainReceiver(side.name, feature_parties, plan.cut), state, split, plan)
+    yield from receiver.begin()
     while progress.epoch < plan.epochs and not progress.stopped:
         order = epoch_batches(split.train, plan.batch_size, plan.seed, progress.epoch)
-        yield from _train(way, state, side, order, due)
+        yield from _train(receiver, state, side, order, due)
         train_loss = float(state.loss_sum) / state.loss_rows
-        outputs = yield from _outputs(way, state, side, VALIDATION, batches(split.validation, plan.batch_size))
+        outputs = yield from _outputs(receiver, state, side, VALIDATION, batches(split.validation, plan.batch_size))
         validation_loss = _loss(side.target, outputs, split.validation)
         state.history.append(Epoch(train_loss, validation_loss))
-        keep = _judge(state, plan, validation_loss)
+        keep = _keeps(state, plan, validation_loss)
         for party in feature_parties:
             yield Send(party, Verdict(epoch=progress.epoch, keep=keep, stop=progress.stopped))
         progress.end_epoch()
         text = f"loss {train_loss:.4f}, validation {validation_loss:.4f}"
         yield Note("training", progress.epoch, plan.epochs, text)
     progress.restore(bottom=state.bottom, top=state.top)
+    return (yield from _predict(receiver, state, side, split, plan.batch_size))
+
+
+def _predict(
+    receiver: EmbeddingReceiver, state: LabelState, side: LabelSide, split: Split, size: int
+) -> Role[Predictions]:
     predictions = []
     for part, rows in ((VALIDATION, split.validation), (TEST, split.test)):
-        outputs = yield from _outputs(way, state, side, part, batches(rows, plan.batch_size))
+        outputs = yield from _outputs(receiver, state, side, part, batches(rows, size))
         predictions.append(side.target.predictions(outputs))
     return Predictions(*predictions)
 
@@ -136,12 +141,12 @@ def _wrapped(receiver: EmbeddingReceiver, state: LabelState, split: Split, plan:
     return DropoutReceiver(receiver, plan) if plan.party_dropout else receiver
 
 
-def _judge(state: LabelState, plan: Plan, validation_loss: float) -> bool:
-    """Whether this epoch's weights are to be kept; ends the training where the plan's patience is over."""
+def _keeps(state: LabelState, plan: Plan, validation_loss: float) -> bool:
+    """Whether this epoch's weights are the best so far; stops the training where the plan's patience is exhausted."""
     progress = state.progress
     if plan.patience is None:
         progress.kept_epoch = progress.epoch
-        return False  # the last epoch counts, and nothing has to be remembered for that
+        return False  # the last epoch counts, for which no copy is needed
     if validation_loss < progress.best_loss:
         progress.best_loss, progress.stale = validation_loss, 0
         progress.keep(bottom=state.bottom, top=state.top)
@@ -151,7 +156,7 @@ def _judge(state: LabelState, plan: Plan, validation_loss: float) -> bool:
     return False
 
 
-def _train(way: EmbeddingReceiver, state: LabelState, side: LabelSide, order: list[Rows], due: Due) -> Role[None]:
+def _train(receiver: EmbeddingReceiver, state: LabelState, side: LabelSide, order: list[Rows], due: Due) -> Role[None]:
     progress = state.progress
     state.top.train()
     if state.bottom is not None:
@@ -160,22 +165,22 @@ def _train(way: EmbeddingReceiver, state: LabelState, side: LabelSide, order: li
         state.loss_sum, state.loss_rows = torch.zeros((), device=side.device), 0
     for number in range(progress.batch, len(order)):
         rows = order[number]
-        # What needs no embedding of the others is done while these travel.
+        # What needs no embedding of the other parties is computed while these are in transit.
         own = state.bottom(side.store.take(rows)) if state.bottom is not None and side.store is not None else None
         truth = side.target.of(rows)
-        arrived = yield from _take(way, side, Batch(state.step, progress.epoch, TRAIN, number, len(rows)))
-        leaf, behind = _leaf(own)
-        output = state.top(way.join([each.requires_grad_() for each in arrived], leaf))
+        arrived = yield from _take(receiver, side, Batch(state.step, progress.epoch, TRAIN, number, len(rows)))
+        leaf, caught = _leaf(own)
+        output = state.top(receiver.join([each.requires_grad_() for each in arrived], leaf))
         loss = side.target.loss(output, truth)
         torch.autograd.backward(loss)
         keep = due(state.step + 1)
-        # What the others wait for leaves first; they work while this party's bottom gets its gradients.
-        for parties, embedding in zip(way.groups, arrived, strict=True):
+        # What the other parties wait for is sent first; they compute while this party's bottom gets its gradients.
+        for parties, embedding in zip(receiver.groups, arrived, strict=True):
             gradient = _message(state.step, embedding, keep)
             for party in parties:
                 yield Send(party, gradient)
         if own is not None:
-            torch.autograd.backward(own, behind)
+            torch.autograd.backward(own, caught)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.loss_sum += loss.detach() * len(rows)
@@ -187,7 +192,7 @@ def _train(way: EmbeddingReceiver, state: LabelState, side: LabelSide, order: li
 
 
 def _outputs(
-    way: EmbeddingReceiver, state: LabelState, side: LabelSide, part: int, order: Iterable[Rows]
+    receiver: EmbeddingReceiver, state: LabelState, side: LabelSide, part: int, order: Iterable[Rows]
 ) -> Role[Tensor]:
     """The top model's outputs for these batches of a part, float32 [n, outputs], without training."""
     state.top.eval()
@@ -199,33 +204,33 @@ def _outputs(
         if state.bottom is not None and side.store is not None:
             with torch.no_grad():
                 own = state.bottom(side.store.take(rows))
-        arrived = yield from _take(way, side, Batch(state.step, state.progress.epoch, part, number, len(rows)))
+        arrived = yield from _take(receiver, side, Batch(state.step, state.progress.epoch, part, number, len(rows)))
         with torch.no_grad():
-            outputs.append(state.top(way.join(arrived, own)))
+            outputs.append(state.top(receiver.join(arrived, own)))
     return torch.cat(outputs)
 
 
-def _take(way: EmbeddingReceiver, side: LabelSide, batch: Batch) -> Role[list[Tensor]]:
-    arrived = yield from way.take(batch)
+def _take(receiver: EmbeddingReceiver, side: LabelSide, batch: Batch) -> Role[list[Tensor]]:
+    arrived = yield from receiver.take(batch)
     return [torch.from_numpy(values).to(side.device) for values in arrived]
 
 
 def _leaf(own: Tensor | None) -> tuple[Tensor | None, list[Tensor]]:
-    """The own embedding cut off from its bottom, and where the gradient at it will be found.
+    """This party's embedding detached from its bottom model, and the list that will contain the gradient at it.
 
-    It is caught on its way, with the strides that it has in one pass through everything; `grad` would hold a contiguous copy,
-    of which some of torch's sums are another in the last bit.
+    A hook catches the gradient with the strides that it has in one pass through the whole network. `grad` would have a
+    contiguous copy, for which some of torch's sums differ in the last bit.
     """
-    behind: list[Tensor] = []
+    caught: list[Tensor] = []
     if own is None:
-        return None, behind
+        return None, caught
     leaf = own.detach().requires_grad_()
-    leaf.register_hook(behind.append)  # type: ignore[no-untyped-call]
-    return leaf, behind
+    leaf.register_hook(caught.append)  # type: ignore[no-untyped-call]
+    return leaf, caught
 
 
 def _message(step: int, embedding: Tensor, checkpoint: bool) -> Gradient:
-    """What the parties behind this array are told: the gradient of the loss at it."""
+    """The message to the parties whose embeddings this array holds: the gradient of the loss at it."""
     if embedding.grad is None:
         raise RuntimeError("the loss does not depend on what arrived")
     try:

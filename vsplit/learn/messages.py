@@ -1,4 +1,4 @@
-"""The messages of training, and what each of them reveals."""
+"""The messages of training, with what each of them reveals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from vsplit.protocol import Array, Bytes, Floats, Message
 class Parts(Message, frozen=True, kw_only=True, eq=False):
     """Label party to feature party, once, only where the split is by date: the part of each shared record."""
 
-    reveals: ClassVar[str] = "for each shared record whether its date is old (training), newer or newest (test)"
+    reveals: ClassVar[str] = (
+        "for each shared record, whether its date is old (training), newer (validation) or newest (test)"
+    )
 
     part: Annotated[Bytes, Array("uint8", (None,))]
 
@@ -23,13 +25,13 @@ class Parts(Message, frozen=True, kw_only=True, eq=False):
 class Gradient(Message, frozen=True, kw_only=True, eq=False):
     """Label party to feature party: the gradient of the loss at that embedding, float32 [rows, width].
 
-    With `checkpoint`, all parties keep their state once this step is applied.
+    With `checkpoint`, all parties store their state once this step is applied.
     """
 
     reveals: ClassVar[str] = (
-        "for each training record, in each epoch anew, how the loss would change with the embedding; this gives its label "
-        f"away (in the examples, of two classes, {LABELS} of all labels in the first epoch, {LABELS_IN_ALL} over all), about "
-        f"its score by the joint model, and with known records something of other parties' features ({COMMAND})"
+        "for each training record, in each epoch again, how the loss would change with the embedding. This discloses its label "
+        f"(in the examples, of two classes, {LABELS} of all labels in the first epoch, {LABELS_IN_ALL} over all epochs), its "
+        f"approximate score by the joint model and, with known records, part of other parties' features ({COMMAND})"
     )
 
     step: int
@@ -38,7 +40,7 @@ class Gradient(Message, frozen=True, kw_only=True, eq=False):
 
 
 class Verdict(Message, frozen=True, kw_only=True, eq=False):
-    """Label party to feature party, after each epoch: whether to keep this epoch's weights, and whether to stop."""
+    """Label party to feature party, after each epoch: whether this epoch's weights are the best so far, and whether to stop."""
 
     reveals: ClassVar[str] = "whether the model became better in this epoch, and whether training ends"
 

@@ -1,7 +1,7 @@
 """Bottom and top models.
 
 A bottom model maps one party's prepared inputs to its embedding; the top model maps the joined embeddings to the
-output. A party may bring its own bottom as a torch module; see `build_bottom`.
+output. A party may use a torch module of its own as bottom model; see `build_bottom`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CATEGORY_WIDTH = 4
 class Inputs(NamedTuple):
     """A party's inputs: `numeric` float32 [n, d], `categories` int64 [n, c], `image` float32 [n, channels, h, w] in 0..1.
 
-    What a party does not have has size 0 in its second dimension.
+    An input that a party does not have has size 0 in its second dimension.
     """
 
     numeric: Tensor
@@ -40,7 +40,7 @@ class Inputs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class InputShape:
-    """What a bottom model is built for: number of numeric inputs, codes per category column, (channels, h, w) or None."""
+    """The inputs of a bottom model: number of numeric inputs, codes per category column, (channels, h, w) or None."""
 
     numeric: int
     vocabularies: tuple[int, ...] = ()
@@ -50,8 +50,8 @@ class InputShape:
 class Store:
     """One party's inputs in the common order, on its device. Images stay uint8 until their batch is taken.
 
-    Where many rows of the common order have the same inputs, these are held once: `places`, int64 [rows], says for each
-    row which of the inputs are its own.
+    Where many rows of the common order have the same inputs, these are stored once: `places`, int64 [rows], has the position
+    of each row's inputs.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Top(nn.Module):
 
     def __init__(self, joined: int, hidden: Sequence[int], outputs: int) -> None:
         super().__init__()
-        # Leaky, since a party whose whole embedding fell below zero would get no gradient and be lost for good.
+        # Leaky, since a party whose whole embedding is below zero would otherwise never get a gradient again.
         self.layers = nn.Sequential(nn.LeakyReLU(), perceptron(joined, hidden, outputs))
 
     def forward(self, joined: Tensor) -> Tensor:
@@ -173,23 +173,23 @@ def build_bottom(builder: Builder, shape: InputShape, width: int, device: str = 
             ) from error
     for output in outputs:
         if not isinstance(output, Tensor):
-            raise ConfigError(f"The bottom model gives a {type(output).__name__} where a tensor is due.")
+            raise ConfigError(f"The bottom model returns a {type(output).__name__} where a tensor is due.")
         if output.shape != (2, width) or output.dtype != torch.float32:
             raise ConfigError(
-                f"The bottom model gives {output.dtype} {tuple(output.shape)} for two rows; the job's model.embedding asks "
+                f"The bottom model returns {output.dtype} {tuple(output.shape)} for two rows; the job's model.embedding asks "
                 f"for float32 (2, {width})."
             )
     if not outputs[0].requires_grad:
-        raise ConfigError("The bottom model has no parameter that can be trained: free one, or leave its columns out.")
+        raise ConfigError("The bottom model has no trainable parameter: make one trainable, or leave its columns out.")
     return bottom
 
 
 def weights(module: nn.Module) -> bytes:
-    """The module's parameters and buffers in the safetensors format; tied ones stand in it under each of their names."""
+    """The module's parameters and buffers in the safetensors format; tied ones are stored under each of their names."""
     state = module.state_dict().items()
     return save_tensors({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state})
 
 
 def load_weights(module: nn.Module, data: bytes) -> None:
-    """Put back what `weights` gave; raises where names or shapes differ."""
+    """Restore what `weights` returned; raises where names or shapes differ."""
     module.load_state_dict(load_tensors(data))

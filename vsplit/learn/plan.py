@@ -1,4 +1,4 @@
-"""What the parties have agreed on for the training: one frozen record, the same at every party."""
+"""The training part of a job: one frozen record, the same at every party."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Plan:
 
     `contributors` are the parties with a bottom model, in the job's order: the order in which embeddings are
     concatenated or added. `width` is the number of columns of each embedding. `secure_sum` is given with an aggregation
-    that is one of `SECURE`. `patience` counts epochs without a better
-    validation loss (None: the last epoch counts). `lr`, `weight_decay` and `momentum` are the optimiser's, as in
-    torch.optim. `party_dropout` is the probability with which a feature party's embedding of a training record is left
-    out; see `vsplit.learn.party_dropout`. Raises ConfigError where the aggregation has no single embeddings.
+    that is one of `SECURE`. `patience` is the number of epochs without a better validation loss (None: the last epoch
+    counts). `lr`, `weight_decay` and `momentum` are the optimiser's, as in torch.optim. `party_dropout` is the probability
+    with which a feature party's embedding of a training record is left out; see `vsplit.learn.party_dropout`. Raises
+    ConfigError where the aggregation has no single embeddings.
     """
 
     task: Task

@@ -1,7 +1,6 @@
-"""The generators that a training draws from, as a state to keep: torch's, numpy's and Python's own.
+"""The states of the random generators that a training uses: those of torch, numpy and Python.
 
-Dropout and whatever a bottom model of the user's own draws come from these. What protects anything (masks, noise, keys)
-never does, and is never kept.
+Dropout and the random numbers of a user's bottom model come from these. Masks, noise and keys never do, and are never stored.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 _TORCH, _NUMPY, _PYTHON, _DEVICE = "torch", "numpy", "python", "cuda"
-# Both of these are a Mersenne Twister: 624 words and a place among them, and a normal variate that waits to be used.
+# numpy's and Python's are a Mersenne Twister: 624 words and a position, and a normal variate not used yet.
 _WORDS = 624
 
 
@@ -35,7 +34,7 @@ def random_states() -> dict[str, Tensor]:
 
 
 def set_random_states(states: Mapping[str, Tensor]) -> None:
-    """Put back what `random_states` gave. Raises ValueError where something is missing or of another length."""
+    """Restore what `random_states` returned. Raises ValueError where something is missing or has another length."""
     check_random_states(states)
     torch.set_rng_state(states[_TORCH])
     devices = [states[name] for name in sorted(states) if name.startswith(_DEVICE)]
@@ -56,7 +55,7 @@ def set_random_states(states: Mapping[str, Tensor]) -> None:
 
 
 def check_random_states(states: Mapping[str, Tensor]) -> None:
-    """Raise ValueError unless `states` are what `random_states` gives."""
+    """Raise ValueError unless `states` has the form of `random_states`."""
     lengths = {_TORCH: torch.get_rng_state().shape[0], _PYTHON: _WORDS + 1}
     if _NUMPY in states:
         lengths |= {_NUMPY: _WORDS + 2}
@@ -65,4 +64,4 @@ def check_random_states(states: Mapping[str, Tensor]) -> None:
             raise ValueError(f"the state of the generator of {name} is missing or has another length than {length}")
     waiting = {f"{_PYTHON}.waiting"} | ({f"{_NUMPY}.waiting"} if _NUMPY in states else set())
     if not waiting <= states.keys():
-        raise ValueError("a generator's state is not whole")
+        raise ValueError("a generator's state is incomplete")

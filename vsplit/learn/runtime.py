@@ -14,7 +14,7 @@ _WORDS_AT = 24
 
 
 def configure(threads: int, device: str) -> None:
-    """Use `threads` threads for arithmetic; raises ConfigError where `device` is not there."""
+    """Use `threads` threads for arithmetic; raises ConfigError where `device` does not exist."""
     torch.set_num_threads(threads)
     if device == "cpu":
         return
@@ -29,8 +29,8 @@ def configure(threads: int, device: str) -> None:
 def seed(private: int | bytes) -> None:
     """Seed everything random in torch: initial weights, dropout.
 
-    A number seeds torch as usual, with 32 bits that count. `STATE_BYTES` bytes of entropy become the generator's whole
-    state instead, so that nobody can try all seeds.
+    A number seeds torch as usual, with 32 effective bits. `STATE_BYTES` bytes of entropy become the generator's whole state
+    instead, so that trying all seeds is infeasible.
     """
     if isinstance(private, int):
         torch.manual_seed(private)
@@ -51,10 +51,10 @@ def version() -> str:
 
 
 def instructions() -> str:
-    """The instructions of the processor that torch uses, on which the last bits of a result hang."""
+    """The instruction set that torch uses, on which the last bits of a result depend."""
     return str(torch.backends.cpu.get_cpu_capability())
 
 
 def device_name(device: str) -> str:
-    """`device`, and what it is where it is no processor."""
+    """`device`, with its model where it is a GPU."""
     return device if device == "cpu" else f"{device} ({torch.cuda.get_device_name(torch.device(device))})"

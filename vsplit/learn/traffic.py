@@ -1,4 +1,4 @@
-"""How much of each kind of message a training or a scoring will send, computed before it sends anything."""
+"""How much of each kind of message a training or a scoring will send, computed in advance."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from vsplit.learn.scoring import BLOCK
 from vsplit.protocol import Message
 from vsplit.sealing import TAG, Sealed
 
-# About what a message takes on the wire besides its content.
+# Approximate bytes of a message besides its content.
 _FRAMING = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """About how much of one kind of message a training sends: `bytes` in all `messages` together."""
+    """Approximately how much of one kind of message a training sends: `bytes` in all `messages` together."""
 
     sender: str
     receiver: str
@@ -34,7 +34,7 @@ class Expected:
 def expected_traffic(
     plan: Plan, label_party: str, rows: tuple[int, int, int], *, by_date: bool = False, persons: int | None = None
 ) -> list[Expected]:
-    """What training by `plan` sends when (train, validation, test) `rows` are shared and no epoch is saved.
+    """What training by `plan` sends when (train, validation, test) `rows` are shared and all epochs are trained.
 
     `persons` is how many persons have these rows; None: each row is a person of its own.
     """
@@ -44,8 +44,8 @@ def expected_traffic(
     traffic = []
     for name in feature_parties:
         if by_date:
-            told = sum(rows) if persons is None else persons
-            traffic.append(Expected(label_party, name, Parts, 1, told + _FRAMING))
+            records = sum(rows) if persons is None else persons
+            traffic.append(Expected(label_party, name, Parts, 1, records + _FRAMING))
         traffic += [
             Expected(label_party, name, Gradient, steps, plan.epochs * train * plan.width * 4 + steps * _FRAMING),
             Expected(label_party, name, Verdict, plan.epochs, plan.epochs * 34),
@@ -77,7 +77,7 @@ def _embeddings(
 
 @dataclass(frozen=True, slots=True)
 class _Batches:
-    """So many batches of so many rows each, over the whole training."""
+    """`count` batches of `rows` rows each, over the whole training."""
 
     count: int
     rows: int

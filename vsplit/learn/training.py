@@ -1,4 +1,4 @@
-"""What both roles do at home: losses, optimisers, and remembering the best weights."""
+"""What both roles compute locally: losses, optimisers, and the best weights so far."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from vsplit.protocol import DataError
 
 
 def build_optimizer(plan: Plan, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-    """The plan's optimiser in torch's fused form. It works on each parameter alone, so that one optimiser per party
-    does the same as one over all."""
+    """The plan's optimiser in torch's fused form. It treats each parameter separately, so that one optimiser per party
+    does the same as one over all parameters."""
     values = list(parameters)
     if plan.optimizer == "sgd":
         return torch.optim.SGD(values, lr=plan.lr, momentum=plan.momentum, weight_decay=plan.weight_decay, fused=True)
@@ -79,11 +79,11 @@ def make_target(plan: Plan, values: npt.NDArray[Any], train: npt.NDArray[np.int6
     Class weights and scaling are taken from the training rows alone. Raises DataError where these hold one class only.
     """
     if plan.task == "regression":
-        held = values[train].astype(np.float64)
-        scale = float(held.std())
+        training = values[train].astype(np.float64)
+        scale = float(training.std())
         if scale == 0.0:
             raise DataError("All training rows have the same label, so that there is nothing to learn.")
-        centre = float(held.mean())
+        centre = float(training.mean())
         scaled = ((values.astype(np.float64) - centre) / scale).astype(np.float32)
         return Target("regression", torch.from_numpy(scaled).to(device), centre=centre, scale=scale)
     codes = values.astype(np.int64)
@@ -103,9 +103,9 @@ def make_target(plan: Plan, values: npt.NDArray[Any], train: npt.NDArray[np.int6
 
 @dataclass(slots=True)
 class Progress:
-    """Where a party stands: everything besides weights and optimiser that a role needs to go on from.
+    """The progress of a training: everything besides weights and optimiser that a role needs to resume.
 
-    `epoch` counts the epochs that are done, `batch` the training batches that are done in the one under way.
+    `epoch` counts the completed epochs, `batch` the completed training batches of the current one.
     """
 
     epoch: int = 0
@@ -117,25 +117,25 @@ class Progress:
     kept: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     def keep(self, **modules: nn.Module | None) -> None:
-        """Remember these modules' weights as the best so far."""
+        """Store copies of these modules' weights as the best so far."""
         self.kept_epoch = self.epoch
         self.kept = {name: deepcopy(module.state_dict()) for name, module in modules.items() if module is not None}
 
     def end_epoch(self) -> None:
-        """The epoch has been judged, and the next one begins."""
+        """The epoch has been evaluated, and the next one begins."""
         self.epoch += 1
         self.batch = 0
 
     def restore(self, **modules: nn.Module | None) -> None:
-        """Put the best weights back."""
+        """Restore the best weights."""
         for name, module in modules.items():
             if module is not None and name in self.kept:
                 module.load_state_dict(self.kept[name])
 
 
 def diverged(whose: str) -> DataError:
-    """The error for outputs that are no finite numbers any more."""
+    """The error for values that are not finite numbers any more."""
     return DataError(
-        f"The training has diverged: {whose} is no finite number any more; lower `train.lr` in the job, or look for "
+        f"The training has diverged: {whose} is not a finite number any more; lower `train.lr` in the job, or look for "
         "extreme values in the features."
     )

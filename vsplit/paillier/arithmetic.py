@@ -1,8 +1,8 @@
-"""The operations that take the time: batches of multiplications and powers modulo the square of a number.
+"""The operations that take most of the time: batches of multiplications and powers modulo the square of a number.
 
-Powers go to the Montgomery kernels of `vsplit.kernels`, which compute several at a time and have a portable twin; a single
-multiplication is done sooner by gmpy2 than it is brought there. Numbers are gmpy2's `mpz`; on the wire and between
-processes they are rows of bytes, least significant first.
+Powers use the Montgomery kernels of `vsplit.kernels`, which compute several at a time and have a portable twin. A single
+multiplication is faster in gmpy2 than the conversion for a kernel. Numbers are gmpy2's `mpz`; in messages and between processes
+they are rows of bytes, least significant first.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def power_mod_square(bases: Sequence[mpz], secret_exponent: mpz, root: mpz) -> l
 
 
 def numbers(rows: Bytes) -> list[mpz]:
-    """The number that each row of `rows`, uint8 [count, bytes], is, least significant byte first."""
+    """The number in each row of `rows`, uint8 [count, bytes], least significant byte first."""
     if rows.ndim != 2:
         raise ValueError(f"numbers are rows of bytes, not an array of shape {rows.shape}")
     width, raw = rows.shape[1], np.ascontiguousarray(rows).tobytes()

@@ -34,7 +34,7 @@ def add(key: PublicKey, left: Bytes, right: Bytes) -> Bytes:
 
 
 def check_ciphertexts(key: PublicKey, ciphertexts: Bytes, count: int, sender: str) -> None:
-    """Raise ProtocolError, which names `sender`, unless `ciphertexts` are `count` numbers that can be ciphertexts.
+    """Raise ProtocolError, which names `sender`, unless `ciphertexts` are `count` possible ciphertexts.
 
     Each must be above 0, below n^2 and without a factor in common with n.
     """
@@ -53,9 +53,9 @@ def check_ciphertexts(key: PublicKey, ciphertexts: Bytes, count: int, sender: st
 
 
 def decrypt(key: PrivateKey, ciphertexts: Bytes) -> Bytes:
-    """The plaintexts, uint8 [count, b], by way of both primes, each half as long (Paillier, section 7).
+    """The plaintexts, uint8 [count, b], computed modulo both primes, each half as long (Paillier, section 7).
 
-    Ciphertexts are checked before (`check_ciphertexts`).
+    The caller checks the ciphertexts first (`check_ciphertexts`).
     """
     numbers = arithmetic.numbers(ciphertexts)
     p, q, inverse = mpz(key.p), mpz(key.q), mpz(key.p_inverse)
@@ -68,7 +68,7 @@ def decrypt(key: PrivateKey, ciphertexts: Bytes) -> Bytes:
 def _half(numbers: list[mpz], prime: mpz, h: mpz) -> list[mpz]:
     square = prime * prime
     powers = arithmetic.power_mod_square([number % square for number in numbers], prime - 1, prime)
-    # A power is 1 modulo the prime (Fermat), so the division leaves nothing over.
+    # A power is 1 modulo the prime (Fermat), so the division has no remainder.
     return [(power - 1) // prime * h % prime for power in powers]
 
 
@@ -79,5 +79,5 @@ def _as_rows(key: PublicKey, numbers: list[mpz]) -> Bytes:
 def _bad(sender: str, what: str) -> ProtocolError:
     return ProtocolError(
         sender,
-        f"{sender} sent {what}; its program is another version, or the way between has changed it. Nothing was trained on it.",
+        f"{sender} sent {what}; its program is another version, or the network has changed it. Nothing was trained on it.",
     )

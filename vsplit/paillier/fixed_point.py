@@ -17,12 +17,12 @@ from vsplit.protocol import ConfigError, DataError, Floats, ProtocolError
 Units = npt.NDArray[np.int64]
 
 LEAST_BITS, MOST_BITS = 4, 24
-"""Bits of one value. A float32 has no more than 24 that count."""
+"""Bits of one value. A float32 has 24 significant bits."""
 
 _WELL_INSIDE = 1 - 2.0**-20
 
 LEAST_PARTIES, MOST_PARTIES = 2, 63
-"""Of one summand a sum would hide nothing; a session has 64 parties, one of them the label party."""
+"""A sum of one summand hides nothing; a session has at most 64 parties, one of them the label party."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Quantised:
 
 @dataclass(frozen=True, slots=True)
 class FixedPoint:
-    """How `parties` parties write values from -reach to reach as whole numbers of `bits` bits, and read their sum.
+    """How `parties` parties encode values from -reach to reach as whole numbers of `bits` bits, and decode their sum.
 
     `reach` is the job's `model.secure_sum.range`. A value v becomes round(v / step) + top, so that it is never negative
     and no sum can borrow from its neighbour; `top` is 2^(bits - 1) - 1, and `step` is reach / top.
 
-    Raises ConfigError for a reach, bits or parties that are not possible.
+    Raises ConfigError for an impossible reach, number of bits or number of parties.
     """
 
     reach: float
@@ -83,7 +83,7 @@ class FixedPoint:
     def error_bound(self) -> float:
         """The most by which an entry of a decoded sum differs from the sum of the values in range (SPEC.md, 3.2)."""
         each = self.step if self.stochastic else self.step / 2
-        # What is decoded has 24 bits that count; the last factor covers the float64 arithmetic in between.
+        # The decoded value has 24 significant bits; the last factor covers the float64 arithmetic in between.
         return (self.parties * each + self.parties * self.reach * 2.0**-24) * (1 + 2.0**-20)
 
     def encode(self, values: Floats, random_bytes: Callable[[int], bytes] | None = None) -> Quantised:
@@ -94,12 +94,12 @@ class FixedPoint:
         """
         wide = values.reshape(-1) * np.float64(self.top / self.reach)
         furthest = max(-wide.min(), wide.max()) if len(wide) else 0.0
-        if not math.isfinite(furthest):  # NaN and infinity come through the least and the largest
+        if not math.isfinite(furthest):  # NaN and infinity propagate through the minimum and the maximum
             raise DataError(
                 "This party's embedding holds a value that is not a finite number: training diverged. Lower train.lr, or "
                 "look for extreme values in the data."
             )
-        # Most batches lie well inside; what is near the edge is judged by the values themselves, before any rounding.
+        # Most batches are well inside; near the bound the values themselves are compared, before any rounding.
         inside = furthest <= self.top * _WELL_INSIDE
         clipped = 0 if inside else int(np.count_nonzero(np.abs(values.astype(np.float64)) > self.reach))
         if self.stochastic:
@@ -115,12 +115,12 @@ class FixedPoint:
     def decode(self, totals: Units, shape: tuple[int, ...], sender: str) -> Floats:
         """The sum of all parties' values, float32 of `shape`, from the sums of their units, int64 [count].
 
-        Raises ProtocolError, which names `sender`, for a total that no units of so many parties can have.
+        Raises ProtocolError, which names `sender`, for a total that units of so many parties cannot have.
         """
         if len(totals) and (totals.min() < 0 or totals.max() > self.parties * self.most):
             raise ProtocolError(
                 sender,
-                f"The sum that {sender} sent has an entry that {self.parties} parties' values cannot add up to: a party did "
+                f"The sum that {sender} sent has an entry that values of {self.parties} parties cannot add up to: a party did "
                 "not clip, or a summand was lost, counted twice or replaced. Nothing was trained on it; ask all sides.",
             )
         centred = totals.astype(np.float64)  # exact: they have far fewer than 53 bits

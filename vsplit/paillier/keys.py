@@ -1,30 +1,44 @@
-"""Key pairs: how the label party makes one, and what a feature party checks of the public half that it is sent.
+"""Key pairs: how the label party generates one, and what a feature party checks of the public key that it receives.
 
-The classes are phe's, so that its users know them and any key here also works there. The primes are made here, since the
-noise of SPEC.md, section 4, needs them of a kind that phe's own generator makes one time in five.
+The classes are those of phe, so that its users know them and any key here also works there. The primes are generated here,
+since the noise of SPEC.md, section 4, needs primes of a kind that phe's own generator returns one time in five.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from gmpy2 import gcd, is_power, is_prime, mpz, primorial
-from phe.paillier import PaillierPrivateKey, PaillierPublicKey
 
 from vsplit.protocol import Bytes, ConfigError, ProtocolError
 
-PublicKey: TypeAlias = PaillierPublicKey
-PrivateKey: TypeAlias = PaillierPrivateKey
+if TYPE_CHECKING:  # phe is imported only where a key is made, so that all else works without it
+    from phe.paillier import PaillierPrivateKey, PaillierPublicKey
+
+PublicKey: TypeAlias = "PaillierPublicKey"
+PrivateKey: TypeAlias = "PaillierPrivateKey"
 
 LEAST_BITS, MOST_BITS = 2048, 8192
-"""How long a key may be. Below 2048 bits a modulus must be thought breakable within the life of the data."""
+"""Allowed lengths of a key. Below 2048 bits a modulus may be factored while the data still needs protection."""
 
 _ROUNDS = 40  # GMP runs a Baillie-PSW test and then Miller-Rabin tests up to this count.
 _SMALLEST, _SMALL = 1 << 10, 1 << 16
 _APART = 100  # Fermat's method finds primes whose difference is this many bits shorter than they are at the most.
+
+
+def phe_paillier() -> Any:
+    """The module `phe.paillier`. Raises ConfigError where phe is not installed."""
+    try:
+        import phe.paillier
+    except ImportError:
+        raise ConfigError(
+            "The job's model.aggregate is paillier_sum, which needs the package phe, and phe is not installed here: install "
+            "it with pip install phe, or agree on another aggregation in the job; masked_sum needs no further package."
+        ) from None
+    return phe.paillier
 
 
 def check_bits(bits: int) -> None:
@@ -32,7 +46,7 @@ def check_bits(bits: int) -> None:
     if not LEAST_BITS <= bits <= MOST_BITS or bits % 64:
         raise ConfigError(
             f"model.secure_sum.key_bits is {bits}, but a Paillier key has {LEAST_BITS} to {MOST_BITS} bits, a multiple of 64: "
-            "shorter ones can be broken. 3072 is the default."
+            "shorter keys can be broken. 3072 is the default."
         )
 
 
@@ -40,15 +54,16 @@ def generate(bits: int, random_bytes: Callable[[int], bytes]) -> PrivateKey:
     """A fresh private key, whose `public_key` has a modulus n = p q of exactly `bits` bits.
 
     Both primes are 3 modulo 4, have bits / 2 bits, and neither (p - 1) / 2 nor (q - 1) / 2 has a factor below 65,536;
-    gcd(p - 1, q - 1) is 2. `random_bytes(k)` returns k bytes that nobody else can know; which k it is asked for, and how
+    gcd(p - 1, q - 1) is 2. `random_bytes(k)` returns k bytes that no other party can know; for which k it is called, and how
     often, depends on chance. Raises ConfigError for a length that is not allowed.
     """
     check_bits(bits)
+    phe = phe_paillier()
     p = _prime(bits // 2, random_bytes)
     while True:
         q = _prime(bits // 2, random_bytes)
         if gcd(p - 1, q - 1) == 2 and abs(p - q).bit_length() > bits // 2 - _APART:
-            return PaillierPrivateKey(PaillierPublicKey(int(p * q)), int(p), int(q))
+            return phe.PaillierPrivateKey(phe.PaillierPublicKey(int(p * q)), int(p), int(q))
 
 
 def public_bytes(key: PublicKey) -> Bytes:
@@ -60,8 +75,8 @@ def read_public(raw: Bytes, bits: int, sender: str) -> PublicKey:
     """The public key that `sender` sent as `raw`, uint8 [bits / 8], of the length that the job asks for.
 
     Raises ProtocolError, which names the sender, for a modulus of another length, and for one that no generator of
-    section 2 of SPEC.md makes: even, not 1 modulo 4, with a factor below 65,536, prime, or the power of a number.
-    That n has just two large prime factors, and of the right kind, can be checked by its owner alone.
+    section 2 of SPEC.md returns: even, not 1 modulo 4, with a factor below 65,536, prime, or the power of a number.
+    That n has exactly two large prime factors, and of the right kind, can be checked only by its owner.
     """
     check_bits(bits)
     n = mpz.from_bytes(raw.tobytes(), "little")
@@ -74,8 +89,8 @@ def read_public(raw: Bytes, bits: int, sender: str) -> PublicKey:
     if gcd(n, _primes_below(_SMALL)) != 1:
         raise _bad(sender, "has a small factor")
     if is_prime(n) or is_power(n):
-        raise _bad(sender, "is a prime or the power of a number, so that anybody can decrypt with it")
-    return PaillierPublicKey(int(n))
+        raise _bad(sender, "is a prime or the power of a number, so that anybody could decrypt with it")
+    return phe_paillier().PaillierPublicKey(int(n))
 
 
 def key_bytes(key: PublicKey) -> int:
@@ -86,12 +101,12 @@ def key_bytes(key: PublicKey) -> int:
 
 def _prime(bits: int, random_bytes: Callable[[int], bytes]) -> mpz:
     # The two highest bits are set so that a product of two such primes has exactly twice as many bits; the two lowest
-    # make the number 3 modulo 4. All others are new for each candidate, so that all primes are equally likely.
+    # make the number 3 modulo 4. All others are drawn for each candidate, so that all primes are equally likely.
     fixed = mpz(3) << (bits - 2) | 3
     while True:
         candidate = mpz.from_bytes(random_bytes(bits // 8), "little") | fixed
         half = candidate >> 1  # (candidate - 1) / 2
-        # Most candidates fall by the few smallest primes, which take a hundredth of the time of all small ones.
+        # Most candidates have a factor among the smallest primes, whose test takes a hundredth of the time of all small ones.
         few = all(gcd(number, _primes_below(_SMALLEST)) == 1 for number in (candidate, half))
         if few and gcd(half, _primes_below(_SMALL)) == 1 and is_prime(candidate, _ROUNDS):
             return candidate
@@ -106,6 +121,6 @@ def _primes_below(bound: int) -> mpz:
 def _bad(sender: str, what: str) -> ProtocolError:
     return ProtocolError(
         sender,
-        f"The Paillier key of {sender} {what}; its program is another version, or it does not follow the protocol, so ask "
+        f"The Paillier key of {sender} {what}; its program is another version, or it does not follow the protocol, ask "
         "there.",
     )

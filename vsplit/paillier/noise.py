@@ -1,8 +1,8 @@
-"""The random part of ciphertexts, made ahead of time: noise is a power that hides, and each piece of it is used once.
+"""The random part of ciphertexts, generated in advance; each piece of this noise is used once.
 
-SPEC.md, section 4: *short* noise is h^(n a) for a base h that everybody derives from n and a secret a of half n's length
-(Damgård, Jurik and Nielsen), read from a table; *full* noise is r^n for a uniform r, which takes many times as long and
-needs no assumption beyond Paillier's own. Either is a uint8 [count, 2 * key bytes].
+SPEC.md, section 4: *short* noise is h^(n a) for a base h that every party derives from n and a secret a of half n's length
+(Damgård, Jurik and Nielsen), computed with a table; *full* noise is r^n for a uniform r, which takes many times as long and
+needs no assumption beyond Paillier's. Either is a uint8 [count, 2 * key bytes].
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _SPARE = 16
 
 
 class BadModulusError(ValueError):
-    """A number that was drawn or hashed shares a factor with the modulus: no modulus of two large primes lets that happen."""
+    """A drawn or hashed number shares a factor with the modulus, which cannot happen with two large primes."""
 
 
 class ReusedNoiseError(LocalError):
-    """Noise was about to hide a second plaintext, which would show the difference of the two."""
+    """Noise was about to encrypt a second plaintext, which would reveal the difference of the two."""
 
 
 class Noise:
@@ -47,7 +47,7 @@ class Noise:
         """All rows. Raises ReusedNoiseError when they were taken before."""
         if self._rows is None:
             raise ReusedNoiseError(
-                "Noise that had hidden one batch was asked for another one, which would show their difference: this is a "
+                "Noise that was used for one batch was requested for another, which would reveal their difference: this is a "
                 "fault of the program; nothing was sent."
             )
         rows, self._rows = self._rows, None
@@ -61,18 +61,18 @@ class Noise:
 
 
 def secret_bytes(key: PublicKey, kind: Kind) -> int:
-    """How many bytes of entropy one ciphertext's noise is made from."""
+    """Bytes of entropy for the noise of one ciphertext."""
     return -(-key_bytes(key) // 2) if kind == "short" else key_bytes(key) + _SPARE
 
 
 def draw_secrets(key: PublicKey, kind: Kind, count: int, random_bytes: Callable[[int], bytes]) -> Bytes:
-    """Fresh secrets for the noise of `count` ciphertexts, uint8 [count, secret_bytes]; never used twice, never kept."""
+    """Fresh secrets for the noise of `count` ciphertexts, uint8 [count, secret_bytes]; never used twice, never stored."""
     size = secret_bytes(key, kind)
     return np.frombuffer(random_bytes(count * size), dtype=np.uint8).reshape(count, size)
 
 
 def hashed_base(key: PublicKey) -> mpz:
-    """h = -x^2 mod n, where x is n hashed to a number below n; so nobody, the key's owner included, has chosen it."""
+    """h = -x^2 mod n, where x is n hashed to a number below n; so no party, the key's owner included, has chosen it."""
     n, size = mpz(key.n), key_bytes(key)
     x = mpz.from_bytes(expand_message_xmd(n.to_bytes(size, "big"), _TAG, size + _SPARE), "big") % n
     if gcd(x, n) != 1:
@@ -83,7 +83,7 @@ def hashed_base(key: PublicKey) -> mpz:
 def noise_table(key: PublicKey) -> FixedBase:
     """The table for short noise under this key: powers of h^n modulo n^2. Takes a second, some tens of megabytes.
 
-    It is made once in a process; later calls return the same. Pickled, it is as small as the key.
+    It is computed once in a process; later calls return the same. Pickled, it is as small as the key.
     """
     n = mpz(key.n)
     return fixed_base(int(n), int(powmod(hashed_base(key), n, n * n)), secret_bytes(key, "short"))
@@ -98,7 +98,7 @@ def full_noise(key: PublicKey, secrets: Bytes) -> Bytes:
     """r^n modulo n^2, with r each secret modulo n, uint8 [count, secret_bytes]. A piece of Work."""
     n = mpz(key.n)
     uniform = [number % n for number in arithmetic.numbers(secrets)]
-    # A number that shares a factor with n, zero included, would factor n: as likely as guessing a prime of it.
+    # A number that shares a factor with n, zero included, would factor n: this is as unlikely as guessing a prime of it.
     if any(gcd(number, n) != 1 for number in uniform):
         raise BadModulusError("drawn noise shares a factor with the modulus")
     return arithmetic.rows(arithmetic.power_mod_square(uniform, n, n), 2 * key_bytes(key))

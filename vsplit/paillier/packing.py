@@ -1,7 +1,7 @@
 """Many small whole numbers in one plaintext, side by side, so that one addition of ciphertexts adds them all.
 
-SPEC.md, section 3, draws the layout. Every plaintext carries a tally besides its slots: each party adds one to it, so that
-a summand which was left out or added twice shows when the sum is read.
+SPEC.md, section 3, has the layout. Every plaintext has a tally besides its slots: each party adds one to it, so that a summand
+which was left out or added twice is detected when the sum is decoded.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Packing:
 
     def __post_init__(self) -> None:
         check_bits(self.key_bits)
-        # Every slot holds the largest sum with the guard to spare; with the lengths allowed today this always holds.
+        # Every slot has room for the largest sum and the guard; with the allowed lengths this always holds.
         if self.fixed.parties * self.fixed.most >= 1 << self.width - GUARD or self.width > 32 or self.slots < 1:
             raise ConfigError(
                 f"model.secure_sum: values of {self.fixed.bits} bits from {self.fixed.parties} parties do not fit into a "
@@ -98,7 +98,7 @@ class Packing:
         spread[:, : self.width] = bits[:, :end].reshape(-1, self.width)
         totals = np.packbits(spread, axis=1, bitorder="little").view("<u4").reshape(-1).astype(np.int64)
         if (totals > self.fixed.parties * self.fixed.most).any() or totals[count:].any():
-            raise _impossible(sender, "overflows a slot, or has something in a slot that is not used")
+            raise _impossible(sender, "overflows a slot, or has a value in a slot that is not used")
         return totals[:count]
 
 
@@ -106,5 +106,5 @@ def _impossible(sender: str, what: str) -> ProtocolError:
     return ProtocolError(
         sender,
         f"The encrypted sum that {sender} sent {what}: a party's program is another version, or a summand was lost, counted "
-        "twice or changed on the way. Nothing was trained on it; ask all sides.",
+        "twice or changed in transit. Nothing was trained on it; ask all sides.",
     )

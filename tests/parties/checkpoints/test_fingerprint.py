@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from parties.checkpoints.fingerprint import environment, home_fingerprints, job_fingerprints
+from parties.checkpoints.fingerprint import environment, job_fingerprints, local_fingerprints
+from parties.config.local_model import LocalModel
 from parties.config.party import load_party
 from parties.data.party_data import read_party_data
 from parties.network.identity import PrivateIdentity
@@ -57,11 +58,12 @@ class Party:
 
     def home(self) -> dict[str, str]:
         self.write()
-        return home_fingerprints(read_party_data(load_party(self.folder / "clinic.yaml")))
+        loaded = load_party(self.folder / "clinic.yaml")
+        return local_fingerprints(LocalModel.of(loaded), read_party_data(loaded))
 
     def of_job(self) -> dict[str, str]:
         self.write()
-        return job_fingerprints(load_party(self.folder / "clinic.yaml"))
+        return job_fingerprints(load_party(self.folder / "clinic.yaml").job_file)
 
     def write(self) -> None:
         self.table.to_csv(self.folder / "clinic.csv", index=False)
@@ -141,7 +143,7 @@ def test_keys_that_a_launch_makes_afresh_are_no_other_job(party: Party) -> None:
     party.write()
     loaded = load_party(party.folder / "clinic.yaml")
     filled = loaded.job.with_identities({"lab": PrivateIdentity.generate().public.line}).with_address("127.0.0.1:4")
-    assert job_fingerprints(replace(loaded, job=filled)) == job_fingerprints(loaded)
+    assert job_fingerprints(replace(loaded, job=filled).job_file) == job_fingerprints(loaded.job_file)
 
 
 def test_images_count_by_their_files(party: Party) -> None:
@@ -159,10 +161,10 @@ def test_images_count_by_their_files(party: Party) -> None:
 
 def test_the_environment_names_what_last_digits_hang_on(party: Party) -> None:
     party.write()
-    found = environment(load_party(party.folder / "clinic.yaml"))
+    found = environment(LocalModel.of(load_party(party.folder / "clinic.yaml")))
     assert set(found) == {"processor", "Python", "torch", "numpy", "threads", "device"}
     assert all(found.values())
     party.file["threads"] = 2
     party.write()
-    other = environment(load_party(party.folder / "clinic.yaml"))
+    other = environment(LocalModel.of(load_party(party.folder / "clinic.yaml")))
     assert differing(found, other) == {"threads"}

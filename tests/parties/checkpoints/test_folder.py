@@ -14,8 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parties.checkpoints.checksummed_file import DamagedError, Head, Origin, read_checksummed, write_checksummed
-from parties.checkpoints.folder import UNFINISHED, CheckpointFolder, LocalState
+from parties.checkpoints.checksummed_file import DamagedError, Head, read_checksummed, write_checksummed
+from parties.checkpoints.folder import CheckpointFolder
+from parties.checkpoints.folder_lock import UNFINISHED
+from parties.checkpoints.local_state import LocalState
+from parties.checkpoints.origin import Origin
 from parties.checkpoints.schedule import CheckpointSchedule
 from parties.local import atomic
 from vsplit.protocol import ConfigError
@@ -25,7 +28,7 @@ ORIGIN = Origin(
     version="1.0",
     party="lab",
     job={"train.lr": "aa", "task": "bb"},
-    home={"the column tsh": "cc", "the labels": "dd"},
+    local={"the column tsh": "cc", "the labels": "dd"},
     environment={"threads": "1", "torch": "2"},
 )
 
@@ -48,9 +51,9 @@ def kept(tmp_path: Path, said: Said) -> Iterator[CheckpointFolder]:
 def begun(kept: CheckpointFolder, *steps: int) -> CheckpointFolder:
     """A run whose alignment all had, and that has kept these steps."""
     kept.offer_alignment(RUN, {"matched": 3}, b"rows")
-    kept.agree_on_alignment()
+    kept.confirm_alignment()
     for step in steps:
-        kept.keep_step(RUN, step, {"epoch": step}, b"state %d" % step)
+        kept.store_step(RUN, step, {"epoch": step}, b"state %d" % step)
     return kept
 
 
@@ -64,38 +67,38 @@ def again(kept: CheckpointFolder, said: Said | None = None, **changes: Any) -> C
 
 
 def test_a_run_is_held_with_its_last_two_steps(kept: CheckpointFolder) -> None:
-    assert kept.look() == LocalState()
+    assert kept.read_state() == LocalState()
     kept.offer_alignment(RUN, {"matched": 3}, b"rows")
-    assert kept.look() == LocalState(RUN, steps=(0,))
-    kept.agree_on_alignment()
-    assert kept.look() == LocalState(RUN, True, (0,))
+    assert kept.read_state() == LocalState(RUN, steps=(0,))
+    kept.confirm_alignment()
+    assert kept.read_state() == LocalState(RUN, True, (0,))
     assert bytes(kept.alignment().body) == b"rows"
     for step in (10, 20, 1000):
-        kept.keep_step(RUN, step, {"epoch": step}, b"state")
-    assert kept.look() == LocalState(RUN, True, (20, 1000))
+        kept.store_step(RUN, step, {"epoch": step}, b"state")
+    assert kept.read_state() == LocalState(RUN, True, (20, 1000))
     kept.offer_final(RUN, 1001, None, b"outcome")
-    assert kept.look() == LocalState(RUN, True, (20, 1000), final=True)
-    kept.agree_on_final()
-    assert kept.look() == LocalState(RUN, True, (20, 1000), final=True, over=True)
+    assert kept.read_state() == LocalState(RUN, True, (20, 1000), final=True)
+    kept.confirm_final()
+    assert kept.read_state() == LocalState(RUN, True, (20, 1000), final=True, finished_by_all=True)
     assert bytes(kept.final().body) == b"outcome"
     assert kept.step(20).head.step == 20
 
 
 def test_a_step_from_which_all_begin_again_is_the_last_one(kept: CheckpointFolder) -> None:
     begun(kept, 10, 20, 30).offer_final(RUN, 31, None, b"outcome")
-    kept.begin_at(20)
-    assert kept.look() == LocalState(RUN, True, (20,))  # the beginning is too far back for it
+    kept.restart_at(20)
+    assert kept.read_state() == LocalState(RUN, True, (20,))  # the beginning is too far back for it
 
 
 def test_a_party_can_begin_with_its_training_until_it_has_a_second_state(kept: CheckpointFolder) -> None:
     begun(kept, 10)
-    assert kept.look() == LocalState(RUN, True, (0, 10))
-    kept.begin_at(0)
-    assert kept.look() == LocalState(RUN, True, (0,))
-    kept.keep_step(RUN, 7, None, b"another first state")
-    assert kept.look() == LocalState(RUN, True, (0, 7))
-    kept.keep_step(RUN, 9, None, b"a second one")
-    assert kept.look() == LocalState(RUN, True, (7, 9))
+    assert kept.read_state() == LocalState(RUN, True, (0, 10))
+    kept.restart_at(0)
+    assert kept.read_state() == LocalState(RUN, True, (0,))
+    kept.store_step(RUN, 7, None, b"another first state")
+    assert kept.read_state() == LocalState(RUN, True, (0, 7))
+    kept.store_step(RUN, 9, None, b"a second one")
+    assert kept.read_state() == LocalState(RUN, True, (7, 9))
 
 
 def test_a_program_that_ends_before_an_older_state_is_taken_away_offers_the_last_two(
@@ -104,16 +107,16 @@ def test_a_program_that_ends_before_an_older_state_is_taken_away_offers_the_last
     begun(kept, 10, 20)
     with monkeypatch.context() as patch:
         patch.setattr(CheckpointFolder, "_remove", lambda *_names, **_options: None)
-        kept.keep_step(RUN, 30, None, b"state 30")
-    assert kept.look().steps == (20, 30)
+        kept.store_step(RUN, 30, None, b"state 30")
+    assert kept.read_state().steps == (20, 30)
     (kept.folder / "step-30").write_bytes(b"")
-    assert kept.look().steps == (10, 20)
+    assert kept.read_state().steps == (10, 20)
 
 
 def test_a_step_under_the_name_of_another_is_not_offered(kept: CheckpointFolder) -> None:
     begun(kept, 10, 20)
     (kept.folder / "step-20").rename(kept.folder / "step-30")
-    assert kept.look().steps == (0, 10)
+    assert kept.read_state().steps == (0, 10)
 
 
 def test_files_are_for_this_user_alone(kept: CheckpointFolder) -> None:
@@ -126,7 +129,7 @@ def test_files_are_for_this_user_alone(kept: CheckpointFolder) -> None:
 def test_what_is_discarded_is_told(kept: CheckpointFolder) -> None:
     begun(kept, 10, 2000).offer_final(RUN, 2001, None, b"")
     assert kept.discard() == ["the alignment", "the state of step 10", "the state of step 2,000"]
-    assert kept.look() == LocalState()
+    assert kept.read_state() == LocalState()
     assert {file.name for file in kept.folder.iterdir()} == {"lock"}
 
 
@@ -136,26 +139,28 @@ def test_what_is_of_another_run_than_the_one_that_is_over_stays(kept: Checkpoint
     before = {file.name: file.read_bytes() for file in kept.folder.iterdir()}
     other = bytes(16)
     kept.offer_final(other, 9, None, b"outcome")
-    assert kept.holds_other_than(RUN.hex()) and kept.holds_other_than(other.hex())
+    assert kept.has_other_than(RUN.hex()) and kept.has_other_than(other.hex())
     kept.discard_run(other)
     assert {file.name: file.read_bytes() for file in kept.folder.iterdir()} == before
     kept.discard_run(RUN)  # what cannot be read is of no use to any other run
     assert {file.name for file in kept.folder.iterdir()} == {"lock"}
-    assert not kept.holds_other_than(RUN.hex())
+    assert not kept.has_other_than(RUN.hex())
 
 
 @pytest.mark.parametrize("left", [0, 1, 2, 3])
 def test_clearing_up_can_be_broken_off_and_is_still_only_clearing_up(kept: CheckpointFolder, left: int) -> None:
     begun(kept, 10, 20).offer_final(RUN, 21, None, b"outcome")
-    kept.agree_on_final()
+    kept.confirm_final()
     order = ["step-10", "step-20", "alignment", "final"]
     for name in order[: len(order) - 1 - left]:
         (kept.folder / name).unlink()
-    found = kept.look(finished=RUN.hex())
-    assert (found.run, found.final, found.over) == (RUN, True, True)
-    assert kept.look(finished=bytes(16).hex()).over == (left > 0)  # of another run, it takes an alignment to go on
+    found = kept.read_state(finished=RUN.hex())
+    assert (found.run, found.final, found.finished_by_all) == (RUN, True, True)
+    assert kept.read_state(finished=bytes(16).hex()).finished_by_all == (
+        left > 0
+    )  # of another run, it takes an alignment to go on
     kept.discard()
-    assert kept.look(finished=RUN.hex()) == LocalState()
+    assert kept.read_state(finished=RUN.hex()) == LocalState()
 
 
 def test_a_folder_in_which_nothing_is_kept_goes(tmp_path: Path) -> None:
@@ -180,11 +185,11 @@ def test_two_runs_never_use_one_folder(kept: CheckpointFolder) -> None:
     [
         ({"version": "1.1"}, r"is of vsplit 1\.0, and this is 1\.1"),
         ({"party": "gym"}, "is lab's, and this is gym"),
-        ({"job": {"train.lr": "ab", "task": "bb"}}, r"the key train\.lr of the job file is not as it was"),
+        ({"job": {"train.lr": "ab", "task": "bb"}}, r"the key train\.lr of the job file is not the same"),
         ({"job": {"train.lr": "aa", "task": "bb", "train.new": "a"}}, r"the key train\.new of the job file"),
         ({"job": {"task": "bb"}}, r"the key train\.lr of the job file"),
-        ({"home": {"the column tsh": "c0", "the labels": "dd"}}, "the column tsh is not as it was"),
-        ({"home": {"the column tsh": "cc", "the labels": "d0"}}, "the labels is not as it was"),
+        ({"local": {"the column tsh": "c0", "the labels": "dd"}}, "the column tsh is not the same"),
+        ({"local": {"the column tsh": "cc", "the labels": "d0"}}, "the labels is not the same"),
     ],
 )
 def test_a_run_of_something_else_is_refused_by_name(
@@ -192,32 +197,32 @@ def test_a_run_of_something_else_is_refused_by_name(
 ) -> None:
     begun(kept, 10)
     with pytest.raises(ConfigError, match=words) as caught:
-        again(kept, **changes).look()
+        again(kept, **changes).read_state()
     assert str(kept.folder) in str(caught.value)
     if "party" not in changes:
         assert "--restart at every party" in str(caught.value)
-    assert kept.look().steps == (0, 10)  # it is all still there
+    assert kept.read_state().steps == (0, 10)  # it is all still there
 
 
 def test_an_alignment_that_was_never_agreed_on_is_no_loss(kept: CheckpointFolder) -> None:
     kept.offer_alignment(RUN, None, b"rows")
-    assert again(kept, job={}).look() == LocalState()
-    assert kept.look() == LocalState(RUN, steps=(0,))
+    assert again(kept, job={}).read_state() == LocalState()
+    assert kept.read_state() == LocalState(RUN, steps=(0,))
 
 
 def test_another_environment_is_named_and_no_reason_to_refuse(kept: CheckpointFolder) -> None:
     begun(kept, 10)
     other = again(kept, environment={"threads": "4", "torch": "2"})
-    assert other.look() == LocalState(RUN, True, (0, 10))
-    assert other.changes(other.step(10)) == ["threads (1 before, 4 now)"]
-    assert kept.changes(kept.step(10)) == []
+    assert other.read_state() == LocalState(RUN, True, (0, 10))
+    assert other.origin.changes_since(other.step(10).head.origin) == ["threads (1 before, 4 now)"]
+    assert kept.origin.changes_since(kept.step(10).head.origin) == []
 
 
 def test_a_file_of_another_run_or_under_another_name_does_not_count(kept: CheckpointFolder) -> None:
     begun(kept, 10)
-    kept.keep_step(bytes(16), 20, None, b"of another run")
+    kept.store_step(bytes(16), 20, None, b"of another run")
     (kept.folder / "step-10").rename(kept.folder / "final")
-    assert kept.look() == LocalState(RUN, True, (0,))
+    assert kept.read_state() == LocalState(RUN, True, (0,))
 
 
 # --- what is damaged --------------------------------------------------------------------------------------------------
@@ -243,7 +248,7 @@ def test_a_damaged_step_is_said_and_the_one_before_is_used(kept: CheckpointFolde
     data = bytearray(file.read_bytes())
     data[-40] ^= 4
     file.write_bytes(data)
-    assert kept.look().steps == (0, 10)
+    assert kept.read_state().steps == (0, 10)
     assert said == [f"{file} is damaged (its checksum is wrong) and is left out."]
 
 
@@ -251,14 +256,14 @@ def test_a_damaged_alignment_ends_the_run_and_nothing_is_taken_away(kept: Checkp
     file = begun(kept, 10).folder / "alignment"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ConfigError, match=r"alignment of the unfinished run .* is damaged.*--restart at every party"):
-        kept.look()
+        kept.read_state()
     assert {one.name for one in kept.folder.iterdir()} == {"alignment", "step-10", "lock"}
 
 
 def test_an_offered_alignment_that_is_damaged_is_left_out(kept: CheckpointFolder, said: Said) -> None:
     kept.offer_alignment(RUN, None, b"rows")
     (kept.folder / "alignment-offered").write_bytes(b"")
-    assert kept.look() == LocalState()
+    assert kept.read_state() == LocalState()
     assert len(said) == 1
 
 
@@ -277,8 +282,8 @@ def test_a_full_disk_is_a_clear_error_and_the_last_good_steps_are_there(
     with monkeypatch.context() as patch:
         patch.setattr(atomic.os if where == "fsync" else Path, where, full)
         with pytest.raises(ConfigError, match=r"cannot be written \(No space left on device\): free some space"):
-            kept.keep_step(RUN, 30, None, bytes(1000))
-    assert kept.look() == LocalState(RUN, True, (10, 20))
+            kept.store_step(RUN, 30, None, bytes(1000))
+    assert kept.read_state() == LocalState(RUN, True, (10, 20))
     assert {file.name for file in kept.folder.iterdir()} == {"alignment", "step-10", "step-20", "lock"}
     assert bytes(kept.step(20).body) == b"state 20"
 
@@ -288,12 +293,12 @@ def test_a_really_full_disk(tmp_path: Path, tiny_disk: Callable[[Path], None]) -
     with CheckpointFolder(tmp_path / "lab", ORIGIN) as kept:
         begun(kept, 10, 20)
         with pytest.raises(ConfigError, match="No space left on device"):
-            kept.keep_step(RUN, 30, None, bytes(1 << 20))
-        assert kept.look() == LocalState(RUN, True, (10, 20))
+            kept.store_step(RUN, 30, None, bytes(1 << 20))
+        assert kept.read_state() == LocalState(RUN, True, (10, 20))
         assert not list(kept.folder.glob(".*"))
         (kept.folder.parent / "filler").unlink(missing_ok=True)
-        kept.keep_step(RUN, 30, None, b"smaller")
-        assert kept.look().steps == (20, 30)
+        kept.store_step(RUN, 30, None, b"smaller")
+        assert kept.read_state().steps == (20, 30)
 
 
 @pytest.fixture
@@ -327,8 +332,8 @@ def test_a_read_only_folder_is_a_clear_error(tmp_path: Path, monkeypatch: pytest
         with monkeypatch.context() as patch:
             patch.setattr(atomic.os, "open", refuse)
             with pytest.raises(ConfigError, match=rf"{kept.folder} cannot be written \(Read-only file system\)"):
-                kept.keep_step(RUN, 20, None, b"")
-        assert kept.look().steps == (0, 10)
+                kept.store_step(RUN, 20, None, b"")
+        assert kept.read_state().steps == (0, 10)
 
 
 # --- when -------------------------------------------------------------------------------------------------------------

@@ -9,17 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parties.checkpoints.folder import LocalState
+from parties.checkpoints.local_state import LocalState
 from parties.checkpoints.resuming import (
-    LocalStateOffer,
-    Start,
-    StartDecision,
-    StateKept,
     agree_on_start_feature,
     agree_on_start_label,
-    all_keep_feature,
-    all_keep_label,
+    confirm_stored_feature,
+    confirm_stored_label,
 )
+from parties.checkpoints.start_decision import Start
+from parties.checkpoints.start_messages import LocalStateOffer, StartDecision, StateKept
 from parties.network.driver import drive
 from parties.network.memory import MemoryNetwork
 from parties.network.worker_pool import Pool
@@ -41,7 +39,7 @@ def play(roles: dict[str, Role[Any]]) -> dict[str, Any]:
             transport.finish()
         except VsplitError as error:
             ends[name] = error
-            transport.stop(error.word)
+            transport.stop(error.reason_code)
 
     threads = [threading.Thread(target=one, args=(name,)) for name in roles]
     for thread in threads:
@@ -100,17 +98,20 @@ def done(run: bytes = ONE) -> LocalState:
         # Where all have their outcome no state is gone back to.
         ([holding(10, 20, final=True), holding(30, 40, final=True), holding(final=True)], Start(ONE, 0, final=True)),
         # Some have finished the run, and nobody needs them any more.
-        ([done(), holding(10, 20, final=True), done()], Start(ONE, None, over=True)),
-        ([holding(10, 20, final=True), done(), done()], Start(ONE, None, over=True)),
-        ([holding(10, final=True), done(), holding(20, final=True)], Start(ONE, None, over=True)),
+        ([done(), holding(10, 20, final=True), done()], Start(ONE, None, finished_by_all=True)),
+        ([holding(10, 20, final=True), done(), done()], Start(ONE, None, finished_by_all=True)),
+        ([holding(10, final=True), done(), holding(20, final=True)], Start(ONE, None, finished_by_all=True)),
         (
             [done(), holding(10, final=True), holding(10, agreed=False, final=True, finished=ONE)],
-            Start(ONE, None, over=True),
+            Start(ONE, None, finished_by_all=True),
         ),
-        ([done(), holding(10, final=True), holding(10, agreed=False, finished=ONE)], Start(ONE, None, over=True)),
+        (
+            [done(), holding(10, final=True), holding(10, agreed=False, finished=ONE)],
+            Start(ONE, None, finished_by_all=True),
+        ),
         (
             [done(), holding(10, final=True), holding(run=OTHER, agreed=False, finished=ONE)],
-            Start(ONE, None, over=True),
+            Start(ONE, None, finished_by_all=True),
         ),
     ],
 )
@@ -137,7 +138,7 @@ def test_nobody_loses_what_all_had_begun_because_one_has_lost_it(held: list[Loca
     for name, error in agree(*held).items():
         assert isinstance(error, MismatchError), error
         who = "this party" if name == lacking else lacking
-        assert f"{who} holds nothing of it" in str(error)
+        assert f"{who} has nothing of it" in str(error)
         assert "--restart at every party" in str(error)
 
 
@@ -169,7 +170,7 @@ def test_nobody_goes_back_by_more_than_one_state(held: list[LocalState], behind:
         assert isinstance(error, MismatchError), error
         first, second = ("this party" if party == name else party for party in (behind, ahead))
         assert f"the latest of {first} is too far behind that of {second}" in str(error)
-        assert "Nothing was taken away" in str(error) and "--restart at every party" in str(error)
+        assert "Nothing was removed" in str(error) and "--restart at every party" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_an_outcome_that_is_lost_is_missed_by_name(held: list[LocalState]) -> No
     without = next(name for name, one in zip(PARTIES, held, strict=True) if one.run and not one.final)
     for name, error in agree(*held).items():
         assert isinstance(error, MismatchError), error
-        assert f"{'this party' if name == without else without} does not hold its outcome" in str(error)
+        assert f"{'this party' if name == without else without} does not have its outcome" in str(error)
 
 
 _held = st.builds(
@@ -202,7 +203,7 @@ def test_whatever_they_hold_all_parties_come_to_the_same(held: list[LocalState])
         assert any(one.run for one in held)
         return
     assert ends[0] == ends[1] == ends[2]
-    if ends[0].over:
+    if ends[0].finished_by_all:
         assert all(one.finished == ends[0].run or (one.run == ends[0].run and one.final) for one in held)
         assert any(one.run == ends[0].run for one in held)
     elif ends[0].step is None:
@@ -284,8 +285,8 @@ def test_a_party_without_a_run_begins_afresh_and_not_in_the_middle() -> None:
         ({"finished": b"short"}, "16 bytes"),
         ({"steps": [-4]}, "last steps"),
         ({"steps": [1 << 62]}, "last steps"),
-        ({"steps": []}, "begin somewhere"),
-        ({"run": b""}, "begin somewhere"),
+        ({"steps": []}, "and only then"),
+        ({"run": b""}, "and only then"),
     ],
 )
 def test_a_holding_has_its_bounds(fields: dict[str, Any], words: str) -> None:
@@ -296,12 +297,12 @@ def test_a_holding_has_its_bounds(fields: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"step": -2}, "begins at a step"),
+        ({"step": -2}, "starts at a step"),
         ({"run": b""}, "has a name"),
-        ({"end": "over", "about": ["lab"]}, "certain parties"),
-        ({"end": "lacking"}, "certain parties"),
-        ({"end": "apart", "about": ["lab"]}, "certain parties"),
-        ({"about": ["lab"]}, "certain parties"),
+        ({"end": "over", "about": ["lab"]}, "certain number of parties"),
+        ({"end": "lacking"}, "certain number of parties"),
+        ({"end": "apart", "about": ["lab"]}, "certain number of parties"),
+        ({"about": ["lab"]}, "certain number of parties"),
     ],
 )
 def test_a_beginning_has_its_bounds(fields: dict[str, Any], words: str) -> None:
@@ -315,14 +316,16 @@ def test_a_beginning_has_its_bounds(fields: dict[str, Any], words: str) -> None:
 def test_nobody_goes_on_before_all_have_theirs() -> None:
     ends = play(
         {
-            "clinic": all_keep_label(["lab", "gym"], "alignment"),
-            "lab": all_keep_feature("clinic", "alignment"),
-            "gym": all_keep_feature("clinic", "alignment"),
+            "clinic": confirm_stored_label(["lab", "gym"], "alignment"),
+            "lab": confirm_stored_feature("clinic", "alignment"),
+            "gym": confirm_stored_feature("clinic", "alignment"),
         }
     )
     assert ends == dict.fromkeys(PARTIES)
 
 
 def test_parties_that_have_come_to_different_places_are_told_apart() -> None:
-    ends = play({"clinic": all_keep_label(["lab"], "final"), "lab": all_keep_feature("clinic", "alignment")})
+    ends = play(
+        {"clinic": confirm_stored_label(["lab"], "final"), "lab": confirm_stored_feature("clinic", "alignment")}
+    )
     assert isinstance(ends["clinic"], ProtocolError) and ends["clinic"].peer == "lab"

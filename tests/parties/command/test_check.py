@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from parties.command.cli import app
 from parties.command.disclosure import leaves_in_overlap, what_leaves
-from parties.command.overlap import live_overlap
-from parties.config.missing_bounds import REQUIRED
+from parties.command.overlap import run_overlap
+from parties.config.bounds import REQUIRED
 from parties.data.party_data import read_party_data
-from parties.ledger.heads import LedgerHead, LedgerLastLine
+from parties.ledger.messages import LedgerHead, LedgerLastLine
 from parties.run.party_run import run_party
 from parties.run.quotas import count_run
 from psi import KeyShapes
@@ -57,7 +57,7 @@ def test_what_leaves_is_what_was_promised(three, by: str) -> None:
     # All of the clinic's records match, and all lists are equally long: what the figures assume.
     for name, table in three.tables.items():
         three.tables[name] = table[table.person.isin(three.common())].reset_index(drop=True)
-    three.write().live().well()
+    three.write().run_parties().well()
     for name in three.names:
         run = json.loads((three.run(name) / "run.json").read_text())
         sent = {(one["kind"], one["party"]): one for one in run["traffic"] if one["direction"] == "sent"}
@@ -82,7 +82,7 @@ def test_check_prints_what_will_leave(world, name: str, to: str, kinds) -> None:
     words = " ".join(result.output.replace("│", " ").split())
     assert f"{name}, {'label' if name == 'clinic' else 'feature'} party of the job test (binary)." in words
     assert "Key file: " in words
-    assert f"What this job lets leave {name}" in words
+    assert f"What leaves {name} in a run of this job" in words
     for kind in kinds:
         assert f" {kind.__name__} {to} " in words
         assert kind.reveals.split()[0] in words
@@ -98,10 +98,7 @@ def test_check_counts_rows_and_names_the_positive_label(world) -> None:
     world.job["align"] |= {"repeated": "last", "normalise": {"person": ["lower", {"pad_zeros": 8}]}}
     words = " ".join(check(world.write(), "clinic").output.replace("│", " ").split())
     assert "200 rows in" in words
-    assert (
-        "192 with a usable key, 1 without a key, 0 with a malformed key, 2 left out since their key is repeated, 5 without"
-        in words
-    )
+    assert "192 with a usable key, 1 without a key, 2 left out because their key is repeated, 5 without" in words
     assert "Keys on several rows: 1, on 3 rows in all; the job says align.repeated: last." in words
     assert "person 1 0 nfkc: 0, trim: 3, lower: 194, pad_zeros 8: 194" in words
     assert "only through these normalisers" not in words
@@ -115,7 +112,7 @@ def test_check_counts_the_keys_that_normalisers_made_one(world) -> None:
     clinic.loc[20:21, "person"] = ["KEY0999", "key0999"]
     world.job["align"] |= {"repeated": "last", "normalise": {"person": ["lower"]}}
     words = " ".join(check(world.write(), "clinic").output.split())
-    assert "Keys on several rows that are one key only through these normalisers: 1." in words
+    assert "Keys on several rows that became one key only through these normalisers: 1." in words
     assert "0999" not in words
 
 
@@ -159,7 +156,7 @@ def test_bounds_in_force_are_shown_and_a_used_up_one_ends_with_4(world, look) ->
     result = look(world, "lab")
     assert result.exit_code == 0, result.output
     for bound in (
-        "accept.min_list: 100 (default): keys in any list, this party's too, at least.",
+        "accept.min_list: 100 (default): keys in any party's list, including this one's, at least.",
         "accept.max_records: 1,000,000 (default): keys in another party's list, at most.",
         "accept.min_records: 1 (default): records in common, at least",
         "accept.max_runs: 100 (default): runs and overlaps with each other party in any 30 days, at most.",
@@ -178,7 +175,7 @@ def test_bounds_in_force_are_shown_and_a_used_up_one_ends_with_4(world, look) ->
     result = look(world, "lab")
     assert result.exit_code == 4
     assert "There were 1 runs and overlaps with clinic since" in words_of(result)
-    assert "Nothing at home" not in result.output
+    assert "All checks passed" not in result.output
     assert party.partners.read_bytes() == before
 
 
@@ -187,11 +184,13 @@ def test_without_bounds_on_learning_a_run_is_refused_and_an_overlap_is_not(world
     result = check(world.write(), "lab")
     assert result.exit_code == 4
     words = words_of(result)
-    assert "missing are accept.tasks, accept.aggregations and accept.max_embedding" in words
+    assert (
+        "does not set accept.tasks, accept.aggregations and accept.max_embedding, and without them no run is" in words
+    )
     line = "accept: {tasks: [binary], aggregations: [concat], max_embedding: 4, min_list: 50}"
-    assert f"let its key accept be: {line}" in words
+    assert f"change its key accept to: {line}" in words
     for bound in (
-        *(f"accept.{key}: not set, so nothing is allowed (default)" for key in REQUIRED),
+        *(f"accept.{key}: not set, so no run is allowed (default)" for key in REQUIRED),
         "accept.min_list: 50 (party file)",
         "accept.max_records: ten times the own list, and at least 1,000,000 (default)",
         "accept.max_runs: 100 (default)",
@@ -216,7 +215,7 @@ def test_a_job_beyond_the_bounds_shows_all_of_them(world) -> None:
     words = words_of(result)
     assert "accept.tasks in" in words
     assert "accept.tasks: regression (party file)" in words
-    assert "accept.aggregations: not set, so nothing is allowed (default)" in words
+    assert "accept.aggregations: not set, so no run is allowed (default)" in words
     assert "accept.max_records: 999 (party file)" in words
 
 
@@ -228,26 +227,26 @@ def test_parties_of_one_launch_need_no_bounds(world) -> None:
     assert result.exit_code == 0, result.output
     words = words_of(result)
     assert "accept.tasks: no bound (default)" in words
-    assert "Look at this: accept.tasks, accept.aggregations, accept.max_embedding are not set" in words
+    assert "Warning: accept.tasks, accept.aggregations, accept.max_embedding are not set" in words
     assert (
-        "with a key a run is refused. What this job asks: accept: {tasks: [binary], aggregations: [concat], max_emb"
+        "a run with a key is refused. What this job asks for: accept: {tasks: [binary], aggregations: [concat], max_emb"
         in words
     )
-    assert "with a key a run is refused" not in words_of(check_overlap(world, "lab"))
+    assert "a run with a key is refused" not in words_of(check_overlap(world, "lab"))
     world.files["lab"]["accept"] = {"tasks": ["binary"], "aggregations": ["concat"], "max_embedding": 4}
-    assert "with a key a run is refused" not in words_of(check(world.write(), "lab"))
+    assert "a run with a key is refused" not in words_of(check(world.write(), "lab"))
 
 
 @pytest.mark.parametrize(("name", "what"), [("lab", "93 %"), ("clinic", "labels and scores more exactly")])
-def test_a_seed_beside_a_key_is_said_to_give_something_away(world, name: str, what: str) -> None:
-    assert "gives away" not in words_of(check(world.write(), name))
+def test_a_seed_beside_a_key_is_warned_of(world, name: str, what: str) -> None:
+    assert "reveals what training protects" not in words_of(check(world.write(), name))
     world.files[name]["seed"] = 7
     words = words_of(check(world.write(), name))
-    assert f"Look at this: The key seed in {world.folder / name}.yaml gives away what training protects" in words
+    assert f"Warning: The key seed in {world.folder / name}.yaml reveals what training protects" in words
     assert what in words
     for member in world.job["parties"].values():
         member["identity"] = "auto"
-    assert "gives away what" not in words_of(check(world.write(), name))
+    assert "reveals what training protects" not in words_of(check(world.write(), name))
 
 
 def test_an_overlap_is_checked_without_anything_of_learning(world) -> None:
@@ -264,7 +263,7 @@ def test_an_overlap_is_checked_without_anything_of_learning(world) -> None:
     for kind in (MatchBits, MatchPositions, Agreement, Gradient):
         assert kind.__name__ not in words
     assert "200 rows in" in words
-    assert "Nothing at home stands in the way of an overlap." in words
+    assert "All checks passed: this party is ready for an overlap." in words
 
 
 def test_what_an_overlap_lets_leave_is_told_nearly_to_the_byte(three) -> None:
@@ -273,11 +272,13 @@ def test_what_an_overlap_lets_leave_is_told_nearly_to_the_byte(three) -> None:
     files = {name: three.write().folder / f"{name}.yaml" for name in three.names}
     with ThreadPoolExecutor() as pool:
         ends = dict(
-            zip(files, pool.map(lambda file: live_overlap(file, lambda _event: None), files.values()), strict=True)
+            zip(files, pool.map(lambda file: run_overlap(file, lambda _event: None), files.values()), strict=True)
         )
     for name, end in ends.items():
         sent = {(kind, to): count for (way, to, kind), count in end.traffic.counts.items() if way == "sent"}
-        promised = {(one.kind, one.to): one for one in leaves_in_overlap(three.party(name), 160) if not one.only_if}
+        promised = {
+            (one.kind, one.to): one for one in leaves_in_overlap(three.party(name).job, name, 160) if not one.only_if
+        }
         assert sent.keys() == promised.keys()
         for key, one in promised.items():
             assert sent[key].messages == one.messages, key
@@ -308,8 +309,8 @@ def test_values_that_want_a_look_are_counted(world, look) -> None:
     world.tables["clinic"].loc[:2, "person"] = "unknown"
     result = look(world.write(), "lab")
     assert result.exit_code == 0, result.output
-    assert "Look at this: person: 20 of 220 values are no addresses by email; rows with such values" in words_of(result)
-    assert "Look at this: person: 20 of 220 values read like a word for no value" in words_of(result)
+    assert "Warning: person: 20 of 220 values are no addresses by email; rows with such values" in words_of(result)
+    assert "Warning: person: 20 of 220 values look like a word for a missing value" in words_of(result)
 
 
 def test_an_impossible_kind_of_kernels_is_found_before_anybody_is_met(world, monkeypatch) -> None:
@@ -317,7 +318,7 @@ def test_an_impossible_kind_of_kernels_is_found_before_anybody_is_met(world, mon
     world.hasty().write()
     seen = []
     for command in (
-        lambda: live_overlap(world.folder / "lab.yaml", seen.append),
+        lambda: run_overlap(world.folder / "lab.yaml", seen.append),
         lambda: run_party(world.party("lab"), world.keys["lab"], seen.append),
     ):
         with pytest.raises(ConfigError, match=f"{engine.VARIABLE} on this machine is 'nonsense'"):

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from parties.command import cli
+from parties.command import cli, execution
 from parties.command.screen import Screen
 from parties.monitoring.events import Failed, Finished, JsonLines, Step, read_event
 from parties.network.identity import PrivateIdentity, PublicIdentity
@@ -70,10 +70,10 @@ def test_a_name_that_is_no_name_makes_no_key(tmp_path, monkeypatch, name: str) -
         (lambda world: world.files["lab"].update(identity="keys/clinic.key"), 2, "it belongs to clinic"),
         (lambda world: world.files["lab"]["data"].update(ignore=["tsh", "t3"]), 3, "no feature column"),
         (lambda world: world.files["lab"].update(accept={"max_embedding": 1}), 4, "accept.max_embedding"),
-        (lambda world: world.job["parties"]["clinic"].update(identity="auto"), 2, "only works with `vsplit launch "),
+        (lambda world: world.job["parties"]["clinic"].update(identity="auto"), 2, "works only with `vsplit launch "),
     ],
 )
-def test_what_is_wrong_at_home_ends_a_run_with_a_sentence(world, change, code: int, words: str) -> None:
+def test_a_local_error_ends_a_run_with_a_sentence(world, change, code: int, words: str) -> None:
     change(world.hasty())
     world.write()
     result = vsplit("run", world.folder / "lab.yaml")
@@ -124,10 +124,10 @@ def test_a_password_in_a_url_is_in_no_output(world, monkeypatch) -> None:
     ],
 )
 def test_every_failure_has_its_documented_exit_code(monkeypatch, tmp_path, error, code: int) -> None:
-    def fail(*_arguments: object) -> int:
+    def fail(*_arguments: object, **_options: object) -> int:
         raise error
 
-    monkeypatch.setattr(cli, "_live", fail)
+    monkeypatch.setattr("parties.command.run.run_file", fail)
     result = vsplit("run", tmp_path / "lab.yaml")
     assert result.exit_code == code
     assert result.output.strip()
@@ -135,14 +135,14 @@ def test_every_failure_has_its_documented_exit_code(monkeypatch, tmp_path, error
     assert "CANARY" not in result.output
 
 
-def test_a_run_tells_how_far_it_is_and_ends_with_its_report(monkeypatch, tmp_path) -> None:
-    def life(_file, show, _restart) -> int:
+def test_a_run_shows_its_progress_and_ends_with_its_report(monkeypatch, tmp_path) -> None:
+    def run_file(_file, show, **_options: object) -> int:
         show(Step("training", 1, 2, "loss 0.5"))
         show(Step("training", 2, 2, "loss 0.25"))
         show(Finished(["test AUC together: 0.9 [0.8 to 1]"], "/runs/lab/report.html"))
         return 0
 
-    monkeypatch.setattr(cli, "_live", life)
+    monkeypatch.setattr("parties.command.run.run_file", run_file)
     result = vsplit("run", tmp_path / "lab.yaml")
     assert result.exit_code == 0
     assert "lab: training 1/2  loss 0.5" in result.output
@@ -150,7 +150,8 @@ def test_a_run_tells_how_far_it_is_and_ends_with_its_report(monkeypatch, tmp_pat
 
 
 def test_the_screen_shows_the_party_and_not_its_file(monkeypatch, world) -> None:
-    monkeypatch.setattr(cli, "_live", lambda _file, show, _restart: show(Finished(["all well"])) or 0)
+    finished = lambda _file, show, **_options: show(Finished(["all well"])) or 0  # noqa: E731
+    monkeypatch.setattr("parties.command.run.run_file", finished)
     (world.write().folder / "lab.yaml").rename(world.folder / "ours.yaml")
     result = vsplit("run", world.folder / "ours.yaml")
     assert result.exit_code == 0
@@ -186,7 +187,7 @@ def test_events_have_standard_output_to_themselves(capfd) -> None:
     """Whatever a bottom model of the user's own prints goes to standard error."""
     before = os.dup(1)
     try:
-        with cli._own_stdout() as own:
+        with execution.event_output() as own:
             os.write(1, b"from a library\n")
             own.write("an event\n")
     finally:
@@ -223,8 +224,8 @@ def test_no_line_of_a_screen_is_wider_than_the_terminal(width: int) -> None:
     ("name", "said"),
     [
         ("nothere.yaml", "nothere.yaml does not exist; give your party file"),
-        ("clinic.key", "clinic.key is a key file and no party file; give your party file"),
-        ("clinic.csv", "clinic.csv is a file of data and no party file"),
+        ("clinic.key", "clinic.key is a key file, not a party file; give your party file"),
+        ("clinic.csv", "clinic.csv is a data file, not a party file"),
         ("folder", "folder is a folder; give your party file"),
     ],
 )

@@ -81,7 +81,9 @@ def test_no_file_with_the_name_of_an_optional_import_is_run(folders, tmp_path: P
     working, parties, data = folders
     asked = tmp_path / "asked"
     recorder = RECORDER.format(file=str(asked))
-    everything = "import parties.run.party_run, parties.report.plots, PIL.Image, prometheus_client, sqlalchemy.dialects"
+    everything = (
+        "import parties.run.party_run, parties.report.result_plots, PIL.Image, prometheus_client, sqlalchemy.dialects"
+    )
     code = recorder.replace("    main()", f"    {everything}\n    main()")
     check = [sys.executable, "-P", "-c", code, "check", str(parties / "clinic.yaml")]
     assert subprocess.run(check, cwd=working, capture_output=True, check=False).returncode == 0

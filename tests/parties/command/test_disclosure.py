@@ -25,8 +25,8 @@ from parties.config.party import load_party
 from parties.config.party_file import Accept
 from parties.data.party_data import read_party_data
 from parties.ledger.exchange import job_digest
+from parties.run.message_kinds import KINDS
 from parties.run.quotas import count_run
-from parties.run.results import KINDS
 from vsplit import __version__, measured
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
@@ -109,7 +109,7 @@ def test_what_the_terminal_lists_is_in_the_groups_and_nothing_else(three: Any, a
         page = Page(render_disclosure(document))
         assert all(page.says(f"{row.kind} ") and page.says(row.reveals[1:]) for row in listed)
         assert page.tags["details"] == sum(bool(group.kinds) for group in document.groups)
-        assert page.says("A sum hides which party a number came from, and hardly what it says.") == (
+        assert page.says("A sum hides which party a number comes from, but hardly what it reveals.") == (
             aggregate != "concat"
         )
         assert page.says(measured.LABELS)
@@ -121,7 +121,7 @@ def test_many_rows_of_one_person_and_their_bound_are_told(three: Any) -> None:
     three.job["align"]["repeated"] = "many_to_one"
     three.write()
     page = Page(render_disclosure(document_of_run(read_party_data(three.party("lab")), NOW)))
-    assert page.says("clinic tells how many rows it has of each shared person.")
+    assert page.says("clinic sends how many rows it has of each shared person.")
     assert page.says("10,000,000")
     assert Page(render_disclosure(document_of_run(read_party_data(three.party("clinic")), NOW))).says("RowCounts")
 
@@ -136,7 +136,7 @@ def test_the_page_is_dated_and_says_by_what_it_was_made_and_what_is_in_force(wor
     result = look(world, "lab", "--html", str(world.folder / "lab.html"))
     assert result.exit_code == 0, result.output
     assert f"Page for the data-protection officer: {world.folder / 'lab.html'}" in result.output
-    assert "Nothing at home stands in the way of a run." in result.output
+    assert "All checks passed: this party is ready for a run." in result.output
     page = Page((world.folder / "lab.html").read_text(encoding="utf-8"))
     assert page.tags["time"] == 1
     for told in (__version__, job_digest(party.job).hex(), "220", "lab.yaml", party.job.parties["clinic"].identity):
@@ -144,8 +144,10 @@ def test_the_page_is_dated_and_says_by_what_it_was_made_and_what_is_in_force(wor
     for key in Accept.model_fields:
         assert page.says(f"accept.{key}"), key
     assert page.says("accept.max_embedding 8 Numbers for each record and pass that may leave, at most party file")
-    assert page.says("accept.min_list 100 Keys in any list, this party's too, at least in no file")
-    assert page.says("accept.aggregations concat, sum Ways in which embeddings reach the label party party file")
+    assert page.says("accept.min_list 100 Keys in any party's list, including this one's, at least default")
+    assert page.says(
+        "accept.aggregations concat, sum Ways in which embeddings are joined at the label party party file"
+    )
     assert page.says("accept.max_records 1,000,000")
     for title in TITLES.values():
         assert page.says(title)
@@ -170,7 +172,7 @@ def test_nothing_that_a_partner_or_a_file_says_breaks_out_of_the_page(world: Any
     world.job["align"] = {"key": [TURNED]}
     html = render_disclosure(document_of_run(read_party_data(world.write().party("lab")), NOW))
     assert "\u202e" not in html
-    assert Page(html).says("id<U+202E>gnp")
+    assert Page(html).says("id\\u202egnp")
 
 
 def test_the_same_document_gives_the_same_page(world: Any) -> None:
@@ -183,11 +185,11 @@ def test_the_same_document_gives_the_same_page(world: Any) -> None:
 def test_a_seed_beside_a_real_key_is_warned_of(world: Any) -> None:
     world.files["lab"]["seed"] = 3
     page = Page(render_disclosure(document_of_run(read_party_data(world.write().party("lab")), NOW)))
-    assert page.says("has a seed, by which this party's initial weights can be guessed")
+    assert page.says("lab.yaml reveals what training protects: it sets the initial weights of lab.")
     for member in world.job["parties"].values():
         member["identity"] = "auto"
     page = Page(render_disclosure(document_of_run(read_party_data(world.write().party("lab")), NOW)))
-    assert not page.says("has a seed")
+    assert not page.says("reveals what training protects")
 
 
 def test_a_bound_that_is_not_set_is_said_to_be_none(world: Any) -> None:
@@ -195,9 +197,9 @@ def test_a_bound_that_is_not_set_is_said_to_be_none(world: Any) -> None:
         member["identity"] = "auto"
     world.files["lab"].pop("accept", None)
     page = Page(render_disclosure(document_of_run(read_party_data(world.write().party("lab")), NOW)))
-    assert page.says("accept.aggregations no bound Ways in which embeddings reach the label party in no file")
+    assert page.says("accept.aggregations no bound Ways in which embeddings are joined at the label party default")
     assert page.says("clinic label party auto not counted")
-    assert page.says("with a key a run is refused. What this job asks: accept: {tasks: [binary]")
+    assert page.says("a run with a key is refused. What this job asks for: accept: {tasks: [binary]")
 
 
 # --- an overlap ---------------------------------------------------------------------------------------------------------
@@ -216,7 +218,7 @@ def test_an_overlap_has_its_page_without_anything_of_learning(world: Any) -> Non
         assert not page.says(word), word
     party = load_party(world.folder / "clinic.yaml", "overlap")
     document = document_of_overlap(party, 200, NOW)
-    listed = leaves_in_overlap(party, 200)
+    listed = leaves_in_overlap(party.job, party.name, 200)
     assert Counter(row for group in document.groups for row in group.kinds) == Counter(listed)
     assert (
         document.digest != document_of_overlap(load_party(world.folder / "lab.yaml", "overlap"), 220, NOW).digest[:10]
@@ -248,25 +250,25 @@ def test_figures_of_two_classes_are_not_passed_off_as_those_of_another_task(
     party = world.write().party("lab")
     cut = CutLayer(width=4, number_bits=32, epochs=3, columns=2)
     for group in ("embeddings", "gradients"):
-        measured_words = words_of_group(group, party, cut).measured
+        measured_words = words_of_group(group, party.job, cut).measured
         assert ("with two classes; with" in measured_words) == (said is not None)
-        assert said is None or f"with {said}, as here, nothing was" in measured_words
+        assert said is None or f"with {said}, as here, nothing was measured" in measured_words
         assert "16 numbers" in measured_words
-    assert measured.LABELS_OF_ONE in words_of_group("gradients", party, cut).measured
+    assert measured.LABELS_OF_ONE in words_of_group("gradients", party.job, cut).measured
 
 
 def test_what_the_label_party_learns_of_two_lists_is_told_where_there_are_three_parties(world: Any, three: Any) -> None:
     told = "clinic also learns how many records each other party shares with it, and how many any of them share."
     cut = CutLayer(width=4, number_bits=32, epochs=3, columns=2)
     for layer in (cut, None):
-        assert told in words_of_group("known", three.write().party("lab"), layer).tells
-        assert told not in words_of_group("known", world.write().party("lab"), layer).tells
+        assert told in words_of_group("known", three.write().party("lab").job, layer).reveals
+        assert told not in words_of_group("known", world.write().party("lab").job, layer).reveals
 
 
 def test_a_page_says_when_each_bound_refuses_and_what_the_connection_needs(world: Any) -> None:
     page = Page(render_disclosure(document_of_run(read_party_data(world.write().party("lab")), NOW)))
-    assert page.says("too few records in common, before anybody learns which they are")
-    assert page.says("one word of a fixed list that says of what kind the reason is")
+    assert page.says("too few records in common are refused before any party learns which they are")
+    assert page.says("a reason code from a fixed list")
     assert page.says("lab, the feature party, with clinic.")
 
 
@@ -293,7 +295,7 @@ def test_json_is_one_line_that_says_what_the_page_says(world: Any, name: str) ->
     assert sum(group["bytes"] for group in told["groups"]) == sum(row.bytes for row in listed if not row.only_if)
     assert told["cut"] == {"width": 4, "number_bits": 32, "epochs": 3, "columns": 2, "bits": 128}
     for group in told["groups"]:
-        assert set(group["words"]) == {"crosses", "tells", "measured"}
+        assert set(group["words"]) == {"crosses", "reveals", "measured"}
 
 
 # --- where it goes ------------------------------------------------------------------------------------------------------
@@ -313,7 +315,7 @@ def test_a_page_overwrites_a_page_and_nothing_else(world: Any) -> None:
         (world.folder / "job.yaml", "does not end in .html or .htm"),
         (world.folder / "lab.csv", "does not end in .html or .htm"),
         (world.folder / "keys" / "lab.key", "does not end in .html or .htm"),
-        (world.folder / "nowhere" / "lab.html", "does not exist; make it first"),
+        (world.folder / "nowhere" / "lab.html", "does not exist; create it first"),
     ]:
         result = look(world, "lab", "--html", str(given))
         assert result.exit_code == 2, given
@@ -349,14 +351,14 @@ def test_bits_of_a_record_and_passes_stand_beside_the_own_columns(world: Any) ->
     world.job["model"]["embedding"] = 1
     result = look(world.write(), "lab")
     assert (
-        "Embeddings: 1 number of 32 bits, 32 bits in all, for each record and pass, made from 2 own columns (numbers, "
-        "categories and pixels; marks for missing values are not counted). A record that is trained on passes up to 3 times, "
-        "one for validation up to 4 times, with the final pass, and one for the test once, in that pass."
+        "Embeddings: 1 number of 32 bits, 32 bits in all, for each record and pass, computed from 2 own columns (numbers, "
+        "categories and pixels; indicators of missing values are not counted). A training record crosses up to 3 times, a "
+        "validation record up to 4 times (including the final pass), and a test record once (in the final pass)."
     ) in words_of(result.output)
     assert "is not narrower" not in words_of(result.output)
     words = words_of(look(world, "clinic").output)
     assert (
-        "Gradients: 1 number of 32 bits, 32 bits in all, for each training record, made from its one label and sent to each "
+        "Gradients: 1 number of 32 bits, 32 bits in all, for each training record, computed from its label and sent to each "
         "feature party up to 3 times."
     ) in words
     assert "is not narrower" not in words
@@ -368,10 +370,10 @@ def test_an_embedding_that_is_not_narrower_than_the_columns_is_warned_of(world: 
     world.files["lab"]["accept"] |= {"max_embedding": 512}
     words = words_of(look(world.write(), "lab").output)
     warning = (
-        f"An embedding of {width} numbers is not narrower than the 2 own columns that it is made from, so it has room for "
-        "all of them: take a smaller model.embedding."
+        f"An embedding of {width} numbers is not narrower than the 2 own columns that it is computed from, so it has room "
+        "for all of them: choose a smaller model.embedding."
     )
-    assert f"Look at this: {warning}" in words
+    assert f"Warning: {warning}" in words
     assert f"{32 * width:,} bits in all" in words
     assert warning in document_of_run(read_party_data(world.party("lab")), NOW).warnings
 
@@ -380,4 +382,4 @@ def test_the_numbers_of_a_secure_sum_have_its_bits(three: Any) -> None:
     three.job["model"] |= {"aggregate": "masked_sum", "secure_sum": {"bits": 12}}
     words = words_of(look(three.write(), "lab").output)
     assert "Embeddings: 4 numbers of 12 bits, 48 bits in all" in words
-    assert "The sum hides whose a number is, and hardly what it says." in words
+    assert "The sum hides which party a number comes from, but hardly what it reveals." in words

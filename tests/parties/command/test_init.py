@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from docs.generator.config import NOT_IN_INIT, comments_in, config_keys
 from parties.command.cli import app
 from parties.command.init import FILL_IN, config_texts
+from parties.config.bounds import check_bounds
 from parties.config.job import Job, load_job
-from parties.config.party import check_bounds, load_party
+from parties.config.party import load_party
 from parties.config.party_file import PartyFile
 from parties.network.identity import PrivateIdentity
 
@@ -55,7 +56,7 @@ def test_once_the_paths_are_filled_in_check_and_launch_go_well(tmp_path: Path, n
     for name in names:
         code, words = vsplit("check", folder / f"{name}.yaml")
         assert code == 0, words
-        assert "Nothing at home stands in the way of a run." in words
+        assert "All checks passed: this party is ready for a run." in words
     code, words = vsplit("launch", folder)
     assert code == 0, words
     assert "clinic: test AUC together: " in words
@@ -125,8 +126,8 @@ def test_between_machines_each_party_has_a_key_and_known_lines_are_filled_in(tmp
     (tmp_path / "job.yaml").write_text(job, encoding="utf-8")
     code, words = vsplit("check", tmp_path / "clinic.yaml")
     assert code == 0, words
-    assert "It listens on port 9440 of every address of this machine" in words
-    assert "the others dial label-party.example.org:9440." in words
+    assert "Listens on port 9440 of every address of this machine" in words
+    assert "the feature parties dial label-party.example.org:9440." in words
     others.save(tmp_path / "lab.key")
     assert vsplit("check", tmp_path / "lab.yaml")[0] == 0
 
@@ -148,7 +149,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path, there: 
     (tmp_path / there).write_text("mine", encoding="utf-8")
     code, words = vsplit("init", "clinic", "lab", "--folder", tmp_path)
     assert code == 2
-    assert f"{there} stands already in {tmp_path}" in words
+    assert f"{tmp_path} already contains {there}, and" in words
     assert [path.name for path in tmp_path.iterdir()] == [there]
     assert (tmp_path / there).read_text(encoding="utf-8") == "mine"
 
@@ -157,11 +158,11 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path, there: 
     ("words", "said"),
     [
         (["clinic"], "1 name given; a job has 2 to 64 parties"),
-        (["clinic", "Clinic"], "differ in upper and lower case only"),
+        (["clinic", "Clinic"], "are equal, or differ only in upper and lower case"),
         (["clinic", "../lab"], "'../lab' cannot be a party's name; it must be a letter, then"),
-        (["clinic", "job"], "A party cannot be called job"),
+        (["clinic", "job"], "A party cannot be named job"),
         (["clinic", "con"], "'con' cannot be a party's name"),
-        (["clinic", "lab", "--label", "klinic"], "none of the names clinic, lab; did you mean clinic?"),
+        (["clinic", "lab", "--label", "klinic"], "not one of the names clinic, lab; did you mean clinic?"),
         (
             ["clinic", "lab", "--task", "binry"],
             "'binry'; it must be one of binary, multiclass, regression; did you mean binary?",

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from parties.command import cli
 from parties.command import processes as crew
 from parties.command.launch import find_parties
+from parties.command.screen import Screen
 from parties.monitoring.events import Failed, Finished, Step
 from parties.network.identity import PrivateIdentity
 from vsplit.protocol import ConfigError
@@ -92,7 +93,7 @@ def test_a_short_file_of_a_partner_that_spells_out_a_huge_one_costs_nothing(worl
     done = subprocess.run(
         [sys.executable, "-c", code, str(world.folder)], capture_output=True, text=True, timeout=60, check=True
     )
-    assert "anchors (&) and aliases (*) are not used here" in done.stdout
+    assert "anchors (&) and aliases (*) are not allowed" in done.stdout
 
 
 def test_files_of_other_programs_in_the_folder_are_passed_over(world) -> None:
@@ -177,7 +178,7 @@ def test_restart_is_handed_on_to_every_party(stand_ins) -> None:
     assert result.exit_code == 0, words
     result, words = launch(folder, "--restart", "--overlap")
     assert result.exit_code == 2
-    assert "An overlap keeps nothing that --restart could discard" in words
+    assert "An overlap keeps no state that --restart could discard" in words
 
 
 def test_keys_that_a_launch_makes_stand_in_no_file(stand_ins, world, monkeypatch, tmp_path) -> None:
@@ -218,7 +219,7 @@ def test_a_party_that_dies_without_a_word_is_heard(stand_ins) -> None:
     )
     result, words = launch(folder)
     assert result.exit_code == 7
-    assert "lab: The process of this party ended with exit code 7; its last word was: ImportError: no torch" in words
+    assert "lab: The process of this party ended with exit code 7; its last output was: ImportError: no torch" in words
     assert "Traceback" not in words
     assert "Traceback" in launch(folder, "--debug")[1]
 
@@ -226,7 +227,7 @@ def test_a_party_that_dies_without_a_word_is_heard(stand_ins) -> None:
 def test_a_party_that_is_killed_is_told_of(stand_ins) -> None:
     result, words = launch(stand_ins(clinic=f"{TRAINS}; {fails(6)}", lab="kill -9 $$"))
     assert result.exit_code == 1
-    assert "lab: The process of this party was ended by the signal SIGKILL; it left no word." in words
+    assert "lab: The process of this party was ended by the signal SIGKILL, without any output." in words
 
 
 def test_noise_on_standard_output_does_no_harm(stand_ins) -> None:
@@ -247,7 +248,7 @@ def test_a_failed_party_that_tells_is_not_waited_for_and_keeps_its_own_end(stand
     """The lab cannot be told, since it is gone; the clinic would go on for the whole wait."""
     monkeypatch.setattr(crew, "PATIENCE", 0.2)
     tells = says({"type": "step", "stage": "failure", "text": "Why."})
-    tells += "; " + says({"type": "step", "stage": "telling the others", "text": "lab"})
+    tells += "; " + says({"type": "step", "stage": "notifying the other parties", "text": "lab"})
     folder = stand_ins(
         clinic=f"trap {shlex.quote(fails(3) + '; kill $!')} TERM; {tells}; sleep 60 & wait $!", lab=fails(2, "Its key.")
     )
@@ -274,14 +275,14 @@ def test_a_second_interrupt_ends_a_party_that_does_not_listen(stand_ins) -> None
     )
     result, words = interrupted(folder, [signal.SIGINT, signal.SIGINT])
     assert result.exit_code == 130
-    assert "clinic: Interrupted before it could say more." in words
+    assert "clinic: Interrupted before it could report more." in words
 
 
 def interrupted(folder: Path, numbers):
     """Launch, and send these signals to the launch once both of its parties have begun."""
     begun = threading.Event()
     seen = set()
-    shown = cli.Screen.show
+    shown = Screen.show
 
     def show(screen, party, event):
         shown(screen, party, event)
@@ -302,7 +303,7 @@ def interrupted(folder: Path, numbers):
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cli.Screen, "show", show)
+            patch.setattr(Screen, "show", show)
             found = launch(folder)
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -324,9 +325,9 @@ def test_a_folder_must_hold_one_job_and_all_its_parties(world) -> None:
     with pytest.raises(ConfigError, match=r"no party file for lab, which the job .*job\.yaml lists"):
         find_parties(world.folder)
     (world.folder / "clinic.yaml").unlink()
-    with pytest.raises(ConfigError, match="holds no party file"):
+    with pytest.raises(ConfigError, match="has no party file"):
         find_parties(world.folder)
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         find_parties(world.folder / "none")
 
 
@@ -378,4 +379,4 @@ def test_after_an_interrupt_nobody_is_said_to_have_failed(stand_ins, monkeypatch
     result, words = interrupted(stand_ins(clinic=deaf, lab=deaf), [signal.SIGINT])
     assert result.exit_code == 130
     assert "failed" not in words
-    assert words.count("Interrupted before it could say more.") == 2
+    assert words.count("Interrupted before it could report more.") == 2

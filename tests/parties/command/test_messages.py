@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from parties.command import check, cli, launch, overlap
-from parties.config import party as config
+from parties.command import check, check_overlap, cli, launch
+from parties.command import run as run_command
+from parties.command.run import run_file
 from parties.local import command_line
-from parties.local.command_line import quoted_command, relative_path, remember, same_command
+from parties.local.command_line import current_command, quoted_command, relative_path, set_arguments
 from parties.monitoring.events import READING, STARTING, Step
 from psi import check_match
 from vsplit.protocol import DataError
@@ -43,13 +44,13 @@ def test_a_command_is_spelt_as_a_shell_takes_it(tmp_path, monkeypatch) -> None:
 
 
 def test_the_command_again_is_that_of_the_launch_where_one_has_started_it(monkeypatch) -> None:
-    remember(["run", "lab.yaml", "--events", "--restart", "--debug"])
-    assert same_command("--restart") == "`vsplit run lab.yaml --restart`"
+    set_arguments(["run", "lab.yaml", "--events", "--restart", "--debug"])
+    assert current_command("--restart") == "`vsplit run lab.yaml --restart`"
     monkeypatch.setenv(command_line.LAUNCH_VARIABLE, "launch 'my folder'")
-    assert same_command() == "`vsplit launch 'my folder'`"
+    assert current_command() == "`vsplit launch 'my folder'`"
     monkeypatch.delenv(command_line.LAUNCH_VARIABLE)
-    remember([])
-    assert same_command() == "`vsplit run PARTY.yaml`"
+    set_arguments([])
+    assert current_command() == "`vsplit run PARTY.yaml`"
 
 
 @pytest.mark.parametrize("command", ["run", "check", "overlap"])
@@ -58,7 +59,7 @@ def test_an_unforeseen_error_asks_for_the_command_that_was_given(world, monkeypa
         raise ZeroDivisionError
 
     file = world.write().folder / "lab.yaml"
-    for module in (config, check, overlap):
+    for module in (check, check_overlap, run_command):
         monkeypatch.setattr(module, "load_party", fail)
     code, said = vsplit(command, file)
     assert code == 1
@@ -71,14 +72,14 @@ def test_an_interrupt_says_how_it_goes_on_where_anything_does(world, monkeypatch
         raise KeyboardInterrupt
 
     file = world.write().folder / ("lab.yaml" if command != "launch" else ".")
-    for module in (config, check, overlap, launch):
+    for module in (check, check_overlap, run_command, launch):
         monkeypatch.setattr(module, "load_party", interrupt)
     code, said = vsplit(command, file)
     assert code == 130
     if command in ("check", "launch"):
         assert said == "Interrupted.\n"
     else:
-        assert "every party that this one was connected to was told" in said
+        assert "Every connected party was notified." in said
         assert commands_in(said) == [["vsplit", command, str(file)]]
 
 
@@ -127,7 +128,7 @@ def test_a_party_reads_no_data_before_torch_is_there(world, monkeypatch) -> None
     shown: list[str] = []
     monkeypatch.setattr("parties.run.party_run.run_party", lambda *_arguments, **_more: shown.append("loaded"))
     world.write()
-    cli._live(world.folder / "lab.yaml", lambda event: shown.append(getattr(event, "stage", "")), restart=False)
+    run_file(world.folder / "lab.yaml", lambda event: shown.append(getattr(event, "stage", "")), restart=False)
     assert shown[:2] == [STARTING, "loaded"]
     assert READING not in shown
     assert Step(STARTING).stage == "starting"

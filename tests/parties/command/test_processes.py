@@ -47,36 +47,36 @@ def end_in_training(world, victim: str, number: signal.Signals):
             process.send_signal(number)
 
     try:
-        lives = world.live(*(name for name in world.names if name != victim), show={world.names[0]: look})
+        outcomes = world.run_parties(*(name for name in world.names if name != victim), show={world.names[0]: look})
     finally:
         if not begun.is_set():
             process.kill()
         output = "".join(told) + process.communicate(timeout=30)[0]
     assert begun.is_set(), output
     assert not list(world.folder.glob("runs/*/*.json"))  # what an unfinished run keeps is no result
-    return lives, process.returncode, output
+    return outcomes, process.returncode, output
 
 
 def test_a_killed_party_ends_all_others(three) -> None:
     """Once their wait is over in which it could have come back."""
-    lives, code, _ = end_in_training(three, "lab", signal.SIGKILL)
+    outcomes, code, _ = end_in_training(three, "lab", signal.SIGKILL)
     assert code == -signal.SIGKILL
-    assert isinstance(lives.errors["clinic"], PeerLost)
-    assert lives.errors["clinic"].exit_code == 6
-    assert "The link to lab" in str(lives.errors["clinic"])
+    assert isinstance(outcomes.errors["clinic"], PeerLost)
+    assert outcomes.errors["clinic"].exit_code == 6
+    assert "The link to lab" in str(outcomes.errors["clinic"])
     # The gym has no link to the lab: it hears of it from the clinic.
-    gym = lives.errors["gym"]
+    gym = outcomes.errors["gym"]
     assert isinstance(gym, StoppedError | TransportError)
     assert gym.exit_code in (5, 6)
     assert "clinic" in str(gym)
 
 
 def test_ctrl_c_ends_all_others(world) -> None:
-    lives, code, output = end_in_training(world, "lab", signal.SIGINT)
+    outcomes, code, output = end_in_training(world, "lab", signal.SIGINT)
     assert code == 130, output
-    assert "Interrupted here; every party that this one was connected to was told." in output
+    assert "Interrupted. Every connected party was notified." in output
     assert "Traceback" not in output
-    clinic = lives.errors["clinic"]
+    clinic = outcomes.errors["clinic"]
     assert isinstance(clinic, StoppedError)
     assert clinic.exit_code == 5
-    assert "lab stopped the session: it was interrupted there" in str(clinic)
+    assert "lab stopped the session: it was interrupted by its operator" in str(clinic)

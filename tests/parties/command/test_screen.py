@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from parties.command.progress_rate import Pace
+from parties.command.progress_rate import ProgressRate
 from parties.command.screen import Screen, print_failure
-from parties.monitoring.events import FAILURE, NOTE, Failed, Finished, Step, away_step, telling_step, waiting_step
+from parties.monitoring.events import FAILURE, NOTE, Failed, Finished, Step, away_step, notifying_step, waiting_step
 
 MASKING = "hashing and masking own keys"
 
@@ -120,15 +120,15 @@ def test_lines_that_are_printed_have_it_too_and_are_not_many(told: Told) -> None
 def test_a_wait_without_news_is_printed_rarely_and_with_news_at_once(told: Told) -> None:
     for second in range(1, 601):
         if second == 400:
-            told.screen.show("clinic", Step("going on"))
+            told.screen.show("clinic", Step("resuming"))
         names = ["lab", "gym"] if second < 100 else ["gym"]
         told.clock.now = second
         told.screen.show("clinic", waiting_step(names, 600 - second))
-        told.screen.show("lab", telling_step(["clinic"], datetime(2026, 3, 1, 12), 600 - second))
+        told.screen.show("lab", notifying_step(["clinic"], datetime(2026, 3, 1, 12), 600 - second))
     printed = told.printed()
     for name, times in {
         "clinic: waiting": [1, 11, 31, 71, 100, 110, 130, 170, 250, 400, 410, 430, 470, 550],
-        "lab: telling": [1, 11, 31, 71, 151, 311],
+        "lab: notifying": [1, 11, 31, 71, 151, 311],
     }.items():
         assert [float(line.split(" s ")[0]) for line in printed if name in line] == times
 
@@ -164,23 +164,23 @@ def test_a_note_is_printed_above_the_lines_of_a_terminal_at_once() -> None:
     with told.screen:
         told.at(0, "clinic", "training", 1, 30)
         before = len(output.getvalue())
-        told.at(1, "clinic", NOTE, 0, 0, "The run goes on from step 973.")
-        assert "clinic: The run goes on from step 973.\n" in output.getvalue()[before:]
+        told.at(1, "clinic", NOTE, 0, 0, "The run resumes from step 973.")
+        assert "clinic: The run resumes from step 973.\n" in output.getvalue()[before:]
         assert told.line("clinic").startswith("training 1/30")
 
 
 def test_every_note_is_printed_where_no_terminal_is(told: Told) -> None:
-    told.at(1, "clinic", NOTE, 0, 0, "The run goes on from step 973.")
+    told.at(1, "clinic", NOTE, 0, 0, "The run resumes from step 973.")
     told.at(1, "clinic", NOTE, 0, 0, "Since then this changed: torch.")
     assert told.printed() == [
-        "1.0 s  clinic: The run goes on from step 973.",
+        "1.0 s  clinic: The run resumes from step 973.",
         "1.0 s  clinic: Since then this changed: torch.",
     ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.floats(0, 10**4)), max_size=30), st.integers(1, 10**8))
 def test_no_course_of_a_stage_is_too_much(steps: list[tuple[int, float]], total: int) -> None:
-    pace, done, now = Pace(0, total, 0.0), 0, 0.0
+    pace, done, now = ProgressRate(0, total, 0.0), 0, 0.0
     for moved, took in steps:
         done, now = min(total, done + moved), now + took
         assert pace.follows(done, total)
@@ -193,7 +193,7 @@ def test_no_course_of_a_stage_is_too_much(steps: list[tuple[int, float]], total:
 @given(st.floats(0.5, 10**5), st.floats(0.01, 5), st.integers(100, 300))
 def test_a_steady_pace_is_told_as_it_is(rate: float, gap: float, steps: int) -> None:
     total = 10**9
-    pace = Pace(0, total, 0.0)
+    pace = ProgressRate(0, total, 0.0)
     for number in range(1, steps + 1):
         pace.step(round(number * gap * rate * 1000), number * gap)
     told = pace.wordings(steps * gap)
@@ -203,7 +203,7 @@ def test_a_steady_pace_is_told_as_it_is(rate: float, gap: float, steps: int) -> 
 
 def test_a_pace_follows_a_change() -> None:
     """After half a minute at a tenth of the rate, the time left is judged by what is seen now."""
-    pace = Pace(0, 1_000_000, 0.0)
+    pace = ProgressRate(0, 1_000_000, 0.0)
     for second in range(1, 61):
         pace.step(10_000 * second, second)
     for second in range(1, 31):

@@ -86,14 +86,14 @@ def faults(said: str, folder: Path) -> list[str]:
         "no full stop": not re.search(r"[^.?!]\.$|did you mean [^?]+\?$", bare),
         "punctuation": re.search(r"[.?!:;,] ?[.?!:;,]|  | [.,;:?]|[.?!] [a-z]", bare),
         "no file": str(folder) not in said,
-        "no key": " key " not in said and "holds a name that is no text" not in said and "has a key" not in said,
+        "no key": " key " not in said and "has a name that is not text" not in said and "has a key" not in said,
         "Python": re.search(r"\b(None|True|False|NoneType|dict|str)\b|pydantic|Input should", bare),
     }
     return [name for name, is_wrong in found.items() if is_wrong]
 
 
 @pytest.mark.parametrize("name", EVERY_KEY)
-def test_each_wrong_config_is_told_in_one_sentence(tmp_path: Path, name: str) -> None:
+def test_each_wrong_config_is_reported_in_one_sentence(tmp_path: Path, name: str) -> None:
     files = {
         each: merged(yaml.safe_load((CONFIGS / each).read_text(encoding="utf-8")), {"job": "job.yaml"} | more)
         if each != "job.yaml"
@@ -123,8 +123,8 @@ def test_a_key_in_capitals_is_recognised(tmp_path: Path) -> None:
         load_party(file)
 
 
-def test_a_name_that_is_no_text_is_said_of_its_group(tmp_path: Path) -> None:
+def test_a_name_that_is_not_text_is_reported_with_its_group(tmp_path: Path) -> None:
     file = tmp_path / "lab.yaml"
     file.write_text("job: job.yaml\n3: lab\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"lab\.yaml, the file holds a name that is no text: 3; put it in quotes\."):
+    with pytest.raises(ConfigError, match=r"lab\.yaml, the file has a name that is not text: 3; put it in quotes\."):
         load_party(file)

@@ -113,16 +113,16 @@ WRONG: list[tuple[str, object, str, str]] = [
     (
         "align.normalise",
         {"pid": ["lower"]},
-        "align.normalise names 'pid', which is no key column",
-        "in align.key: patient_id",
+        "align.normalise names 'pid', which is not a key column",
+        "columns of align.key: patient_id",
     ),
     (
         "align.normalise",
         {"patient": []},
-        "names 'patient', which is no key column; did you mean patient_id?",
+        "names 'patient', which is not a key column; did you mean patient_id?",
         "must name",
     ),
-    ("align.normalise", {3: ["lower"]}, "align.normalise holds a name that is no text: 3", "in quotes"),
+    ("align.normalise", {3: ["lower"]}, "align.normalise has a name that is not text: 3", "in quotes"),
     ("align.normalise.patient_id", "lower", "align.normalise.patient_id is 'lower'", "a list of at most 16 entries"),
     (
         "align.normalise.patient_id",
@@ -148,7 +148,7 @@ WRONG: list[tuple[str, object, str, str]] = [
     ("align.normalise.patient_id", [{"phone": "XX"}], "patient_id[0] is a group of keys", "two capital letters"),
     ("align.repeated", "all", "align.repeated is 'all'", "one of error, first, last, many_to_one"),
     ("align.hints", "no", "align.hints is 'no'", "true or false"),
-    ("align.key", ["a", "a"], "align.key names something twice", "only once"),
+    ("align.key", ["a", "a"], "align.key lists a name twice", "only once"),
     ("split.train", 0.8, "key split has shares", "add up to 1.1; they must add up to 1"),
     ("split.test", 0, "split.test is 0", "a number above 0 and below 1"),
     ("split.by", "name", "split.by is 'name'", "one of seed, date"),
@@ -160,7 +160,7 @@ WRONG: list[tuple[str, object, str, str]] = [
     ("parties.Lab", {"role": "feature", "identity": "auto"}, "parties.Lab differs from lab", "file names"),
     ("parties.nul", {"role": "feature", "identity": "auto"}, "parties.nul is 'nul'", "it must be"),
     ("parties.a" + "b" * 32, {"role": "feature", "identity": "auto"}, "parties.a", "at most 32"),
-    ("parties.lab.identity", LINES[0], "parties.lab.identity is the line of clinic", "a key of its own"),
+    ("parties.lab.identity", LINES[0], "parties.lab.identity is also the line of clinic", "a key of its own"),
     ("parties.lab.identity", LINES[1][:-1], "parties.lab.identity is neither `auto` nor an identity", "64 characters"),
 ]
 
@@ -286,7 +286,7 @@ def test_of_several_errors_the_misspelt_key_comes_first(tmp_path: Path) -> None:
 def test_a_name_that_is_no_text_is_named(tmp_path: Path) -> None:
     values = changed("job", "x")
     values["parties"][7] = {"role": "feature", "identity": "auto"}
-    with pytest.raises(ConfigError, match="key parties holds a name that is no text: 7"):
+    with pytest.raises(ConfigError, match="key parties has a name that is not text: 7"):
         load(tmp_path, values)
 
 
@@ -351,5 +351,5 @@ def test_what_the_launcher_fills_in_is_checked() -> None:
         job.with_identities({"labb": LINES[2]})
     with pytest.raises(ConfigError, match=r"In the job thyroid, the key parties\.lab\.identity"):
         job.with_identities({"lab": "vsplit1"})
-    with pytest.raises(ConfigError, match=r"is the line of clinic as well"):
+    with pytest.raises(ConfigError, match=r"is also the line of clinic"):
         job.with_identities({"lab": LINES[0]})

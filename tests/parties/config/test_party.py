@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from parties.config.party import Party, check_bounds, load_party, longest_list, name_in
+from parties.command.party_argument import name_in
+from parties.config.bounds import check_bounds, longest_list
+from parties.config.party import Party, load_party
 from parties.network.identity import PrivateIdentity, PublicIdentity
 from vsplit.protocol import ConfigError, RefusedError
 
@@ -99,7 +101,7 @@ WRONG: list[tuple[str, object, str, str]] = [
     (
         "party",
         "clinci",
-        "party is 'clinci', which is no party of",
+        "party is 'clinci', which is not a party of",
         "did you mean clinic? It must be one of clinic, lab.",
     ),
     ("party", "x", "party is 'x'", "job.yaml. It must be one of clinic, lab."),
@@ -107,16 +109,21 @@ WRONG: list[tuple[str, object, str, str]] = [
     ("data.label", None, "data.label is missing", "the column to predict"),
     ("data.labels", "a", "data.labels is not known", "did you mean label?"),
     ("data.date", "visit", "data.date is given, but the job splits by seed", "data.ignore"),
-    ("data.source", "clinic.xlsx", "data.source names no known kind of file", ".csv, .csv.gz, .parquet"),
+    ("data.source", "clinic.xlsx", "data.source does not name a known kind of file", ".csv, .csv.gz, .parquet"),
     ("data.query", "select 1", "data.query is given, but data.source is a file", "database URL"),
-    ("data.key", ["a", "b"], "data.key names 2 column(s), but align.key of the job 1", "must name 1"),
-    ("data.ignore", ["diagnosis"], "data.ignore names the column 'diagnosis', which is in data.label", "once"),
-    ("data.categories", ["patient_id"], "data.categories names the column 'patient_id', which is in data.key", "once"),
+    ("data.key", ["a", "b"], "data.key names 2 column(s), but align.key of the job has 1", "must name 1"),
+    ("data.ignore", ["diagnosis"], "data.ignore names the column 'diagnosis', which data.label names already", "once"),
+    (
+        "data.categories",
+        ["patient_id"],
+        "data.categories names the column 'patient_id', which data.key names already",
+        "once",
+    ),
     ("data.image", {"column": "diagnosis", "size": [8, 8]}, "data.image.column names", "once"),
     ("data.image", {"column": "scan", "size": [8] * 3}, "data.image.size is a list of 3", "exactly 2"),
     ("data.image", {"column": "scan", "size": [8, 5000]}, "data.image.size[1] is 5000", "from 1 to 4096"),
     ("data.image", {"column": "scan", "size": [8, 8], "channels": 2}, "data.image.channels is 2", "one of 1, 3"),
-    ("data.positive", [1], "data.positive holds something else", "text or a whole number"),
+    ("data.positive", [1], "data.positive has a value of the wrong kind", "text or a whole number"),
     ("bottom", {}, "key bottom must have either hidden", "not both"),
     ("bottom", {"hidden": [1], "module": "a:b"}, "key bottom must have either", "not both"),
     ("bottom", {"module": "a.b.c"}, "bottom.module is 'a.b.c'", "my_package.my_file:build"),
@@ -160,7 +167,7 @@ def test_an_error_names_file_key_found_and_allowed(
     [("listen", "0.0.0.0:1"), ("order", "a"), ("data.label", "a"), ("data.positive", 1), ("data.date", "a")],
 )
 def test_a_feature_party_has_no_keys_of_the_label_party(tmp_path: Path, key: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=rf"key {key} is given, but lab is a feature party; only clinic has it"):
+    with pytest.raises(ConfigError, match=rf"key {key} is given, but lab is a feature party; only clinic may have it"):
         load(tmp_path, with_key(LAB, key, value))
 
 
@@ -181,7 +188,7 @@ def test_a_positive_label_needs_a_binary_task(tmp_path: Path) -> None:
             load(tmp_path, with_key(CLINIC, "data.positive", value), with_key(JOB, "task", "multiclass"))
 
 
-def test_a_real_line_in_the_job_needs_the_key_at_home(tmp_path: Path) -> None:
+def test_a_real_line_in_the_job_needs_the_key_file(tmp_path: Path) -> None:
     job = with_key(JOB, "parties.clinic.identity", PublicIdentity(bytes(32)).line)
     with pytest.raises(ConfigError, match=r"key identity is missing, but .*job\.yaml has an identity line for clinic"):
         load(tmp_path, CLINIC, job)
@@ -273,9 +280,9 @@ def test_a_bound_on_learning_that_is_missing_allows_nothing(tmp_path: Path, miss
 def test_bounds_on_lists_have_safe_defaults(tmp_path: Path) -> None:
     accept = load(tmp_path, LAB).settings.accept
     assert (accept.min_list, accept.max_runs) == (100, 100)
-    assert [longest_list(load(tmp_path, LAB), own) for own in (5, 200_000)] == [1_000_000, 2_000_000]
-    assert longest_list(load(tmp_path, {**LAB, "accept": {"max_records": 500}}), 10**6) == 500
-    assert longest_list(load(tmp_path, {**LAB, "accept": {"min_list": 2_000_000}}), 5) == 2_000_000
+    assert [longest_list(load(tmp_path, LAB).settings.accept, own) for own in (5, 200_000)] == [1_000_000, 2_000_000]
+    assert longest_list(load(tmp_path, {**LAB, "accept": {"max_records": 500}}).settings.accept, 10**6) == 500
+    assert longest_list(load(tmp_path, {**LAB, "accept": {"min_list": 2_000_000}}).settings.accept, 5) == 2_000_000
 
 
 def test_runs_are_counted_beside_the_key_or_where_the_file_says(tmp_path: Path) -> None:
@@ -283,12 +290,14 @@ def test_runs_are_counted_beside_the_key_or_where_the_file_says(tmp_path: Path) 
     assert load(tmp_path, {**LAB, "identity": "keys/a.b.key"}).partners == tmp_path / "keys" / "a.b.partners.json"
     party = load(tmp_path, {**LAB, "identity": "keys/lab.key", "partners": "../counts"})
     assert party.partners == tmp_path.parent / "counts"
-    assert load(tmp_path, {**LAB, "partners": "counts"}).partners is None  # there is no key that lasts
+    assert load(tmp_path, {**LAB, "partners": "counts"}).partners is None  # there is no lasting key
 
 
-def test_a_job_file_is_no_party_file(tmp_path: Path) -> None:
+def test_a_job_file_is_not_a_party_file(tmp_path: Path) -> None:
     load(tmp_path, LAB)
-    with pytest.raises(ConfigError, match=r"job\.yaml is a job file, .*; give your party file, the one that names it"):
+    with pytest.raises(
+        ConfigError, match=r"job\.yaml is a job file, .*; give your party file, the one whose key job names it"
+    ):
         load_party(tmp_path / "job.yaml")
 
 
@@ -301,7 +310,7 @@ def test_a_screen_finds_a_name_in_every_file(tmp_path: Path) -> None:
     assert name_in(tmp_path / "none.yaml") == "none"
 
 
-def test_an_overlap_looks_at_nothing_about_learning(tmp_path: Path) -> None:
+def test_an_overlap_ignores_what_is_said_about_learning(tmp_path: Path) -> None:
     load(tmp_path, CLINIC)
     clinic = with_key(CLINIC, "data", {"source": "a.csv", "positive": 1, "date": "visit"})
     (tmp_path / "party.yaml").write_text(yaml.safe_dump(clinic))

@@ -50,7 +50,7 @@ def test_a_proxy_with_its_variables(written: str, shown: str, pair: tuple[str | 
 )
 def test_a_password_in_the_file_is_refused(written: str) -> None:
     with pytest.raises(
-        ConfigError, match=r"In lab\.yaml, the key proxy holds a password.*\$\{PROXY_PASSWORD\}"
+        ConfigError, match=r"In lab\.yaml, the key proxy contains a password.*\$\{PROXY_PASSWORD\}"
     ) as caught:
         check_proxy(written, "lab.yaml")
     assert CANARY not in str(caught.value)
@@ -63,7 +63,9 @@ def test_a_password_in_the_file_is_refused(written: str) -> None:
      "http://p q:3128", "://p:3128", "p:3128@", ":3128"],
 )  # fmt: skip
 def test_what_is_no_proxy(written: str) -> None:
-    with pytest.raises(ConfigError, match=r"In lab\.yaml, the key proxy is no proxy .* it must be HOST:PORT") as caught:
+    with pytest.raises(
+        ConfigError, match=r"In lab\.yaml, the key proxy is not a proxy .* it must be HOST:PORT"
+    ) as caught:
         check_proxy(written, "lab.yaml")
     assert CANARY not in str(caught.value)
 
@@ -76,7 +78,7 @@ def test_tls_to_the_proxy_itself_is_refused_in_a_sentence() -> None:
 def test_a_variable_that_is_not_set_or_holds_no_proxy() -> None:
     with pytest.raises(ConfigError, match=r"In lab\.yaml, the key proxy needs .* variable P, which is not set"):
         route("http://${U}:${P}@proxy.example:3128", U="me")
-    with pytest.raises(ConfigError, match=r"what its variable holds is no proxy") as caught:
+    with pytest.raises(ConfigError, match=r"what its variable holds is not a proxy") as caught:
         route("${P}", P=CANARY)
     assert CANARY not in str(caught.value)
 
@@ -102,7 +104,7 @@ def test_an_environment_with_nothing_in_it() -> None:
 def test_an_environment_with_something_else_in_it_is_not_shown() -> None:
     value = f"socks5://{CANARY}:1080"
     assert route(None, https_proxy=value).hint.startswith("https_proxy is set, which")
-    with pytest.raises(ConfigError, match="The environment variable https_proxy is no proxy") as caught:
+    with pytest.raises(ConfigError, match="The environment variable https_proxy is not a proxy") as caught:
         route("environment", https_proxy=value)
     assert CANARY not in str(caught.value)
     assert str(route("environment", https_proxy="proxy.example").proxy) == "http://proxy.example:80"
@@ -110,7 +112,7 @@ def test_an_environment_with_something_else_in_it_is_not_shown() -> None:
 
 @pytest.mark.parametrize("sign", ["/", "#", "?"])
 def test_a_password_in_the_environment_that_is_not_written_as_in_an_address(sign: str) -> None:
-    with pytest.raises(ConfigError, match=r"https_proxy is no proxy .* such as %2F for / and %23 for #\.") as caught:
+    with pytest.raises(ConfigError, match=r"https_proxy is not a proxy .* such as %2F for / and %23 for #\.") as caught:
         route("environment", https_proxy=f"http://me:{CANARY}{sign}{CANARY}@proxy.example:3128")
     assert CANARY not in str(caught.value)
     proxy = route("environment", https_proxy="http://m%40e:%2F%23%3F%25@proxy.example:3128").proxy

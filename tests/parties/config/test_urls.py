@@ -87,7 +87,7 @@ def test_a_variable_that_is_not_set_is_named() -> None:
 )
 def test_a_password_in_the_file_is_refused_and_masked(source: str) -> None:
     with pytest.raises(
-        ConfigError, match=r"In clinic\.yaml, the key data\.source holds a password.*\$\{DB_PASSWORD\}"
+        ConfigError, match=r"In clinic\.yaml, the key data\.source contains a password.*\$\{DB_PASSWORD\}"
     ) as caught:
         check_url(source, "clinic.yaml")
     assert CANARY not in str(caught.value)

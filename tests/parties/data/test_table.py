@@ -21,7 +21,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parties.config.party import Party, load_party
+from parties.config.data_source import DataSource
+from parties.config.party import load_party
 from parties.data.labels import encode_labels
 from parties.data.table import Table, read_table
 from vsplit.protocol import ConfigError, DataError
@@ -32,12 +33,12 @@ CSV = "pid,visit,age,sex,smoker,ward,note,diagnosis\n007,2024-01-31,41,F,true,3,
 )
 DATA: dict[str, Any] = {"source": "clinic.csv", "key": ["pid"], "label": "diagnosis", "ignore": ["note", "visit"]}
 
-Make = Callable[..., Party]
+Make = Callable[..., DataSource]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    def make_party(data: dict[str, Any], role: str = "label", task: str = "binary", by: str = "seed") -> Party:
+    def make_party(data: dict[str, Any], role: str = "label", task: str = "binary", by: str = "seed") -> DataSource:
         roles = {"clinic": role, "lab": "feature" if role == "label" else "label"}
         job = {
             "job": "thyroid",
@@ -52,7 +53,7 @@ def make(tmp_path: Path) -> Make:
         (tmp_path / "job.yaml").write_text(yaml.safe_dump(job, sort_keys=False), encoding="utf-8")
         party = {"job": "job.yaml", "party": "clinic", "data": data, "output": "runs"}
         (tmp_path / "clinic.yaml").write_text(yaml.safe_dump(party, sort_keys=False), encoding="utf-8")
-        return load_party(tmp_path / "clinic.yaml")
+        return DataSource.of(load_party(tmp_path / "clinic.yaml"))
 
     return make_party
 
@@ -62,9 +63,9 @@ def texts(column: pd.Series[Any] | None) -> list[Any]:
     return [None if pd.isna(value) else value for value in column]
 
 
-def refused(party: Party, kind: type[Exception] = DataError) -> str:
+def refused(source: DataSource, kind: type[Exception] = DataError) -> str:
     with pytest.raises(kind) as caught:
-        read_table(party)
+        read_table(source)
     assert CANARY not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None

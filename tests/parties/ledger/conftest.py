@@ -11,11 +11,11 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import pytest
 
-from parties.checkpoints.resuming import all_keep_feature, all_keep_label
+from parties.checkpoints.resuming import confirm_stored_feature, confirm_stored_label
 from parties.ledger.heads import (
-    Exchanged,
-    agree_as_feature,
-    agree_as_label,
+    HeadPair,
+    agree_on_key_feature,
+    agree_on_key_label,
     exchange_heads_feature,
     exchange_heads_label,
 )
@@ -108,9 +108,9 @@ class Pairs:
                         self.exchange(name, ledger, run, final=end and number == rounds - 1)
                 if end and heads and rounds:
                     run(
-                        all_keep_label(self.features, "final")
+                        confirm_stored_label(self.features, "final")
                         if name == "clinic"
-                        else all_keep_feature("clinic", "final")
+                        else confirm_stored_feature("clinic", "final")
                     )
                 transport.finish()
                 if end:
@@ -130,24 +130,24 @@ class Pairs:
             raise failure
 
     def _agree(self, name: str, ledger: Ledger, run: Callable[[Role[Any]], Any]) -> None:
-        bond = ledger.signer.bond
+        binding = ledger.signer.binding
         if name == "clinic":
-            for peer, (own, theirs) in run(agree_as_label(self.features, _entropy)).items():
-                ledger.set_key(peer, bond.pair_key(name, peer, own, theirs))
+            for peer, (own, theirs) in run(agree_on_key_label(self.features, _entropy)).items():
+                ledger.set_key(peer, binding.pair_key(name, peer, own, theirs))
         else:
-            theirs, own = run(agree_as_feature("clinic", _entropy))
-            ledger.set_key("clinic", bond.pair_key("clinic", name, theirs, own))
+            theirs, own = run(agree_on_key_feature("clinic", _entropy))
+            ledger.set_key("clinic", binding.pair_key("clinic", name, theirs, own))
 
     def exchange(self, name: str, ledger: Ledger, run: Callable[[Role[Any]], Any], *, final: bool = False) -> None:
         """Heads, signed and kept by both sides."""
-        heads: dict[str, Exchanged]
+        heads: dict[str, HeadPair]
         if name == "clinic":
-            standings = {peer: ledger.standing(peer) for peer in self.features}
-            heads = run(exchange_heads_label(ledger.signer, standings, self.features, final=final))
+            states = {peer: ledger.state_with(peer) for peer in self.features}
+            heads = run(exchange_heads_label(ledger.signer, states, self.features, final=final))
         else:
-            role = exchange_heads_feature(ledger.signer, ledger.standing("clinic"), "clinic", final=final)
+            role = exchange_heads_feature(ledger.signer, ledger.state_with("clinic"), "clinic", final=final)
             heads = {"clinic": run(role)}
-        ledger.keep_heads(heads)
+        ledger.append_heads(heads)
 
 
 def _entropy(count: int) -> bytes:

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from parties.ledger.examination import pin_of, standing_of
-from parties.ledger.heads import Bond
-from parties.ledger.record import NO_HASH, AnyLine, Crossed, End, Head, NewSession, Stream, chained, decode, encode
+from parties.ledger.examination import signed_line_of, state_in
+from parties.ledger.ledger_state import Stream
+from parties.ledger.record import NO_HASH, AnyLine, Crossed, End, Head, NewSession, chained, decode, encode, position_of
+from parties.ledger.signing import SessionBinding
 from parties.network.identity import PrivateIdentity, PublicIdentity
 
 Lines = list[AnyLine]
@@ -53,7 +54,7 @@ class _Rewriting:
         self.raw: list[bytes] = []
         self.stood: list[int] = []  # where each line stood before
         self.messages: list[tuple[int, Crossed]] = []  # with the line
-        self.bond = Bond(b"", b"", {})
+        self.binding = SessionBinding(b"", b"", {})
 
     def all(self, lines: Sequence[AnyLine]) -> list[bytes]:
         for line in lines:
@@ -67,18 +68,19 @@ class _Rewriting:
         new: Any = msgspec.structs.replace(line, line=len(self.raw) + 1, before=before)
         if isinstance(new, NewSession):
             keys = {name: PublicIdentity.parse(line).key for name, line in new.identities.items()}
-            self.bond, self.messages = Bond(bytes.fromhex(new.digest), bytes.fromhex(new.session), keys, new.format), []
+            self.binding, self.messages = (
+                SessionBinding(bytes.fromhex(new.digest), bytes.fromhex(new.session), keys, new.format),
+                [],
+            )
         elif isinstance(new, Crossed):
             way = new.direction, new.peer
             number = 1 + sum((one.direction, one.peer) == way for _, one in self.messages)
             new = msgspec.structs.replace(new, number=number)
             self.messages.append((new.line, new))
-        elif isinstance(new, Head) and new.signer == self.owner.name and new.receiver in self.bond.identities:
+        elif isinstance(new, Head) and new.signer == self.owner.name and new.receiver in self.binding.identities:
             new = self._head(new)
         elif isinstance(new, End):
-            statement = self.bond.end_statement(
-                self.owner.name, new.word, new.line, bytes.fromhex(new.before), new.time
-            )
+            statement = self.binding.end_statement(self.owner.name, new.word, position_of(new))
             new = msgspec.structs.replace(new, signature=self.owner.sign(statement).hex())
         return new
 
@@ -97,5 +99,5 @@ class _Rewriting:
             received=streams["received"].count,
             received_stream=streams["received"].value().hex(),
         )
-        statement = self.bond.statement(head.signer, head.receiver, standing_of(head), pin_of(head))
+        statement = self.binding.statement(head.signer, head.receiver, state_in(head), signed_line_of(head))
         return msgspec.structs.replace(head, signature=self.owner.sign(statement).hex())

@@ -28,7 +28,7 @@ from parties.network.identity import PrivateIdentity
 
 @pytest.fixture(autouse=True)
 def _no_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parties.command.cli.signal.signal", lambda _number, _handler: None)
+    monkeypatch.setattr("parties.command.execution.signal.signal", lambda _number, _handler: None)
 
 
 def ledger(*words: object) -> Result:
@@ -46,8 +46,8 @@ def test_an_unbroken_ledger(pairs: Any) -> None:
     words = " ".join(result.output.split())
     assert "the ledger of lab, unbroken, 23 lines, the last with the hash" in words
     assert "clinic has signed for 11 of 16 messages" in words
-    assert "clinic has signed for lines 1 to 15 as they stand here, when the training had ended." in words
-    assert "For the 8 lines behind line 15 lab alone vouches" in words
+    assert "clinic has signed lines 1 to 15 as they are here, when the training had ended." in words
+    assert "The 8 lines after line 15 are signed by lab alone" in words
     assert "Whose signatures these are, the ledgers say themselves" in words
     [one] = json.loads(ledger("verify", pairs.path("lab"), "--json").output)["ledgers"]
     assert one["signed_for"] == [{"by": "clinic", "lines": 15, "training_ended": True}]
@@ -58,7 +58,7 @@ def test_a_ledger_of_a_run_that_was_killed_says_that_its_end_is_not_signed(pairs
     pairs.talk(2, end=False)
     pairs.open("lab").close()
     words = " ".join(ledger("verify", pairs.path("lab")).output.split())
-    assert "clinic has signed for lines 1 to 15 as they stand here, at a checkpoint. It has signed for no end" in words
+    assert "clinic has signed lines 1 to 15 as they are here, at a checkpoint. It has signed no end" in words
 
 
 def test_ledgers_of_the_format_before_verify_as_what_they_are(tmp_path: Path) -> None:
@@ -67,10 +67,10 @@ def test_ledgers_of_the_format_before_verify_as_what_they_are(tmp_path: Path) ->
     both = ledger("verify", old["lab"], old["clinic"])
     assert both.exit_code == 0, both.output
     words = " ".join(both.output.split())
-    assert "The two ledgers tell the same story of 29 messages." in words
+    assert "The two ledgers agree on 29 messages." in words
     for one, other in (("lab", "clinic"), ("clinic", "lab")):
         assert (
-            f"was recorded by an older version. What {other} signed in it holds the messages with {one} alone, and neither "
+            f"was recorded by an older version. What {other} signed in it covers the messages with {one} alone, and neither "
             "their times nor the other lines and sessions of this file"
         ) in words
     assert "has signed for lines" not in words
@@ -89,7 +89,7 @@ def test_a_ledger_of_the_format_before_goes_on_in_this_one_and_is_held_by_its_he
     found = ledger("verify", pairs.path("lab"))
     assert found.exit_code == 0, found.output
     words = " ".join(found.output.split())
-    assert "clinic has signed for lines 1 to 58 as they stand here" in words
+    assert "clinic has signed lines 1 to 58 as they are here" in words
     assert "older version" not in words
     path = pairs.path("lab")
     assert path.read_bytes().startswith(old)
@@ -97,12 +97,12 @@ def test_a_ledger_of_the_format_before_goes_on_in_this_one_and_is_held_by_its_he
     assert ledger("verify", path).exit_code == BROKEN
 
 
-def test_two_ledgers_that_tell_the_same_story(pairs: Any) -> None:
+def test_two_ledgers_that_agree(pairs: Any) -> None:
     pairs.talk(2)
     result = ledger("verify", pairs.path("lab"), pairs.path("clinic"), "--json")
     assert result.exit_code == 0
     content = json.loads(result.output)
-    assert (content["well"], content["same_story"], content["messages_in_common"]) == (True, True, 16)
+    assert (content["valid"], content["ledgers_agree"], content["messages_in_common"]) == (True, True, 16)
     assert [one["party"] for one in content["ledgers"]] == ["lab", "clinic"]
     assert [one["unbroken"] for one in content["ledgers"]] == [True, True]
     assert content["differences"] == content["notes"] == content["identity_faults"] == []
@@ -113,10 +113,10 @@ def test_a_broken_ledger_has_an_exit_code_of_its_own_and_a_sentence_for_each_fau
     changed(pairs.path("lab"))
     result = ledger("verify", pairs.path("lab"))
     assert result.exit_code == BROKEN == 7
-    assert "Line 6 does not follow on line 5" in " ".join(result.output.split())
+    assert "Line 6 does not follow line 5" in " ".join(result.output.split())
     content = json.loads(ledger("verify", pairs.path("clinic"), pairs.path("lab"), "--json").output)
-    assert not content["well"]
-    assert not content["same_story"]
+    assert not content["valid"]
+    assert not content["ledgers_agree"]
     assert content["ledgers"][0]["faults"] == []
     assert content["ledgers"][1]["faults"][0]["line"] == 6
     shown = ledger("show", pairs.path("lab"))
@@ -145,7 +145,7 @@ def test_many_faults_are_counted_and_not_all_printed(pairs: Any) -> None:
     result = ledger("verify", path)
     assert result.exit_code == BROKEN
     assert "more, which may follow from these." in result.output
-    assert result.output.count("is no line as vsplit writes them") == 20
+    assert result.output.count("is not a line as vsplit writes it") == 20
 
 
 def test_identities_are_compared_with_a_job_file(pairs: Any, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_identities_are_compared_with_a_job_file(pairs: Any, tmp_path: Path) -> 
     write(pairs.keys)
     well = ledger("verify", pairs.path("lab"), "--job", job)
     assert well.exit_code == 0, well.output
-    assert "Whose signatures" not in well.output
+    assert "The identities of the signers" not in well.output
     assert "The identities are those of the job file." in well.output
     job.write_text(job.read_text().replace(pairs.keys["lab"].public.line, "auto"))
     assert ledger("verify", pairs.path("lab"), "--job", job).exit_code == 2
@@ -192,7 +192,7 @@ def test_a_run_folder_is_as_good_as_its_ledger(pairs: Any, tmp_path: Path) -> No
     (run / ".unfinished/ledger").write_bytes(torn[: torn.rindex(b'{"what":"end"') + 9])
     result = ledger("verify", run)  # the run may go on, so that neither a torn line nor a missing end is a fault
     assert result.exit_code == 0, result.output
-    assert "a crash has left a last line without its end" in " ".join(result.output.split())
+    assert "a crash has left the last line incomplete" in " ".join(result.output.split())
     assert ledger("verify", run / ".unfinished/ledger").exit_code == BROKEN
     assert ledger("verify", run / ".unfinished/ledger", "--unfinished").exit_code == 0
     pairs.path("lab").rename(run / "ledger.jsonl")
@@ -272,7 +272,7 @@ def test_a_time_that_is_none_in_coordinated_time_is_a_damaged_line(pairs: Any) -
         path.write_bytes(b"".join(lines))
         result = ledger("show", path)
         assert result.exit_code == BROKEN, result.output
-        assert "Line 4 is no line as vsplit writes them" in " ".join(ledger("verify", path).output.split())
+        assert "Line 4 is not a line as vsplit writes it" in " ".join(ledger("verify", path).output.split())
 
 
 def many_kinds(pairs: Any, count: int, name: str = "lab") -> Path:
@@ -297,8 +297,7 @@ def test_a_table_of_many_kinds_has_an_end_and_says_so(pairs: Any) -> None:
     assert result.exit_code == 0
     words = " ".join(result.output.split())
     assert (
-        "These are the first 1,000 of 5,000 rows; the others sum up 4,000 messages. With --json all are printed."
-        in words
+        "These are the first 1,000 of 5,000 rows; the others are the sum of 4,000 messages. --json prints all." in words
     )
     assert result.output.count("Kind") == 2 * 1000
     assert len(json.loads(ledger("show", path, "--json").output)["kinds"]) == 5000
@@ -341,7 +340,7 @@ def test_the_work_grows_with_the_length_of_a_ledger_and_not_faster(pairs: Any) -
         sys.settrace(trace)
         try:
             sums = Sums()
-            survey(one, each=sums.take)
+            survey(one, each=sums.add)
             assert len(sums.rows()) == compare(examine(one), examine(two)).messages == count
         finally:
             sys.settrace(before)
@@ -380,4 +379,4 @@ def test_what_is_no_plain_file_is_refused_and_never_waited_for(
     result = ledger(*words[command])
     assert result.exit_code == 2, result.output
     kind = {"link to a pipe": "a named pipe", "pipe": "a named pipe"}.get(what, f"a {what}")
-    assert f"{path} cannot be read: it is {kind} and no plain file." in " ".join(result.output.split())
+    assert f"{path} cannot be read: it is {kind}, not a plain file." in " ".join(result.output.split())

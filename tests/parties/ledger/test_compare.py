@@ -57,7 +57,7 @@ def test_honest_ledgers_tell_the_same_story_whichever_comes_first(make_pairs: An
 def test_there_is_nothing_to_compare(make_pairs: Any, tmp_path: Path) -> None:
     pairs = make_pairs("lab", "gym")
     pairs.talk(1)
-    with pytest.raises(ConfigError, match="only by way of the label party"):
+    with pytest.raises(ConfigError, match="through the label party only"):
         compared(pairs, "lab", "gym")
     with pytest.raises(ConfigError, match="Both are ledgers of lab"):
         compared(pairs, "lab", "lab")
@@ -72,17 +72,17 @@ def test_there_is_nothing_to_compare(make_pairs: Any, tmp_path: Path) -> None:
         (
             [5, 6, 7],
             [5, 9, 7],
-            r"Message 2 from lab to clinic .* a LocalStateOffer of 6 bytes left and one of 9 bytes came \(line 4 ",
+            r"Message 2 from lab to clinic .* a LocalStateOffer of 6 bytes was sent and one of 9 bytes received \(line 4 ",
         ),
         (
             [5, 6],
             [5, 6, 7, 8],
-            r"2 messages from lab to clinic .* came by .* clinic, from its line 5 on, and never left",
+            r"2 messages from lab to clinic .*, from line 5 of the ledger of clinic on, are recorded as received",
         ),
         (
             [5, 6, 7],
             [5, 6],
-            r"1 message from lab to clinic .* left, from line 5 on, .* although the session was finished",
+            r"1 message from lab to clinic .*, from line 5 of the ledger of lab on, .* although the session was finished",
         ),
         ([5, 6, 7], [5, 7], r"Message 2 from lab to clinic"),
     ],
@@ -109,7 +109,7 @@ def test_other_contents_of_the_same_length(pairs: Any) -> None:
         ledger.end_session("finished")
         ledger.close()
     [fault] = compared(pairs).faults
-    assert "LocalStateOffer left and StartDecision came" in fault
+    assert "LocalStateOffer was sent and StartDecision received" in fault
 
 
 def test_what_was_under_way_when_a_session_was_cut_off_is_no_fault(pairs: Any) -> None:
@@ -119,14 +119,14 @@ def test_what_was_under_way_when_a_session_was_cut_off_is_no_fault(pairs: Any) -
     assert found.faults == []
     [note] = found.notes
     assert note.startswith(
-        "2 messages from lab to clinic in session 00000000 left, from line 4 on, and came by no line"
+        "2 messages from lab to clinic in session 00000000, from line 4 of the ledger of lab on, are recorded as sent"
     )
-    assert note.endswith("under way, or not yet written down, when the session was cut off.")
+    assert note.endswith("in flight, or not yet recorded, when the session was cut off.")
     # But nothing can have come that never left, however it ended.
     written(pairs, "clinic", ("received", 5), end="link", session=b"1" * 16)
     written(pairs, "lab", end="link", session=b"1" * 16)
     [fault] = compared(pairs).faults
-    assert "never left by that of lab" in fault
+    assert "recorded as received and missing in the ledger of lab" in fault
 
 
 def test_a_session_that_only_one_has(pairs: Any) -> None:
@@ -136,10 +136,10 @@ def test_a_session_that_only_one_has(pairs: Any) -> None:
     found = compared(pairs)
     assert found.faults == []
     [note] = found.notes
-    assert "1 message of lab may have left, and the ledger of clinic has none of it" in note
+    assert "1 message of lab may have been sent, and the ledger of clinic has no such session" in note
     written(pairs, "lab", ("sent", 5), ("received", 2), end="link", session=b"2" * 16)
     [fault] = compared(pairs).faults
-    assert "has 1 message from clinic, and that of clinic knows no such session" in fault
+    assert "has 1 message from clinic, and that of clinic has no such session" in fault
 
 
 def test_a_party_that_takes_away_what_it_signed_for(pairs: Any, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_party_that_takes_away_what_it_signed_for(pairs: Any, tmp_path: Path) 
     pairs.talk(1)
     shutil.copy(tmp_path / "early", pairs.path("lab"))
     faults = " ".join(compared(pairs).faults)
-    assert "and that of lab knows no such session" in faults
+    assert "and that of lab has no such session" in faults
     assert "lab signed for" in faults
     assert "lines at its end were removed" in faults
 
@@ -164,4 +164,4 @@ def test_a_party_that_makes_up_another_ledger_of_its_own(pairs: Any, tmp_path: P
     faults = " ".join(compared(pairs).faults)
     assert "Message 1 from lab to clinic" in faults
     assert "lab signed for line" in faults
-    assert "another one stands there now" in faults
+    assert "which is now another one" in faults

@@ -8,16 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from parties.ledger.heads import (
-    Bond,
-    LedgerHead,
-    LedgerLastLine,
-    Signer,
-    exchange_heads_feature,
-    exchange_heads_label,
-)
+from parties.ledger.digests import PairKey
+from parties.ledger.heads import exchange_heads_feature, exchange_heads_label
 from parties.ledger.ledger import Ledger
-from parties.ledger.record import PairKey, Pin, Standing
+from parties.ledger.ledger_state import LedgerState, SignedLine
+from parties.ledger.messages import LedgerHead, LedgerLastLine
+from parties.ledger.signing import SessionBinding, Signer
 from parties.ledger.verify import examine
 from parties.network import codec
 from parties.network.identity import PrivateIdentity
@@ -26,19 +22,19 @@ from vsplit.protocol import ProtocolError, Receive, Send
 JOB, SESSION = b"j" * 32, b"s" * 16
 KEYS = {name: PrivateIdentity.generate() for name in ("clinic", "lab", "gym")}
 IDENTITIES = {name: key.public.key for name, key in KEYS.items()}
-BOND = Bond(JOB, SESSION, IDENTITIES)
-MINE = Standing(20, b"h" * 32, 4, b"a" * 32, 7, b"b" * 32)
-THEIRS = Standing(33, b"H" * 32, 7, b"b" * 32, 4, b"a" * 32)
-MY_PIN, THEIR_PIN = Pin(20, b"h" * 32, False), Pin(33, b"H" * 32, False)
+BOND = SessionBinding(JOB, SESSION, IDENTITIES)
+MINE = LedgerState(20, b"h" * 32, 4, b"a" * 32, 7, b"b" * 32)
+THEIRS = LedgerState(33, b"H" * 32, 7, b"b" * 32, 4, b"a" * 32)
+MY_PIN, THEIR_PIN = SignedLine(20, b"h" * 32, False), SignedLine(33, b"H" * 32, False)
 """What a head says of the last line in the ledger of `MINE`, and in that of `THEIRS`."""
 
 
-def signer(name: str, bond: Bond = BOND) -> Signer:
-    return Signer(name, bond, KEYS[name].sign)
+def signer(name: str, binding: SessionBinding = BOND) -> Signer:
+    return Signer(name, binding, KEYS[name].sign)
 
 
-def last_line(standing: Standing) -> LedgerLastLine:
-    return LedgerLastLine(lines=standing.lines, head=np.frombuffer(standing.head, np.uint8))
+def last_line(state: LedgerState) -> LedgerLastLine:
+    return LedgerLastLine(lines=state.lines, head=np.frombuffer(state.head, np.uint8))
 
 
 def answer_of(role: Any, head: LedgerHead) -> Any:
@@ -55,7 +51,7 @@ def answer_of(role: Any, head: LedgerHead) -> Any:
     raise AssertionError("the role goes on")
 
 
-def answer_of_label(role: Any, head: LedgerHead, told: Standing) -> Any:
+def answer_of_label(role: Any, head: LedgerHead, told: LedgerState) -> Any:
     """What becomes of a label party's role whose one feature party tells of this line, and sends this head."""
     assert next(role) == Receive("clinic", LedgerLastLine, 1024)
     assert isinstance(role.send(last_line(told)), Send)
@@ -74,17 +70,17 @@ def test_both_sides_have_each_others_signatures_under_the_last_lines_that_they_t
     assert label.send(last_line(MINE)) == Receive("gym", LedgerLastLine, 1024)
     sends = [label.send(last_line(MINE)), label.send(None)]
     assert [send.to for send in sends] == ["lab", "gym"]
-    assert [send.message.pin for send in sends] == [Pin(20, b"h" * 32, final)] * 2
+    assert [send.message.signed_line for send in sends] == [SignedLine(20, b"h" * 32, final)] * 2
     exchanged = answer_of(exchange_heads_feature(signer("lab"), MINE, "clinic", final=final), sends[0].message)
-    assert exchanged.theirs.standing == THEIRS
-    assert exchanged.own.standing == MINE
-    assert exchanged.own.pin == Pin(33, b"H" * 32, final)
+    assert exchanged.theirs.state == THEIRS
+    assert exchanged.own.state == MINE
+    assert exchanged.own.signed_line == SignedLine(33, b"H" * 32, final)
     assert label.send(None) == Receive("lab", LedgerHead, 1024)
     assert label.send(exchanged.own) == Receive("gym", LedgerHead, 1024)
     with pytest.raises(StopIteration) as end:
-        label.send(signer("gym").head("clinic", MINE, Pin(33, b"H" * 32, final)))
-    assert end.value.value["lab"].theirs.standing == MINE
-    assert end.value.value["lab"].own.standing == THEIRS
+        label.send(signer("gym").head("clinic", MINE, SignedLine(33, b"H" * 32, final)))
+    assert end.value.value["lab"].theirs.state == MINE
+    assert end.value.value["lab"].own.state == THEIRS
 
 
 def changed(head: LedgerHead, **fields: Any) -> LedgerHead:
@@ -98,11 +94,11 @@ HEADS = {
     "a signature of somebody else": (Signer("clinic", BOND, KEYS["gym"].sign).head("lab", THEIRS, MY_PIN), NOT_SIGNED),
     "one for another receiver": (signer("clinic").head("gym", THEIRS, MY_PIN), NOT_SIGNED),
     "one of another session": (
-        signer("clinic", Bond(JOB, b"S" * 16, IDENTITIES)).head("lab", THEIRS, MY_PIN),
+        signer("clinic", SessionBinding(JOB, b"S" * 16, IDENTITIES)).head("lab", THEIRS, MY_PIN),
         NOT_SIGNED,
     ),
     "one for another job": (
-        signer("clinic", Bond(b"J" * 32, SESSION, IDENTITIES)).head("lab", THEIRS, MY_PIN),
+        signer("clinic", SessionBinding(b"J" * 32, SESSION, IDENTITIES)).head("lab", THEIRS, MY_PIN),
         NOT_SIGNED,
     ),
     "the own head sent back": (signer("lab").head("clinic", MINE, MY_PIN), NOT_SIGNED),
@@ -115,11 +111,11 @@ HEADS = {
         NOT_SIGNED,
     ),
     "another story, signed": (
-        signer("clinic").head("lab", Standing(33, b"H" * 32, 7, b"b" * 32, 4, b"A" * 32), MY_PIN),
+        signer("clinic").head("lab", LedgerState(33, b"H" * 32, 7, b"b" * 32, 4, b"A" * 32), MY_PIN),
         OTHER_STORY,
     ),
     "a message that this party never had": (
-        signer("clinic").head("lab", Standing(33, b"H" * 32, 8, b"b" * 32, 4, b"a" * 32), MY_PIN),
+        signer("clinic").head("lab", LedgerState(33, b"H" * 32, 8, b"b" * 32, 4, b"a" * 32), MY_PIN),
         "there 8 messages left and 4 came, here 7 came and 4 left",
     ),
     "another last line than was told": (
@@ -127,12 +123,12 @@ HEADS = {
         NOT_SIGNED,
     ),
     "another last line than was told, signed": (
-        signer("clinic").head("lab", THEIRS, Pin(19, b"h" * 32, False)),
+        signer("clinic").head("lab", THEIRS, SignedLine(19, b"h" * 32, False)),
         OTHER_LINE,
     ),
-    "another hash of it, signed": (signer("clinic").head("lab", THEIRS, Pin(20, b"g" * 32, False)), OTHER_LINE),
+    "another hash of it, signed": (signer("clinic").head("lab", THEIRS, SignedLine(20, b"g" * 32, False)), OTHER_LINE),
     "an end where the training goes on, signed": (
-        signer("clinic").head("lab", THEIRS, Pin(20, b"h" * 32, True)),
+        signer("clinic").head("lab", THEIRS, SignedLine(20, b"h" * 32, True)),
         OTHER_LINE,
     ),
     "an end that was not signed": (changed(signer("clinic").head("lab", THEIRS, MY_PIN), final=True), NOT_SIGNED),
@@ -152,10 +148,10 @@ def test_a_head_that_is_not_as_it_should_be_ends_the_session(what: str) -> None:
 
 def test_a_feature_party_signs_for_the_line_that_it_told() -> None:
     """Or the label party would hold it to one line and have signed for another one."""
-    told = Standing(32, b"I" * 32, 7, b"b" * 32, 4, b"a" * 32)
+    told = LedgerState(32, b"I" * 32, 7, b"b" * 32, 4, b"a" * 32)
     role = exchange_heads_label(signer("lab"), {"clinic": MINE}, ["clinic"])
     with pytest.raises(
-        ProtocolError, match="clinic signed for another last line of its ledger than it had told"
+        ProtocolError, match="clinic signed for another last line of its ledger than it had reported"
     ) as caught:
         answer_of_label(role, signer("clinic").head("lab", THEIRS, MY_PIN), told)
     assert caught.value.peer == "clinic"
@@ -178,8 +174,8 @@ def test_both_ends_derive_the_same_key_and_nobody_else_does() -> None:
     others = [
         BOND.pair_key("clinic", "lab", b"2" * 32, b"1" * 32),
         BOND.pair_key("clinic", "gym", b"1" * 32, b"2" * 32),
-        Bond(JOB, b"S" * 16, IDENTITIES).pair_key("clinic", "lab", b"1" * 32, b"2" * 32),
-        Bond(b"J" * 32, SESSION, IDENTITIES).pair_key("clinic", "lab", b"1" * 32, b"2" * 32),
+        SessionBinding(JOB, b"S" * 16, IDENTITIES).pair_key("clinic", "lab", b"1" * 32, b"2" * 32),
+        SessionBinding(b"J" * 32, SESSION, IDENTITIES).pair_key("clinic", "lab", b"1" * 32, b"2" * 32),
     ]
     assert key not in others
 

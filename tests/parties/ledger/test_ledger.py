@@ -168,7 +168,7 @@ def test_a_line_that_is_too_long_is_no_torn_one_after_which_all_may_be_cut_off(p
     for damaged in ([*lines[:5], b"x" * 300_000 + b"\n", *lines[5:]], [*lines, b"x" * 300_000]):
         raw = b"".join(damaged)
         path.write_bytes(raw)
-        with pytest.raises(ConfigError, match="is no line as vsplit writes them"):
+        with pytest.raises(ConfigError, match="is not a line as vsplit writes it"):
             pairs.open("lab")
         assert path.read_bytes() == raw
 
@@ -324,7 +324,7 @@ def test_a_resend_of_what_never_left_is_a_fault(pairs: Any, first: int, last: in
     ledger.end_session("link")
     ledger.close()
     [fault] = examine(pairs.path("lab")).faults
-    assert fault.sentence.startswith("Line 7 says that messages to clinic left once more")
+    assert fault.sentence.startswith("Line 7 says that messages to clinic were sent again")
 
 
 def test_a_job_that_was_changed_goes_on_in_the_same_ledger(pairs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,5 +334,5 @@ def test_a_job_that_was_changed_goes_on_in_the_same_ledger(pairs: Any, monkeypat
     pairs.talk(1)
     one, two = (examine(pairs.path(name)) for name in pairs.names)
     assert one.faults == two.faults == []
-    assert [told.bond.job for told in one.sessions.values()] != [bytes(32), bytes(32)]
+    assert [told.binding.job for told in one.sessions.values()] != [bytes(32), bytes(32)]
     assert compare(one, two).faults == []

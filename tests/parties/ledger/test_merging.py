@@ -11,7 +11,7 @@ import pytest
 
 from parties.ledger import merging
 from parties.ledger.compare import compare
-from parties.ledger.merging import goes_on_from, join_ledgers
+from parties.ledger.merging import continues, merge_ledgers
 from parties.ledger.verify import examine
 from parties.network.identity import PrivateIdentity
 from vsplit.protocol import ConfigError
@@ -31,18 +31,18 @@ def later(pairs: Any, *, heads: bool = False, end: bool = True) -> tuple[Path, P
 def test_sessions_are_added_and_both_parties_tell_the_same(pairs: Any) -> None:
     finished, after = later(pairs)
     assert compare(examine(pairs.path("clinic")), examine(finished)).faults
-    assert join_ledgers(finished, after, pairs.about("lab"))
+    assert merge_ledgers(finished, after, pairs.about("lab"))
     joined = examine(finished)
     assert joined.faults == [] and len(joined.sessions) == 2
     assert [told.end for told in joined.sessions.values()] == ["finished", "finished"]
     assert compare(examine(pairs.path("clinic")), joined).faults == []
     # Once more changes nothing.
     before = finished.read_bytes()
-    assert join_ledgers(finished, after, pairs.about("lab"))
+    assert merge_ledgers(finished, after, pairs.about("lab"))
     assert finished.read_bytes() == before
     # Only what is missing is added.
     pairs.talk(0)
-    assert join_ledgers(finished, after, pairs.about("lab"))
+    assert merge_ledgers(finished, after, pairs.about("lab"))
     joined = examine(finished)
     assert joined.faults == [] and list(joined.sessions) == list(examine(pairs.path("clinic")).sessions)
 
@@ -57,7 +57,7 @@ def test_at_no_moment_is_there_a_part_of_a_session(pairs: Any, monkeypatch: pyte
 
     monkeypatch.setattr(merging, "_moved", look)
     (finished.parent / f".{finished.name}.joined").write_bytes(b"left by a program that was killed in here")
-    assert join_ledgers(finished, after, pairs.about("lab"))
+    assert merge_ledgers(finished, after, pairs.about("lab"))
     assert set(moments) == {before} and len(moments) > 3
     assert {file.name for file in pairs.folder.iterdir()} == {"clinic.jsonl", "finished.jsonl", "lab.jsonl"}
 
@@ -69,9 +69,9 @@ def test_a_part_of_a_session_is_not_taken_for_the_whole(pairs: Any) -> None:
     pairs.path("lab").rename(pairs.folder / "whole.jsonl")
     half.rename(pairs.path("lab"))
     pairs.open("lab").close()  # which ends it as one that was cut
-    assert join_ledgers(finished, pairs.path("lab"), pairs.about("lab"))
+    assert merge_ledgers(finished, pairs.path("lab"), pairs.about("lab"))
     before = finished.read_bytes()
-    assert not join_ledgers(finished, pairs.folder / "whole.jsonl", pairs.about("lab"))
+    assert not merge_ledgers(finished, pairs.folder / "whole.jsonl", pairs.about("lab"))
     assert finished.read_bytes() == before
 
 
@@ -79,7 +79,7 @@ def test_a_session_that_ended_in_a_word_under_another_key_stays_by_itself(pairs:
     finished, after = later(pairs)
     pairs.keys["lab"] = PrivateIdentity.generate()
     before = finished.read_bytes()
-    assert not join_ledgers(finished, after, pairs.about("lab"))
+    assert not merge_ledgers(finished, after, pairs.about("lab"))
     assert finished.read_bytes() == before
 
 
@@ -87,7 +87,7 @@ def test_a_session_that_was_cut_is_added_under_the_key_of_today(pairs: Any) -> N
     finished, after = later(pairs, end=False)
     pairs.keys["lab"] = PrivateIdentity.generate()
     pairs.open("lab").close()
-    assert join_ledgers(finished, after, pairs.about("lab"))
+    assert merge_ledgers(finished, after, pairs.about("lab"))
     assert examine(finished).faults == []
 
 
@@ -96,15 +96,15 @@ def test_a_ledger_that_goes_on_from_the_finished_one_takes_its_place_with_its_si
     finished = pairs.folder / "finished.jsonl"
     finished.write_bytes(pairs.path("lab").read_bytes())
     pairs.talk(heads=True)
-    assert goes_on_from(finished, pairs.path("lab")) and not goes_on_from(pairs.path("lab"), finished)
-    assert join_ledgers(finished, pairs.path("lab"), pairs.about("lab"))
+    assert continues(finished, pairs.path("lab")) and not continues(pairs.path("lab"), finished)
+    assert merge_ledgers(finished, pairs.path("lab"), pairs.about("lab"))
     assert finished.read_bytes() == pairs.path("lab").read_bytes() and not finished.samefile(pairs.path("lab"))
 
 
 def test_a_ledger_under_which_a_signature_stands_stays_by_itself(pairs: Any) -> None:
     finished, after = later(pairs, heads=True)
     before = finished.read_bytes()
-    assert not join_ledgers(finished, after, pairs.about("lab"))
+    assert not merge_ledgers(finished, after, pairs.about("lab"))
     assert finished.read_bytes() == before
 
 
@@ -115,7 +115,7 @@ def test_a_ledger_that_is_not_whole_stays_by_itself(pairs: Any, spoil: str) -> N
     lines = whole.splitlines(keepends=True)
     after.write_bytes(whole[:-20] if spoil == "no end" else b"".join([*lines[:2], *lines[3:]]))
     before = finished.read_bytes()
-    assert not join_ledgers(finished, after, pairs.about("lab"))
+    assert not merge_ledgers(finished, after, pairs.about("lab"))
     assert finished.read_bytes() == before
 
 
@@ -131,5 +131,5 @@ def test_a_full_disk_leaves_the_finished_ledger_as_it_was(pairs: Any, monkeypatc
 
     monkeypatch.setattr(os, "write", fill)
     with pytest.raises(ConfigError, match="No space left on device"):
-        join_ledgers(finished, after, pairs.about("lab"))
+        merge_ledgers(finished, after, pairs.about("lab"))
     assert written and finished.read_bytes() == before

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parties.ledger.examination import Examined
-from parties.ledger.peer_signatures import vouched
+from parties.ledger.peer_signatures import signature_sentences
 from parties.ledger.record import AnyLine, Begin, Crossed, End, Head, NewSession, Resent, Torn, encode
 from parties.ledger.verify import examine, survey
 from parties.network.identity import PrivateIdentity
@@ -48,7 +48,7 @@ def judged(owner: Owner, tmp_path: Path, lines: Lines) -> Examined:
     path = owner.write(tmp_path / "changed", lines)
     one, two = examine(path), survey(path)
     assert one.faults == two.faults
-    assert one.pins == two.pins
+    assert one.signed_lines == two.signed_lines
     return two
 
 
@@ -75,14 +75,14 @@ def test_what_the_owner_makes_anew_without_a_change_is_the_same_file(owner: Owne
     assert [told.end for told in found.sessions.values()] == ["cut", "cut", "finished", "finished"]
     assert {type(line) for line in lines} == {Begin, NewSession, Crossed, Resent, Torn, Head, End}
     peers = {head.signer for head in heads_of_others(owner, lines)}
-    assert {peer: pin.final for peer, pin in found.pins.items()} == dict.fromkeys(peers, True)
-    sentences = vouched(found)
+    assert {peer: signed_line.final for peer, signed_line in found.signed_lines.items()} == dict.fromkeys(peers, True)
+    sentences = signature_sentences(found)
     for peer in peers:
         assert (
-            f"{peer} has signed for lines 1 to {held(owner, lines)} as they stand here, when the training"
-            in sentences[list(found.pins).index(peer)]
+            f"{peer} has signed lines 1 to {held(owner, lines)} as they are here, when the training"
+            in sentences[list(found.signed_lines).index(peer)]
         )
-    assert "alone vouches" in sentences[-1]
+    assert "signed by" in sentences[-1] and "alone" in sentences[-1]
 
 
 def without(lines: Lines, gone: Callable[[AnyLine], bool]) -> Lines:
@@ -336,8 +336,8 @@ def test_a_ledger_cut_back_to_a_head_and_ended_as_interrupted_says_that_nobody_s
 ) -> None:
     found = judged(owner, tmp_path, _cut_back(number, word)(owner, owner.lines()))
     assert found.faults == []
-    assert not any(pin.final for pin in found.pins.values())
-    assert "It has signed for no end of the training after that" in vouched(found)[0]
+    assert not any(signed_line.final for signed_line in found.signed_lines.values())
+    assert "It has signed no end of the training after that" in signature_sentences(found)[0]
 
 
 def test_a_ledger_cut_behind_its_last_head_and_ended_in_another_word_still_says_that_the_training_had_ended(
@@ -345,22 +345,22 @@ def test_a_ledger_cut_behind_its_last_head_and_ended_in_another_word_still_says_
 ) -> None:
     found = judged(owner, tmp_path, _cut_back(2, "link")(owner, owner.lines()))
     assert found.faults == []
-    assert all(pin.final for pin in found.pins.values())
+    assert all(signed_line.final for signed_line in found.signed_lines.values())
 
 
 def test_a_ledger_whose_last_sessions_are_left_out_says_so_too(owner: Owner, tmp_path: Path) -> None:
     lines = owner.lines()
     found = judged(owner, tmp_path, lines[: lines.index(session_of(lines, 2)[0])])
     assert found.faults == []
-    assert "the lines behind were removed" in vouched(found)[0]
+    assert "the lines after it were removed" in signature_sentences(found)[0]
 
 
 def test_without_any_head_and_interrupted_nobody_else_vouches(owner: Owner, tmp_path: Path) -> None:
     lines = without(owner.lines(), lambda one: isinstance(one, Head) or one in session_of(owner.lines(), 2))
     found = judged(owner, tmp_path, lines)
     assert found.faults == []
-    [sentence] = vouched(found)
-    assert sentence.startswith(f"No other party has signed for anything here: {owner.name} alone vouches")
+    [sentence] = signature_sentences(found)
+    assert sentence.startswith(f"No other party has signed any line here: only {owner.name} has signed")
 
 
 def test_a_session_made_up_behind_the_last_head_counts_as_one_that_the_owner_alone_vouches_for(
@@ -373,7 +373,8 @@ def test_a_session_made_up_behind_the_last_head_counts_as_one_that_the_owner_alo
     assert found.faults == []
     behind = found.lines - held(owner, lines)
     assert (
-        f"For the {behind:,} lines behind line {held(owner, lines):,} {owner.name} alone vouches" in vouched(found)[-1]
+        f"The {behind:,} lines after line {held(owner, lines):,} are signed by {owner.name} alone"
+        in signature_sentences(found)[-1]
     )
     # And it cannot be said to have been finished.
     assert judged(owner, tmp_path, [*lines, *invented, replace(owner.end(first, "finished"), session="ee" * 16)]).faults
@@ -387,14 +388,14 @@ def test_a_session_made_up_with_keys_of_the_owners_own_for_the_others_says_that_
     pairs.talk(2, end=False)
     owner = Owner("clinic", pairs.keys["clinic"], pairs.path("clinic"))
     pairs.open("clinic").close()
-    assert not [one for one in vouched(survey(owner.path)) if "identities" in one]
+    assert not [one for one in signature_sentences(survey(owner.path)) if "identities" in one]
     pairs.keys["lab"] = PrivateIdentity.generate()
     for name in ("lab", "gym"):
         pairs.path(name).unlink()
     pairs.talk(3)
     found = survey(owner.path)
     assert found.faults == []
-    [sentence] = [one for one in vouched(found) if "identities" in one]
+    [sentence] = [one for one in signature_sentences(found) if "identities" in one]
     lines = [told.line for told in found.sessions.values()]
     assert sentence.startswith(
         f"lab has 2 identities in this file: in the session of line {lines[1]} another one than in that of line {lines[0]}."
@@ -444,7 +445,7 @@ def test_a_party_that_is_killed_at_any_line_of_an_exchange_goes_on_and_its_ledge
         found = survey(pairs.path(name))
         assert found.faults == []
         assert [told.end for told in found.sessions.values()] == ["cut", "finished"]
-        assert all(pin.final for pin in found.pins.values())
+        assert all(signed_line.final for signed_line in found.signed_lines.values())
 
 
 def test_what_a_peer_signed_before_a_kill_holds_lines_of_the_ledger_that_goes_on(pairs: Any) -> None:
@@ -452,4 +453,4 @@ def test_what_a_peer_signed_before_a_kill_holds_lines_of_the_ledger_that_goes_on
     before = survey(pairs.path("lab"), unfinished=True)
     pairs.open("lab").close()
     after = survey(pairs.path("lab"))
-    assert after.faults == [] and after.pins == before.pins
+    assert after.faults == [] and after.signed_lines == before.signed_lines

@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.ciphers.modes import GCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parties.ledger.record import MOST, NO_HASH, Crossed, OpenKey, PairKey, Standing, Stream, chained, decode, encode
+from parties.ledger.digests import OpenKey, PairKey
+from parties.ledger.ledger_state import LedgerState, Stream
+from parties.ledger.record import MOST, NO_HASH, Crossed, chained, decode, encode
 
 TIME = datetime(2026, 3, 1, 12, 30, 1, 250_000, tzinfo=UTC)
 
@@ -157,11 +159,11 @@ def test_a_stream_knows_what_it_was_a_few_messages_ago() -> None:
 
 
 def test_two_standings_agree_where_each_received_what_the_other_sent() -> None:
-    mine = Standing(10, bytes(32), 2, b"s" * 32, 3, b"r" * 32)
-    assert mine.agrees_with(Standing(99, b"x" * 32, 3, b"r" * 32, 2, b"s" * 32))
+    mine = LedgerState(10, bytes(32), 2, b"s" * 32, 3, b"r" * 32)
+    assert mine.agrees_with(LedgerState(99, b"x" * 32, 3, b"r" * 32, 2, b"s" * 32))
     assert not mine.agrees_with(mine)
-    assert not mine.agrees_with(Standing(99, b"x" * 32, 3, b"R" * 32, 2, b"s" * 32))
-    assert not mine.agrees_with(Standing(99, b"x" * 32, 4, b"r" * 32, 2, b"s" * 32))
+    assert not mine.agrees_with(LedgerState(99, b"x" * 32, 3, b"R" * 32, 2, b"s" * 32))
+    assert not mine.agrees_with(LedgerState(99, b"x" * 32, 4, b"r" * 32, 2, b"s" * 32))
 
 
 def test_a_line_needs_no_clock_of_coordinated_time_to_be_read() -> None:

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parties.ledger import verify
-from parties.ledger.examination import Hashes, pin_of, standing_of
-from parties.ledger.record import End, Head, NewSession, Stream, chained, decode, encode
+from parties.ledger.examination import Hashes, signed_line_of, state_in
+from parties.ledger.ledger_state import Stream
+from parties.ledger.record import End, Head, NewSession, chained, decode, encode, position_of
 from parties.ledger.verify import examine, survey
 from parties.network.identity import PrivateIdentity
 from vsplit.protocol import ConfigError
@@ -115,7 +116,7 @@ def test_any_removed_exchanged_or_repeated_line_is_found(told: Any, tmp_path: Pa
 CASES: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     "changed": (
         lambda lines: [*lines[:6], altered(lines[6], size=23), *lines[7:]],
-        "Line 8 does not follow on line 7, which was changed after it had been written",
+        "Line 8 does not follow line 7, which was changed after it had been written",
     ),
     "removed": (lambda lines: lines[:6] + lines[7:], "Line 7 carries the number 8, so line 7 is missing before it"),
     "several removed": (
@@ -124,7 +125,7 @@ CASES: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     ),
     "inserted": (
         lambda lines: [*lines[:6], lines[4], *lines[6:]],
-        "Line 7 carries the number 5 where 7 is due: a line was put in, repeated or moved",
+        "Line 7 carries the number 5 where 7 is expected: a line was inserted, repeated or moved",
     ),
     "exchanged": (
         lambda lines: [*lines[:6], lines[7], lines[6], *lines[8:]],
@@ -132,10 +133,10 @@ CASES: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     ),
     "first line removed": (lambda lines: lines[1:], "Line 1 carries the number 2, so line 1 is missing before it"),
     "cut off at the end": (lambda lines: lines[:-3], "lines were cut off at the end, or the run was killed"),
-    "garbage": (lambda lines: [*lines[:6], b"garbage", *lines[7:]], "Line 7 is no line as vsplit writes them"),
+    "garbage": (lambda lines: [*lines[:6], b"garbage", *lines[7:]], "Line 7 is not a line as vsplit writes it"),
     "other spelling": (
         lambda lines: [*lines[:6], lines[6].replace(b'":', b'": ', 1), *lines[7:]],
-        "Line 7 is no line as vsplit writes them",
+        "Line 7 is not a line as vsplit writes it",
     ),
     "two ledgers in one": (lambda lines: rechained(lines + lines), "begins another ledger inside this one"),
     "the last line changed": (
@@ -174,7 +175,7 @@ def test_a_change_that_is_hidden_by_a_new_chain_does_not_fit_what_the_other_sign
         changed = rechained([*lines[:at], altered(lines[at], **fields), *lines[at + 1 :]], at)
         faults = faults_of(tmp_path, resigned(told, changed))
         assert faults[0].startswith(
-            f"Line {place_of(lines, 'head') + 2} holds a head in which clinic signed for other messages"
+            f"Line {place_of(lines, 'head') + 2} has a head in which clinic signed for other messages"
         ), faults
         # Each head that clinic signed, in this session and, as it holds all lines before it, in the next; and no other line.
         assert len(faults) == 4
@@ -184,7 +185,7 @@ def test_a_change_that_is_hidden_by_a_new_chain_does_not_fit_what_the_other_sign
 def resigned(pairs: Any, lines: Lines) -> Lines:
     """The lines with all own heads and ends signed anew, so that nothing but the other's signatures stands against them."""
     found: Lines = []
-    sign, bond, path = pairs.keys["lab"].sign, None, pairs.folder / "half"
+    sign, binding, path = pairs.keys["lab"].sign, None, pairs.folder / "half"
     for raw in lines:
         line: Any = decode(rechained([*found, raw], len(found))[-1])
         path.write_bytes(b"".join(one + b"\n" for one in found))
@@ -192,8 +193,8 @@ def resigned(pairs: Any, lines: Lines) -> Lines:
         if isinstance(line, Head) and line.signer == "lab":
             line = own_head(now, line, sign)
         elif isinstance(line, End):
-            bond = now.sessions[line.session].bond
-            signature = sign(bond.end_statement("lab", line.word, line.line, bytes.fromhex(line.before), line.time))
+            binding = now.sessions[line.session].binding
+            signature = sign(binding.end_statement("lab", line.word, position_of(line)))
             line = altered_line(line, signature=signature.hex())
         found.append(encode(line))
     return found
@@ -208,7 +209,7 @@ def own_head(now: Any, line: Head, sign: Callable[[bytes], bytes]) -> Any:
         streams[f"{way}_stream"] = stream.value().hex()
     line = altered_line(line, head=now.hash_of(line.lines).hex(), **streams)
     return altered_line(
-        line, signature=sign(told.bond.statement("lab", "clinic", standing_of(line), pin_of(line))).hex()
+        line, signature=sign(told.binding.statement("lab", "clinic", state_in(line), signed_line_of(line))).hex()
     )
 
 
@@ -227,7 +228,7 @@ def test_a_forged_head_is_found(told: Any, tmp_path: Path) -> None:
         {"signer": "gym"},
     ):
         faults = faults_of(tmp_path, rechained([*lines[:at], altered(lines[at], **fields), *lines[at + 1 :]], at))
-        expected = "is a head between other parties" if "gym" in fields.values() else "holds a head that"
+        expected = "is a head between other parties" if "gym" in fields.values() else "has a head that"
         assert faults[0].startswith(f"Line {at + 1} {expected}"), faults
 
 
@@ -241,7 +242,7 @@ def test_another_key_does_not_sign_for_a_party(told: Any, tmp_path: Path) -> Non
     faults = faults_of(
         tmp_path, rechained([*lines[:at], altered(lines[at], identities=identities), *lines[at + 1 :]], at)
     )
-    assert "holds a head that clinic has not signed" in " ".join(faults)
+    assert "has a head that clinic has not signed" in " ".join(faults)
     assert f"the identity of clinic in line {at + 1}" in " ".join(faults)
     faults = faults_of(
         tmp_path,
@@ -253,9 +254,9 @@ def test_another_key_does_not_sign_for_a_party(told: Any, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("what", "sentence"),
     [
-        ("message", "is message 2 to clinic, where number 1 is due"),
-        ("session", "belongs to a session that does not go on here"),
-        ("end", "begins a session before the one before it was ended"),
+        ("message", "is message 2 to clinic, where number 1 is expected"),
+        ("session", "belongs to a session that is not open here"),
+        ("end", "begins a session before the previous one has ended"),
     ],
 )
 def test_a_line_that_is_left_out_with_a_new_chain_leaves_a_gap(
@@ -272,8 +273,8 @@ def test_only_a_session_that_was_cut_off_is_ended_under_another_identity(told: A
     lines, other = lines_of(told), PrivateIdentity.generate()
     end = decode(lines[-1])
     assert isinstance(end, End)
-    bond = list(examine(told.path("lab")).sessions.values())[-1].bond
-    signature = other.sign(bond.end_statement("lab", word, end.line, bytes.fromhex(end.before), end.time)).hex()
+    binding = list(examine(told.path("lab")).sessions.values())[-1].binding
+    signature = other.sign(binding.end_statement("lab", word, position_of(end))).hex()
     closed = altered(lines[-1], word=word, identity=other.public.line, signature=signature)
     faults = faults_of(tmp_path, [*lines[:-1], closed])
     if word == "cut":
@@ -327,7 +328,7 @@ def test_a_session_that_comes_twice_is_found(told: Any, tmp_path: Path) -> None:
     lines = lines_of(told)
     first, last = place_of(lines, "session"), place_of(lines, "end")
     again = rechained([*lines, *lines[first : last + 1]], len(lines))
-    assert "begins a session that was there before" in " ".join(faults_of(tmp_path, again))
+    assert "begins a session of a name that an earlier one has" in " ".join(faults_of(tmp_path, again))
 
 
 def test_what_is_no_ledger(tmp_path: Path) -> None:

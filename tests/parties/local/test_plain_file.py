@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from parties.checkpoints.checksummed_file import read_checksummed
 from parties.command.cli import app
+from parties.config.data_source import DataSource
+from parties.config.log_target import LogTarget
 from parties.config.party import load_party
 from parties.config.reading import read_text
 from parties.data.images import read_images
@@ -42,12 +44,12 @@ NOW = pd.Timestamp("2026-07-01T12:00Z").to_pydatetime()
 
 @pytest.fixture
 def signals_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parties.command.cli.signal.signal", lambda _number, _handler: None)
+    monkeypatch.setattr("parties.command.execution.signal.signal", lambda _number, _handler: None)
 
 
 @pytest.fixture(params=["pipe", "link to a pipe", "device", "socket"])
 def odd(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A path at which stands no plain file."""
+    """A path that is not that of a plain file."""
     if request.param == "device":
         return Path("/dev/zero")
     if request.param == "socket":
@@ -68,7 +70,7 @@ def test_a_plain_file_is_read_and_anything_else_is_named(odd: Path, tmp_path: Pa
     (tmp_path / "to-plain").symlink_to(plain)
     assert read_plain(plain) == read_plain(tmp_path / "to-plain") == b"content"
     for reading in (open_plain, read_plain, check_plain):
-        with pytest.raises(NotPlainError, match=r"it is a (named pipe|device|socket) and no plain file") as caught:
+        with pytest.raises(NotPlainError, match=r"it is a (named pipe|device|socket), not a plain file") as caught:
             reading(odd)  # type: ignore[operator]
         assert caught.value.errno == errno.EINVAL
         with pytest.raises(IsADirectoryError):
@@ -98,7 +100,7 @@ def test_a_file_of_the_system_is_none_that_a_person_means(place: str, link: bool
     path = tmp_path / "link" if link else Path(place)
     if link:
         path.symlink_to(place)
-    with pytest.raises(NotPlainError, match="it is a file of the system and no plain file"):
+    with pytest.raises(NotPlainError, match="it is a system file, not a plain file"):
         open_plain(path)
 
 
@@ -119,7 +121,7 @@ def test_links_that_lead_in_a_circle_are_said(key: str, tmp_path: Path) -> None:
     file = party_file(tmp_path, accept=bounds, **change)
     result = CliRunner().invoke(app, ["check", str(file)])
     assert result.exit_code in (2, 3), result.output
-    assert "which is a link that leads in a circle" in " ".join(result.output.split())
+    assert "a link that leads back to itself" in " ".join(result.output.split())
 
 
 def party_file(folder: Path, **file: Any) -> Path:
@@ -158,12 +160,13 @@ def party_file(folder: Path, **file: Any) -> Path:
 def _source(folder: Path, odd: Path, name: str, **data: Any) -> Any:
     """The source `name` is a link to the odd file, so that it has the ending that says how it is read."""
     (folder / name).symlink_to(odd)
-    return read_source(load_party(party_file(folder, data={"source": name} | data)))
+    return read_source(DataSource.of(load_party(party_file(folder, data={"source": name} | data))))
 
 
 def _database(folder: Path, odd: Path) -> Any:
     (folder / "some.db").symlink_to(odd)
-    return read_source(load_party(party_file(folder, data={"source": "sqlite:///some.db", "query": "select 1"})))
+    data = {"source": "sqlite:///some.db", "query": "select 1"}
+    return read_source(DataSource.of(load_party(party_file(folder, data=data))))
 
 
 def _partners(folder: Path, odd: Path) -> None:
@@ -171,9 +174,14 @@ def _partners(folder: Path, odd: Path) -> None:
 
 
 def _log(folder: Path, odd: Path) -> None:
-    party = load_party(party_file(folder, log={"file": str(odd)}))
-    assert party.log_file is not None
-    _file_handler(party, party.log_file).close()
+    target = LogTarget.of(load_party(party_file(folder, log={"file": str(odd)})))
+    assert target is not None and target.file is not None
+    _file_handler(target, target.file).close()
+
+
+def _order(folder: Path, odd: Path) -> None:
+    party = load_party(party_file(folder, order=str(odd)))
+    order_secret(party.order, party.file)
 
 
 READING: dict[str, Callable[[Path, Path], Any]] = {
@@ -181,7 +189,7 @@ READING: dict[str, Callable[[Path, Path], Any]] = {
     "a party file": lambda _folder, odd: load_party(odd),
     "a job file": lambda folder, odd: load_party(party_file(folder, job=str(odd))),
     "a key file": lambda _folder, odd: PrivateIdentity.load(odd),
-    "order": lambda folder, odd: order_secret(load_party(party_file(folder, order=str(odd)))),
+    "order": _order,
     "partners": _partners,
     "data.source, CSV": lambda folder, odd: _source(folder, odd, "some.csv"),
     "data.source, packed": lambda folder, odd: _source(folder, odd, "some.csv.gz"),
@@ -220,7 +228,7 @@ def test_an_image_that_is_no_plain_file_counts_as_one_that_cannot_be_read(odd: P
 
 def test_what_a_run_keeps_is_not_waited_for(odd: Path, tmp_path: Path) -> None:
     """Files that vsplit itself has written, and that somebody put something else in the place of."""
-    with pytest.raises(OSError, match="no plain file"):
+    with pytest.raises(OSError, match="not a plain file"):
         read_checksummed(odd)
     output = tmp_path / "run"
     output.mkdir()
@@ -257,7 +265,7 @@ def test_a_launch_does_not_wait_for_a_pipe_in_its_folder(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "odd.yaml")
     result = CliRunner().invoke(app, ["launch", str(tmp_path)])
     assert result.exit_code == 2, result.output
-    assert "odd.yaml cannot be read: it is a named pipe and no plain file" in " ".join(result.output.split())
+    assert "odd.yaml cannot be read: it is a named pipe, not a plain file" in " ".join(result.output.split())
 
 
 def test_images_are_still_read(tmp_path: Path) -> None:

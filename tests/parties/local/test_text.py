@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 from typer.testing import CliRunner
 
-from parties.command import cli
+from parties.command import cli, execution
 from parties.command.console import Console
-from parties.command.screen import Screen, print_end, print_failure, say
+from parties.command.screen import Screen, print_end, print_failure, print_text
 from parties.local.text import json_text, visible
 from parties.monitoring.events import NOTE, Failed, Finished, Step
 from parties.run.run_folder import RunFolder
@@ -79,7 +79,7 @@ def table() -> Table:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda console: say(console, EVIL),
+        lambda console: print_text(console, EVIL),
         lambda console: print_end(console, "lab", Finished([EVIL], EVIL)),
         lambda console: print_failure(console, "lab", Failed(EVIL, 1)),
         lambda console: console.print(EVIL, markup=False),
@@ -136,7 +136,7 @@ def test_a_traceback_reaches_no_terminal_as_it_is(monkeypatch, capsys) -> None:
     def fail() -> int:
         raise RuntimeError(EVIL)
 
-    assert cli._attempt(fail, debug=True) != 0
+    assert execution.attempt(fail, debug=True) != 0
     text = capsys.readouterr().err
     assert "RuntimeError" in text
     assert not acts(text)

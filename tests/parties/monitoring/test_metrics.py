@@ -17,6 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from parties.config.party import Party, load_party
+from parties.config.party_names import PartyNames
 from parties.monitoring.events import NOTE, Step
 from parties.monitoring.metrics import Metrics, check_metrics, serving
 from parties.network import metrics_server
@@ -31,6 +32,19 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 def party(address: str | None = "127.0.0.1:0") -> Party:
     made = load_party(CREDIT3 / "bank.yaml")
     return replace(made, settings=made.settings.model_copy(update={"metrics": address}))
+
+
+def metrics_of(party: Party, traffic: Traffic, **options: Any) -> Metrics:
+    return Metrics(PartyNames.of(party.job, party.name), party.job.job, traffic, **options)
+
+
+def serving_at(party: Party, metrics: Metrics) -> Any:
+    assert party.settings.metrics is not None
+    return serving(party.settings.metrics, party.file, metrics)
+
+
+def check(party: Party) -> None:
+    check_metrics(party.settings.metrics, party.file)
 
 
 def fetch(port: int, host: str = "127.0.0.1") -> Samples:
@@ -61,9 +75,9 @@ class State:
 
 def test_all_figures_of_a_life() -> None:
     traffic, now = Traffic(), 100.0
-    watched = Metrics(party(), traffic, clock=lambda: now)
+    watched = metrics_of(party(), traffic, clock=lambda: now)
     state = State(step=8, progress=SimpleNamespace(epoch=1, batch=2))  # taken up in the middle of the second epoch
-    with serving(party(), watched) as port:
+    with serving_at(party(), watched) as port:
         first = fetch(port)
         assert ("vsplit_training_step", ()) not in first
         info = {"party": "bank", "role": "label", "job": "credit3", "version": __version__}
@@ -78,10 +92,10 @@ def test_all_figures_of_a_life() -> None:
         watched.waited("receive", "billing_company", 1.5)
         watched.waited("receive", "billing_company", 0.25)
         watched.waited("pool", "", 0.125)
-        watched.met()
+        watched.connected()
         watched.lost("payments_company")
         watched.resent("payments_company", 3, 4096)
-        watched.kept(10)
+        watched.stored(10)
         state.step, state.progress.epoch, state.progress.batch = 12, 2, 0
         state.history = [SimpleNamespace(train_loss=0.5, validation_loss=0.75)]
         now = 102.0
@@ -112,7 +126,7 @@ def test_all_figures_of_a_life() -> None:
 
 
 def test_a_feature_party_has_no_losses() -> None:
-    watched = Metrics(party(), Traffic())
+    watched = metrics_of(party(), Traffic())
     state = SimpleNamespace(step=1, progress=SimpleNamespace(epoch=0, batch=1))
     watched.training(state, rows=10, batch_size=4)  # type: ignore[arg-type]
     names = {family.name for family in watched.collect()}
@@ -121,29 +135,29 @@ def test_a_feature_party_has_no_losses() -> None:
 
 
 def test_the_port_and_the_thread_go_with_the_life() -> None:
-    with serving(party(), Metrics(party(), Traffic())) as port:
+    with serving_at(party(), metrics_of(party(), Traffic())) as port:
         assert any(thread.name == "vsplit-metrics" for thread in threading.enumerate())
         fetch(port)
     assert not any(thread.name == "vsplit-metrics" for thread in threading.enumerate())
-    with serving(party(f"127.0.0.1:{port}"), Metrics(party(), Traffic())) as again:
+    with serving_at(party(f"127.0.0.1:{port}"), metrics_of(party(), Traffic())) as again:
         assert again == port
 
 
 def test_a_port_in_use_is_told_by_name() -> None:
-    with serving(party(), Metrics(party(), Traffic())) as port:
+    with serving_at(party(), metrics_of(party(), Traffic())) as port:
         taken = party(f"127.0.0.1:{port}")
         with (
             pytest.raises(
                 ConfigError, match=rf"the key metrics names 127\.0\.0\.1:{port}, where no port can be opened"
             ),
-            serving(taken, Metrics(taken, Traffic())),
+            serving_at(taken, metrics_of(taken, Traffic())),
         ):
             pass
 
 
 def test_it_stands_at_its_address_alone() -> None:
     with (
-        serving(party("127.0.0.2:0"), Metrics(party(), Traffic())) as port,
+        serving_at(party("127.0.0.2:0"), metrics_of(party(), Traffic())) as port,
         pytest.raises(ConnectionRefusedError),
         socket.create_connection(("127.0.0.1", port), 5),
     ):
@@ -154,7 +168,7 @@ def test_clients_that_say_nothing_hold_up_nobody_and_not_the_end(monkeypatch: py
     """One waits in the middle of its request, others before theirs; whoever asks is served beside them."""
     monkeypatch.setattr(metrics_server, "CLIENT_PATIENCE", 600.0)
     with contextlib.ExitStack() as silent:
-        with serving(party(), Metrics(party(), Traffic())) as port:
+        with serving_at(party(), metrics_of(party(), Traffic())) as port:
             for said in (b"GET /met", b"", b"", b""):
                 silent.enter_context(socket.create_connection(("127.0.0.1", port), 5)).sendall(said)
             assert fetch(port)
@@ -164,7 +178,7 @@ def test_clients_that_say_nothing_hold_up_nobody_and_not_the_end(monkeypatch: py
 def test_a_client_that_drips_its_request_has_no_longer_than_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_server, "CLIENT_PATIENCE", 0.3)
     with (
-        serving(party(), Metrics(party(), Traffic())) as port,
+        serving_at(party(), metrics_of(party(), Traffic())) as port,
         socket.create_connection(("127.0.0.1", port), 5) as slow,
         pytest.raises(OSError, match=r"[Bb]roken pipe|reset"),
     ):
@@ -196,7 +210,7 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off(monkeypatch: pytest.M
 
 def test_too_many_clients_end_the_oldest_and_have_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_server, "CLIENT_PATIENCE", 600.0)
-    with contextlib.ExitStack() as open_, serving(party(), Metrics(party(), Traffic())) as port:
+    with contextlib.ExitStack() as open_, serving_at(party(), metrics_of(party(), Traffic())) as port:
         clients = [
             open_.enter_context(socket.create_connection(("127.0.0.1", port), 20))
             for _ in range(3 * metrics_server.MOST_CLIENTS)
@@ -210,7 +224,7 @@ def test_too_many_clients_end_the_oldest_and_have_no_more_threads(monkeypatch: p
 
 
 def test_a_client_that_goes_away_says_nothing_on_the_screen(capfd: pytest.CaptureFixture[str]) -> None:
-    with serving(party(), Metrics(party(), Traffic())) as port:
+    with serving_at(party(), metrics_of(party(), Traffic())) as port:
         for said in (b"GET /metrics HTTP/1.1\r\n\r\n", b"GET", b"\x16\x03\x01" + bytes(200), b"\n" * 9):
             with socket.create_connection(("127.0.0.1", port), 5) as gone:
                 gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -222,23 +236,23 @@ def test_a_client_that_goes_away_says_nothing_on_the_screen(capfd: pytest.Captur
 def test_it_may_stand_at_an_address_of_six_groups() -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
-    with serving(party("[::1]:0"), Metrics(party(), Traffic())) as port:
+    with serving_at(party("[::1]:0"), metrics_of(party(), Traffic())) as port:
         assert fetch(port, "[::1]")
 
 
 def test_without_the_library_it_is_said_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "prometheus_client", None)
-    check_metrics(party(None))
+    check(party(None))
     with pytest.raises(
         ConfigError, match=r"needs the package prometheus_client: install it with pip install prometheus-client"
     ):
-        check_metrics(party())
+        check(party())
 
 
 def test_figures_are_fetched_while_the_party_counts_new_kinds() -> None:
     """The party writes from its own thread while the endpoint reads."""
     traffic = Traffic()
-    watched = Metrics(party(), traffic)
+    watched = metrics_of(party(), traffic)
 
     def count() -> None:
         for number in range(2000):

@@ -39,17 +39,17 @@ def test_everything_reaches_all_who_look_on(party: Party, tmp_path: Path) -> Non
         watch.waited("receive", "lab", 2.0)
         watch.traffic.record("sent", "lab", "Embedding", 10)
         watch.training(SimpleNamespace(step=3, progress=SimpleNamespace(epoch=0, batch=3)), 100, 8)  # type: ignore[arg-type]
-        with watch.keeping(4):
+        with watch.storing(4):
             pass
         assert figures(watch)["vsplit_link_up"] == 0
-        watch.met()
+        watch.connected()
         assert figures(watch)["vsplit_link_up"] == 1
         watch.lost("lab", "was closed")
         watch.resent("lab", 2, 99)
         assert figures(watch)["vsplit_link_up"] == 0
         watch.back("lab")
         found = figures(watch)
-        watch.parted()
+        watch.disconnected()
         assert "vsplit_link_up" not in figures(watch)
     assert shown == [Step("masking", 1, 2)]
     assert found["vsplit_waiting_seconds_total"] == 2
@@ -61,12 +61,12 @@ def test_everything_reaches_all_who_look_on(party: Party, tmp_path: Path) -> Non
     assert found["vsplit_link_up"] == 1
     told = sentences(tmp_path)
     assert told[0].startswith("clinic begins, label party of the job thyroid; vsplit ")
-    assert told[1:3] == ["masking 1 of 2", "training goes on after step 3, with 100 rows to train on"]
-    assert told[3].startswith("the state after step 4 is kept, written in 0.0")
+    assert told[1:3] == ["masking 1 of 2", "training resumes after step 3, with 100 rows to train on"]
+    assert told[3].startswith("the state after step 4 is stored, written in 0.0")
     assert told[4:] == [
-        "the link to lab is lost (was closed) and is being made again",
+        "the link to lab is lost (was closed) and is being restored",
         "2 messages (99 bytes) were sent to lab again",
-        "the link to lab is there again",
+        "the link to lab is restored",
     ]
 
 
@@ -74,7 +74,7 @@ def test_a_checkpoint_that_fails_is_none(party: Party, tmp_path: Path) -> None:
     with (
         pytest.raises(DataError),
         monitoring(party, lambda _event: None) as watch,
-        watch.keeping(4),
+        watch.storing(4),
     ):
         raise DataError("The disk is full.")
     assert figures(watch)["vsplit_checkpoints_total"] == 0
@@ -86,7 +86,7 @@ def test_a_checkpoint_that_fails_is_none(party: Party, tmp_path: Path) -> None:
     [
         (DataError("The column is bad."), "The column is bad."),
         (KeyboardInterrupt(), "interrupted here"),
-        (ValueError("CANARY-7311"), "an error that vsplit did not foresee (ValueError)"),
+        (ValueError("CANARY-7311"), "an unexpected error (ValueError)"),
     ],
 )
 def test_an_end_that_is_none_is_told(party: Party, tmp_path: Path, error: BaseException, sentence: str) -> None:

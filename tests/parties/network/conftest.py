@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from parties.network.certificates import client_context, server_context
-from parties.network.frames import HEAD, MAGIC, FrameWriter, Type
+from parties.network.frame_writer import FrameWriter
+from parties.network.frames import HEAD, MAGIC, Type
 from parties.network.identity import PrivateIdentity
-from parties.network.peer_connections import Address, PartyListener, dial
+from parties.network.peer_connections import PartyListener, dial
+from parties.network.route import Address
 from parties.network.tls import TlsTransport
 from parties.network.transport import Absence
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from parties.network import heartbeat, tls
 from parties.network import link as link_module
-from parties.network import tls
 from vsplit.protocol import PeerLost
 
 SAFETY = 60.0
@@ -23,7 +23,7 @@ ONE = [memoryview(b"one")]
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A silent link is dead after a second."""
-    monkeypatch.setattr(link_module, "SILENT", 1.0)
+    monkeypatch.setattr(heartbeat, "SILENT", 1.0)
 
 
 def payload(number: int) -> bytes:
@@ -138,7 +138,7 @@ def test_the_keeper_makes_the_link_again_while_both_parties_compute(star: Any, p
 def test_people_are_told_who_is_away_since_when_and_until_when(
     star: Any, proxies: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tls, "_TELL", 0.1)
+    monkeypatch.setattr(tls, "_REPORT", 0.1)
     clinic, lab, proxy = star.clinic_and_labs(proxies, "lab", wait=3600.0)
     before = time.time()
     proxy.shut()
@@ -165,7 +165,7 @@ def test_a_peer_that_does_not_come_back_is_given_up_whatever_its_partner_does(
     clinic, lab, proxy = star.clinic_and_labs(proxies, "lab", wait=1.0)
     proxy.shut()
     proxy.cut()
-    sentence = r"and it did not come back within 1 s.* a run goes on from its last checkpoint"
+    sentence = r"and was not re-established within 1 s.* a run resumes from its last checkpoint"
     for transport, peer in ((clinic, "lab"), (lab, "clinic")):
         if doing == "receive":
             with pytest.raises(PeerLost, match=sentence):
@@ -178,7 +178,7 @@ def test_a_peer_that_does_not_come_back_is_given_up_whatever_its_partner_does(
         else:
             (failure,) = transport.finish()
             assert isinstance(failure, PeerLost)
-    assert lab._gate.tried
+    assert lab._reconnector.tried
 
 
 def test_what_was_sent_before_the_last_word_is_delivered_after_a_cut(star: Any, proxies: Any) -> None:
@@ -186,7 +186,7 @@ def test_what_was_sent_before_the_last_word_is_delivered_after_a_cut(star: Any, 
     proxy.hold()
     pour(lab, "clinic", 5)
     farewell = star.later(lab.finish)
-    until(lambda: lab._links["clinic"].saying_done)
+    until(lambda: lab._links["clinic"].finishing)
     proxy.cut()
     drain(clinic, "lab", 5)
     assert clinic.finish() == []
@@ -221,5 +221,5 @@ def test_nothing_is_dialled_after_the_end(star: Any, proxies: Any) -> None:
     farewells = [star.later(transport.finish) for transport in (clinic, lab)]
     assert [farewell.result(SAFETY) for farewell in farewells] == [[], []]
     assert proxy.connections == 1
-    until(lambda: not [t for t in threading.enumerate() if t.name in ("vsplit-dialler", "vsplit-door")])
+    until(lambda: not [t for t in threading.enumerate() if t.name in ("vsplit-dialler", "vsplit-listener")])
     assert star.seen["clinic"].losses == star.seen["lab"].losses == []

@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from parties.network.dialling import pauses, refusal
+from parties.network.dialling import pauses
 from parties.network.frames import Opening, Type
-from parties.network.transport import StartedAgain
+from parties.network.stop_reasons import StartedAgain, refusal
 from vsplit.protocol import ProtocolError, StoppedError
 
 BOUNDS = [0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
@@ -32,8 +32,8 @@ def test_pauses_go_on_after_attempts_that_failed_before() -> None:
         (Opening(Type.STOP, bytes(16), 0, b"again"), StartedAgain, "clinic was started again"),
         (Opening(Type.STOP, bytes(16), 0, b"twice"), StoppedError, "started twice"),
         (Opening(Type.STOP, bytes(16), 0, b"\xff\x1b[31m"), StoppedError, "gave no known reason"),
-        (Opening(Type.WELCOME, bytes(16), 0), ProtocolError, "answered as the protocol does not allow"),
-        (Opening(Type.JOIN, bytes(16), 0), ProtocolError, "answered as the protocol does not allow"),
+        (Opening(Type.WELCOME, bytes(16), 0), ProtocolError, "answered with a frame that the protocol does not allow"),
+        (Opening(Type.JOIN, bytes(16), 0), ProtocolError, "answered with a frame that the protocol does not allow"),
     ],
 )
 def test_what_is_not_the_answer_that_was_hoped_for(opening: Opening, kind: type, sentence: str) -> None:

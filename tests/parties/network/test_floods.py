@@ -14,7 +14,7 @@ import pytest
 from benchmarks.faults_parts.strangers import client_hello
 from parties.network import listener as listener_module
 from parties.network.frames import Type
-from parties.network.listener import MOST_STRANGERS
+from parties.network.listener import MOST_PENDING
 
 SAFETY = 60.0
 
@@ -43,7 +43,7 @@ def exchange(transport: Any, peer: str, rounds: int) -> None:
 
 
 def port_of(transport: Any) -> int:
-    port: int = transport._gate._door._port.getsockname()[1]
+    port: int = transport._reconnector._listener._port.getsockname()[1]
     return port
 
 
@@ -64,20 +64,20 @@ def pair(star: Any) -> tuple[Any, Any]:
 
 def test_strangers_that_hold_their_connections_cost_a_bounded_amount_and_no_thread(star: Any, crowd: Any) -> None:
     clinic, lab = pair(star)
-    door = clinic._gate._door
+    door = clinic._reconnector._listener
     threads = threading.active_count()
-    idle = [crowd(port_of(clinic)) for _ in range(MOST_STRANGERS + 100)]
+    idle = [crowd(port_of(clinic)) for _ in range(MOST_PENDING + 100)]
     sides = [star.later(exchange, clinic, "lab", 200), star.later(exchange, lab, "clinic", 200)]
     most = 0
     while door.refused < 50:
-        most = max(most, len(door._strangers))
+        most = max(most, len(door._pending))
         assert threading.active_count() <= threads + len(sides)
         time.sleep(0.02)
     for side in sides:
         side.result(SAFETY)
-    assert most <= MOST_STRANGERS
+    assert most <= MOST_PENDING
     assert star.seen["clinic"].losses == star.seen["lab"].losses == []
-    assert len(idle) > MOST_STRANGERS
+    assert len(idle) > MOST_PENDING
 
 
 def test_a_party_comes_back_through_a_crowd(star: Any, crowd: Any, proxies: Any) -> None:
@@ -108,15 +108,15 @@ def test_connections_are_taken_as_they_come_and_handshakes_begun_at_a_bounded_ra
 ) -> None:
     monkeypatch.setattr(listener_module, "_RATE", 10.0)
     clinic, _lab = pair(star)
-    door = clinic._gate._door
+    door = clinic._reconnector._listener
     time.sleep(0.3)
     began = time.monotonic()
     for _ in range(60):
         plain = crowd(port_of(clinic))
         with contextlib.suppress(OSError):
             plain.send(client_hello())
-    until(lambda: sum(one.stream is not None for one in door._strangers) >= 16)
-    assert len(door._strangers) + door.refused == 60
+    until(lambda: sum(one.stream is not None for one in door._pending) >= 16)
+    assert len(door._pending) + door.refused == 60
     # The first batch goes at once, and each further one when its time has come.
     assert time.monotonic() - began >= 8 / 10.0
 
@@ -145,13 +145,13 @@ def test_a_first_frame_byte_by_byte_ends_with_the_time_for_it(
 
 def test_of_a_party_that_comes_over_and_over_only_the_latest_is_kept(star: Any) -> None:
     clinic, lab = pair(star)
-    door = clinic._gate._door
+    door = clinic._reconnector._listener
     with clinic._lock:  # nobody fetches them meanwhile
         puppets = [star.puppet("lab", port_of(clinic)) for _ in range(5)]
         for puppet in puppets:
             puppet.writer.session = clinic.session
             puppet.raw_head(Type.RESUME, 0, 0, 0, b"another session!")
-        until(lambda: not door._strangers and len(door._arrivals) == 1)
+        until(lambda: not door._pending and len(door._arrivals) == 1)
     for puppet in puppets:
         with contextlib.suppress(EOFError, ConnectionError):
             assert puppet.hear() == (Type.STOP, b"again")
@@ -192,4 +192,4 @@ def test_messages_that_came_before_do_not_keep_the_others_waiting(star: Any) -> 
     finally:
         flooding = False
     flow.result(SAFETY)
-    assert not clinic._links["lab"].inbox
+    assert not clinic._links["lab"].receive_queue.messages

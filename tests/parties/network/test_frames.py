@@ -12,17 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parties.network import codec, frames
+from parties.network import codec, frame_writer, frames
+from parties.network.frame_writer import Frame, FrameWriter
 from parties.network.frames import (
     CHUNK,
     HEAD,
     MAGIC,
     Arrived,
     Control,
-    Frame,
     FrameError,
     FrameReader,
-    FrameWriter,
     Opening,
     Type,
     read_opening,
@@ -79,7 +78,8 @@ def test_every_cut_of_the_stream_gives_the_same_messages(
     writer = FrameWriter(SESSION)
     stream = b""
     expected: list[object] = []
-    with mock.patch.multiple(frames, CHUNK=64, _TOGETHER=30):  # so that most messages take several frames and pieces
+    # So that most messages take several frames and pieces.
+    with mock.patch.object(frames, "CHUNK", 64), mock.patch.object(frame_writer, "_ONE_PIECE", 30):
         for item in sent:
             if isinstance(item, tuple):
                 stream += writer.control(item[0], 0, item[1])
@@ -170,8 +170,8 @@ WRONG = {
     "no session": (head(session=bytes(16)), "another session"),
     "sequence zero": (head(sequence=0), "out of order"),
     "a sequence that was skipped": (head(sequence=2), "out of order"),
-    "a last word without a number": (head(kind=Type.DONE, length=0, sequence=0), "last word out of order"),
-    "a last word after a gap": (head(kind=Type.DONE, length=0, sequence=2), "last word out of order"),
+    "a last word without a number": (head(kind=Type.DONE, length=0, sequence=0), "DONE out of order"),
+    "a last word after a gap": (head(kind=Type.DONE, length=0, sequence=2), "DONE out of order"),
     "a last word inside a message": (head(length=5) + bytes(5) + head(kind=Type.DONE, length=0), "inside a message"),
     "a welcome": (head(kind=Type.WELCOME, length=0), "opening of a link"),
     "a second resumption": (head(kind=Type.RESUME, length=0), "opening of a link"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from parties.network.frames import Type
-from parties.network.transport import StartedAgain
+from parties.network.stop_reasons import StartedAgain
 
 SAFETY = 20.0
 LONG = 3600.0  # a wait that no test waits for
@@ -16,7 +16,7 @@ ONE = [memoryview(b"one")]
 
 
 def port_of(clinic: Any) -> int:
-    port: int = clinic._gate._door._port.getsockname()[1]
+    port: int = clinic._reconnector._listener._port.getsockname()[1]
     return port
 
 
@@ -161,7 +161,7 @@ def test_a_new_process_that_comes_again_while_it_is_not_known_whether_the_old_on
     fresh.process = fresh.writer.session
     fresh.say(Type.JOIN)
     until = time.monotonic() + SAFETY
-    while "lab" not in clinic._gate._callers and time.monotonic() < until:
+    while "lab" not in clinic._reconnector._callers and time.monotonic() < until:
         time.sleep(0.01)
     second = again(star, fresh, listener.port)
     assert fresh.stream.recv(1) == b""

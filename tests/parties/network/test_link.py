@@ -9,8 +9,10 @@ import pytest
 
 from parties.network import frames
 from parties.network import link as link_module
-from parties.network.frames import HEAD, MAGIC, FrameWriter, Type
-from parties.network.link import SILENT, Link
+from parties.network.frame_writer import FrameWriter
+from parties.network.frames import HEAD, MAGIC, Type
+from parties.network.heartbeat import SILENT
+from parties.network.link import Link
 from vsplit.protocol import ProtocolError, StoppedError
 
 SESSION = b"0123456789abcdef"
@@ -128,7 +130,7 @@ def test_a_party_whose_queue_is_full_and_that_computes_for_long_does_not_call_it
     for now in range(2, 200, 2):
         ends.link.beat(float(now))
     assert ends.link.lost is None
-    assert ends.link.take() is not None
+    assert ends.link.receive_queue.take() is not None
     assert ends.link.wants_to_read  # now it listens again, and silence counts
     ends.link.beat(199.0)
     assert ends.link.lost is None
@@ -144,7 +146,7 @@ def test_a_party_that_waits_for_room_reads_on_to_find_the_acknowledgement(ends: 
     ends.comes_control(Type.BEAT, acknowledged=1)
     ends.link.read(1.0)
     assert ends.link.full and not ends.link.wants_to_read
-    ends.link.pressed = True
+    ends.link.waits_for_room = True
     ends.link.read(2.0)
     assert not ends.link.full
     ends.comes(QUEUE, QUEUE, QUEUE)
@@ -156,7 +158,7 @@ def test_a_peer_that_is_done_still_hears_that_this_party_is_alive(ends: Ends) ->
     ends.comes_control(Type.DONE)
     ends.link.read(1.0)
     assert ends.link.done
-    ends.link.beat(1.0)  # and at once that its last word has come
+    ends.link.beat(1.0)  # and at once that its DONE has come
     ends.link.beat(10.0)
     assert ends.types_written() == [Type.BEAT, Type.BEAT]
 
@@ -170,13 +172,13 @@ def test_a_peer_that_goes_without_a_word_is_lost_and_one_that_is_done_as_well(en
     ends.link.read(1.0)
     assert ends.link.lost is not None
     assert ends.link.failure is None
-    assert ends.link.take() is not None
-    assert not ends.link.finished  # this side has not said its last word
+    assert ends.link.receive_queue.take() is not None
+    assert not ends.link.finished  # this side has not sent its DONE
 
 
 def test_the_farewell_is_over_when_both_know_that_the_other_is_done(ends: Ends) -> None:
     ends.link.queue([memoryview(b"x")])
-    ends.link.say_done()
+    ends.link.send_done()
     ends.link.write(1.0)
     ends.comes_control(Type.DONE, acknowledged=1)
     ends.link.read(1.0)
@@ -227,7 +229,7 @@ def test_a_receiver_acknowledges_much_at_once_and_little_with_its_beat(ends: End
     ends.link.read(0.1)
     ends.link.beat(0.1)
     assert ends.acknowledged() == [2]
-    ends.link.take()
+    ends.link.receive_queue.take()
     ends.comes(10)
     ends.link.read(0.2)
     ends.link.beat(0.2)
@@ -278,7 +280,7 @@ def test_a_peer_that_floods_messages_is_held_back_whatever_their_size(
     ends.link.read(1.0)
     assert not ends.link.wants_to_read
     assert sent - len(ends.stream.coming) < 3 * QUEUE
-    assert len(ends.link.inbox) < QUEUE // 400  # an empty message costs memory too
+    assert len(ends.link.receive_queue.messages) < QUEUE // 400  # an empty message costs memory too
 
 
 def test_a_flood_of_control_frames_is_read_in_portions(ends: Ends) -> None:
@@ -305,7 +307,7 @@ def test_a_message_is_on_its_way_from_its_head_until_its_end(ends: Ends) -> None
     for piece, on_its_way in zip((b"", *frame), (False, True, False), strict=True):
         ends.stream.coming += piece
         ends.link.read(0.0)
-        assert ends.link.arriving is on_its_way
+        assert ends.link.receive_queue.arriving is on_its_way
 
 
 def test_a_message_that_began_before_the_role_asked_is_measured_when_it_asks(ends: Ends) -> None:
@@ -321,7 +323,7 @@ def test_a_message_after_the_last_is_refused(ends: Ends) -> None:
     ends.comes(5)
     ends.link.read(1.0)
     assert isinstance(ends.link.failure, ProtocolError)
-    assert "after its last" in str(ends.link.failure)
+    assert "after its DONE" in str(ends.link.failure)
 
 
 def test_a_second_welcome_is_refused(ends: Ends) -> None:

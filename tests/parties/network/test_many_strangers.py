@@ -17,7 +17,7 @@ import pytest
 from parties.network.caller_mark import caller_mark
 from parties.network.certificates import PROTOCOL, client_context
 from parties.network.identity import PrivateIdentity
-from parties.network.listener import MOST_STRANGERS, Listener
+from parties.network.listener import MOST_PENDING, Listener
 from parties.network.tcp_listen import open_port
 
 STRANGERS = Path(__file__).parents[3] / "benchmarks" / "faults_parts" / "strangers.py"
@@ -63,7 +63,7 @@ def test_an_honest_party_gets_in_and_back(star: Any, flood: Any, kind: str, sour
     listener = star.listen("lab", wait=WAIT)
     gathering = star.gather(listener)
     flood(listener.port, kind, source, sources)
-    door = listener._door
+    door = listener._listener
     while door.refused < 200:  # it is at its height
         time.sleep(0.01)
     lab = star.dial("lab", listener.port, wait=WAIT)
@@ -92,12 +92,12 @@ def test_a_caller_is_not_ended_before_it_was_looked_at() -> None:
         stack.callback(door.close)
         caller = stack.enter_context(socket.create_connection(address))
         caller.sendall(hello.read())
-        for number in range(MOST_STRANGERS + 10):
+        for number in range(MOST_PENDING + 10):
             stack.enter_context(socket.create_connection(address, source_address=(f"127.0.1.{number + 1}", 0)))
         door._accept(time.monotonic())
-        assert len(door._strangers) == MOST_STRANGERS
-        assert door._strangers.any_ready
-        assert door._strangers.next_turn().source == b"lab"
+        assert len(door._pending) == MOST_PENDING
+        assert door._pending.any_ready
+        assert door._pending.next_turn().source == b"lab"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 without setting it up")
@@ -107,7 +107,7 @@ def test_the_thread_of_the_port_takes_a_bounded_part_of_a_processor(star: Any, f
     gathering = star.gather(listener)
     star.dial("lab", listener.port, wait=WAIT)
     gathering.result(SAFETY)
-    door = listener._door
+    door = listener._listener
     flood(listener.port, kind, "127.0.0.2", 200)
     while door.refused < 200:
         time.sleep(0.01)

@@ -40,7 +40,7 @@ def test_parties_that_all_wait_are_told_who_waits_for_what() -> None:
         lambda: clinic.receive("lab", 10), lambda: lab.receive("clinic", 10), lambda: bank.receive("clinic", 10)
     )
     sentence = (
-        "Nobody can go on: bank waits for a message from clinic; clinic waits for a message from lab; "
+        "No party can continue: bank waits for a message from clinic; clinic waits for a message from lab; "
         "lab waits for a message from clinic."
     )
     for error in errors:
@@ -105,5 +105,7 @@ def test_what_came_before_a_stop_is_still_handed_out() -> None:
     lab.send("clinic", ONE)
     lab.stop("mismatch")
     assert clinic.receive("lab", 100).tobytes() == b"one"
-    with pytest.raises(StoppedError, match="lab stopped the session: it says that the parties do not run the same job"):
+    with pytest.raises(
+        StoppedError, match="lab stopped the session: it reports that the parties do not run the same job"
+    ):
         clinic.receive("lab", 100)

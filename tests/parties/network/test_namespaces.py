@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from parties.network import link as link_module
+from parties.network import heartbeat
 from tests.parties.network.namespaces import HERE, Wire, why_no_namespaces, why_no_netem
 from tests.parties.network.usermode import UnsupportedProcessorError, run_inside, why_no_kernel
 
@@ -88,7 +88,7 @@ def begin(star: Any, wire: Wire, clinic: Any, lab: Any, rounds: int) -> list[Fut
 
 
 def test_a_plug_that_is_pulled_and_put_back(star: Any, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "SILENT", 1.0)
+    monkeypatch.setattr(heartbeat, "SILENT", 1.0)
     clinic, lab, _ = meet(star, wire)
     wire.plug("down")
     sides = begin(star, wire, clinic, lab, 20)
@@ -118,7 +118,7 @@ def test_bad_weather(star: Any, bad_wire: Wire, netem: tuple[str, ...]) -> None:
 def test_weather_that_lets_nothing_through_for_a_while(
     star: Any, bad_wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module, "SILENT", 1.0)
+    monkeypatch.setattr(heartbeat, "SILENT", 1.0)
     clinic, lab, _ = meet(star, bad_wire)
     bad_wire.weather("loss", "100%")
     sides = begin(star, bad_wire, clinic, lab, 10)

@@ -160,7 +160,7 @@ def test_who_closes_without_a_word_is_gone() -> None:
     with here:
         here.setblocking(False)
         there.close()
-        with pytest.raises(ConnectionError, match="before it said anything"):
+        with pytest.raises(ConnectionError, match="before it sent anything"):
             client_hello(here)
 
 

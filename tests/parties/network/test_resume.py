@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from parties.network import frames
 from parties.network import link as link_module
-from parties.network.frames import HEAD, FrameWriter, Type, read_opening
+from parties.network.frame_writer import FrameWriter
+from parties.network.frames import HEAD, Type, read_opening
 from parties.network.link import Link
 from parties.network.transport import LinkObservers
 from vsplit.protocol import ConfigError, ProtocolError
@@ -113,7 +114,7 @@ class Pair:
                 link.read(self.now)
         for number, link in enumerate(self.links):
             link.beat(self.now)
-            while (data := link.take()) is not None:
+            while (data := link.receive_queue.take()) is not None:
                 self.got[number].append(data.tobytes())
 
     def cut(self) -> None:
@@ -149,7 +150,7 @@ class Pair:
             self.cut()
             self.mend()
         for _ in range(2000):
-            if all(link._outbox.settled and not link.wants_to_write for link in self.links):
+            if all(link.send_queue.settled and not link.wants_to_write for link in self.links):
                 break
             for side in (0, 1):
                 self.move(side, 1 << 20)
@@ -159,7 +160,7 @@ class Pair:
 
     def farewell(self) -> None:
         for link in self.links:
-            link.say_done()
+            link.send_done()
 
 
 @pytest.fixture(autouse=True)
@@ -198,18 +199,18 @@ def test_whatever_is_cut_every_message_arrives_once_and_in_order(happened: list[
             pair.mend()
         elif what == "done" and not done[how[0]]:
             done[how[0]] = True
-            pair.links[how[0]].say_done()
+            pair.links[how[0]].send_done()
         for side in (0, 1):
             assert pair.links[side].failure is None
             assert pair.got[1 - side] == pair.sent[side][: len(pair.got[1 - side])]
-            assert pair.links[side]._outbox.size <= QUEUE + 2000
+            assert pair.links[side].send_queue.size <= QUEUE + 2000
     for side in (0, 1):
         if not done[side]:
-            pair.links[side].say_done()
+            pair.links[side].send_done()
     pair.settle()
     for side in (0, 1):
         assert pair.links[side].done and pair.links[side].finished
-        assert pair.links[side]._outbox.size == 0
+        assert pair.links[side].send_queue.size == 0
         for again in pair.seen[side].again:
             assert set(again) <= set(range(1, len(pair.sent[side]) + 1))
 
@@ -253,7 +254,7 @@ def test_a_sender_is_held_back_by_its_bound_while_the_wire_is_cut() -> None:
     for _ in range(100):
         pair.send(1, 700)
     assert pair.links[1].full
-    assert pair.links[1]._outbox.size <= QUEUE + 2000
+    assert pair.links[1].send_queue.size <= QUEUE + 2000
     pair.mend()
     pair.settle()
     assert not pair.links[1].full
@@ -266,7 +267,7 @@ def test_a_peer_that_resumes_where_it_cannot_be_is_named(number: int) -> None:
         pair.send(0, 10)
         for side in (0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1):
             pair.move(side, 1 << 20)
-    assert pair.links[0]._outbox.settled
+    assert pair.links[0].send_queue.settled
     pair.cut()
     taker = pair.links[0]
     taker.connect(End(), number, pair.now, answer=True)  # type: ignore[arg-type]

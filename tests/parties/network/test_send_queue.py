@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parties.network.frames import FrameError
-from parties.network.send_queue import Again, SendQueue
+from parties.network.send_queue import Resent, SendQueue
 
 
 def filled(*sizes: int) -> SendQueue:
@@ -71,18 +71,18 @@ def test_a_message_that_is_not_wholly_written_cannot_be_acknowledged(written: in
     ("written", "has", "again", "rest"),
     [
         (0, 0, None, (1, 2, 3)),
-        (4, 0, Again(1, 1, 10), (1, 2, 3)),
-        (5, 0, Again(1, 1, 10), (1, 2, 3)),
-        (15, 0, Again(1, 2, 20), (1, 2, 3)),
-        (15, 1, Again(2, 2, 10), (2, 3)),
-        (20, 1, Again(2, 2, 10), (2, 3)),
+        (4, 0, Resent(1, 1, 10), (1, 2, 3)),
+        (5, 0, Resent(1, 1, 10), (1, 2, 3)),
+        (15, 0, Resent(1, 2, 20), (1, 2, 3)),
+        (15, 1, Resent(2, 2, 10), (2, 3)),
+        (20, 1, Resent(2, 2, 10), (2, 3)),
         (20, 2, None, (3,)),
-        (30, 0, Again(1, 3, 30), (1, 2, 3)),
+        (30, 0, Resent(1, 3, 30), (1, 2, 3)),
         (30, 3, None, ()),
     ],
 )
 def test_a_new_connection_begins_behind_what_the_other_side_has(
-    written: int, has: int, again: Again | None, rest: tuple[int, ...]
+    written: int, has: int, again: Resent | None, rest: tuple[int, ...]
 ) -> None:
     outbox = filled(1, 1, 1)
     write(outbox, written)
@@ -96,7 +96,7 @@ def test_a_new_connection_begins_behind_what_the_other_side_has(
 def test_a_connection_that_is_lost_at_once_takes_nothing_from_the_next() -> None:
     outbox = filled(1, 1)
     write(outbox, 20)
-    assert outbox.rewind(0) == Again(1, 2, 20)
+    assert outbox.rewind(0) == Resent(1, 2, 20)
     assert outbox.rewind(1) is None  # nothing of it was written on the connection between
     assert write(outbox, 100) == b"\2" * 10
     with pytest.raises(FrameError):
@@ -107,7 +107,7 @@ def test_a_last_word_is_no_message_that_goes_again() -> None:
     outbox = filled(1)
     outbox.put(2, [(b"done",)], message=False)
     write(outbox, 100)
-    assert outbox.rewind(0) == Again(1, 1, 10)
+    assert outbox.rewind(0) == Resent(1, 1, 10)
     assert outbox.rewind(1) is None
     assert write(outbox, 100) == b"done"
 
@@ -116,6 +116,6 @@ def test_a_last_word_is_no_message_that_goes_again() -> None:
 def test_nothing_follows_a_word_that_stops_but_the_rest_of_a_frame(written: int, left: int) -> None:
     outbox = filled(3, 3)
     write(outbox, written)
-    outbox.last_word(b"stop")
+    outbox.replace_by(b"stop")
     assert write(outbox, 100) == b"\1" * left + b"stop"
     assert outbox.idle and outbox.settled and outbox.size == 0

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from parties.network import link as link_module
+from parties.network import heartbeat
 from parties.network.frames import Type
-from parties.network.transport import StartedAgain
+from parties.network.stop_reasons import StartedAgain
 from vsplit.protocol import ProtocolError, StoppedError
 
 SAFETY = 20.0
@@ -21,16 +21,16 @@ def test_a_feature_party_that_was_killed_and_started_ends_the_session_at_once_fo
     clinic, bank, puppet = star.clinic_bank_and_puppet(wait=LONG)
     waiting, other = star.later(clinic.receive, "bank", 100), star.later(bank.receive, "clinic", 100)
     puppet.stream.close()
-    fresh = star.puppet("lab", clinic._gate._door._port.getsockname()[1])
+    fresh = star.puppet("lab", clinic._reconnector._listener._port.getsockname()[1])
     fresh.say(Type.JOIN)
     error = waiting.exception(SAFETY)
     assert isinstance(error, StartedAgain)
-    assert (error.peer, error.word, error.exit_code) == ("lab", "again", 5)
+    assert (error.peer, error.reason_code, error.exit_code) == ("lab", "again", 5)
     assert str(error).startswith("lab was started again: start this party again too")
-    clinic.stop(error.word)
+    clinic.stop(error.reason_code)
     told = other.exception(SAFETY)
     assert isinstance(told, StoppedError)
-    assert "a party was started again. Start this party again too; a run goes on from its last checkpoint" in str(told)
+    assert "a party was started again. Start this party again too; a run resumes from its last checkpoint" in str(told)
     assert fresh.hear() == (Type.STOP, b"again")
 
 
@@ -93,7 +93,7 @@ def test_who_asks_for_another_session_is_told_and_disturbs_nobody(star: Any, gat
 
 def test_another_listed_party_that_knows_the_session_gets_its_own_link_and_no_other(star: Any) -> None:
     clinic, bank, puppet = star.clinic_bank_and_puppet(wait=LONG)
-    port = clinic._gate._door._port.getsockname()[1]
+    port = clinic._reconnector._listener._port.getsockname()[1]
     thief = star.puppet("bank", port)
     thief.writer.session = clinic.session
     thief.say(Type.RESUME)
@@ -110,7 +110,7 @@ def test_a_recorded_session_that_is_played_again_gets_nowhere(star: Any, proxies
     assert len(clinic.receive("lab", 1000)) == 600
     recorded = bytes(proxy.recorded)
     assert len(recorded) > 600
-    plain = star.connect(clinic._gate._door._port.getsockname()[1])
+    plain = star.connect(clinic._reconnector._listener._port.getsockname()[1])
     plain.sendall(recorded)
     answered = b""
     try:
@@ -122,15 +122,15 @@ def test_a_recorded_session_that_is_played_again_gets_nowhere(star: Any, proxies
     lab.send("clinic", ONE)
     assert clinic.receive("lab", 100).tobytes() == b"one"
     assert clinic.retries["lab"] == 0
-    assert clinic._gate._door.refused == 1
+    assert clinic._reconnector._listener.refused == 1
 
 
 def test_a_new_process_beside_one_that_hangs_waits_until_that_is_known_to_be_dead(
     star: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link_module, "SILENT", 1.0)
+    monkeypatch.setattr(heartbeat, "SILENT", 1.0)
     clinic, _hangs = star.clinic_and_puppet(wait=LONG)  # a puppet never beats
-    fresh = star.puppet("lab", clinic._gate._door._port.getsockname()[1])
+    fresh = star.puppet("lab", clinic._reconnector._listener._port.getsockname()[1])
     began = time.monotonic()
     fresh.say(Type.JOIN)
     with pytest.raises(StartedAgain):
@@ -143,7 +143,7 @@ def test_a_party_that_has_said_its_last_word_may_be_started_again(star: Any) -> 
     clinic, bank, puppet = star.clinic_bank_and_puppet(wait=LONG)
     puppet.say(Type.DONE)
     puppet.stream.close()
-    fresh = star.puppet("lab", clinic._gate._door._port.getsockname()[1])
+    fresh = star.puppet("lab", clinic._reconnector._listener._port.getsockname()[1])
     fresh.say(Type.JOIN)
     assert fresh.hear() == (Type.STOP, b"again")
     bank.send("clinic", ONE)
@@ -158,7 +158,7 @@ def test_a_resumption_goes_on_behind_the_last_message_of_each_side(star: Any) ->
     assert puppet.hear() == (Type.DATA, b"first")
     puppet.stream.close()
     clinic.send("lab", [memoryview(b"second")])
-    again = star.puppet("lab", clinic._gate._door._port.getsockname()[1])
+    again = star.puppet("lab", clinic._reconnector._listener._port.getsockname()[1])
     again.writer = puppet.writer
     again.heard = 1
     again.say(Type.RESUME)
@@ -179,7 +179,7 @@ def test_a_resumption_that_was_held_back_leaves_the_link_alone(star: Any) -> Non
     puppet.say(Type.BEAT)
     puppet.message(b"two")
     clinic.receive("lab", 100)
-    late = star.puppet("lab", clinic._gate._door._port.getsockname()[1])
+    late = star.puppet("lab", clinic._reconnector._listener._port.getsockname()[1])
     late.writer.session = clinic.session
     late.heard = 0
     late.say(Type.RESUME)
@@ -199,7 +199,7 @@ def test_a_resumption_that_claims_what_cannot_be_is_a_broken_protocol(star: Any,
     puppet.message(b"two")
     clinic.receive("lab", 100)
     puppet.stream.close()
-    again = star.puppet("lab", clinic._gate._door._port.getsockname()[1])
+    again = star.puppet("lab", clinic._reconnector._listener._port.getsockname()[1])
     again.writer.session = clinic.session
     again.heard = number
     again.say(Type.RESUME)
@@ -210,7 +210,7 @@ def test_a_resumption_that_claims_what_cannot_be_is_a_broken_protocol(star: Any,
 @pytest.mark.parametrize("kind", [Type.WELCOME, Type.BEAT, Type.DATA, Type.DONE])
 def test_a_listed_party_that_opens_otherwise_is_sent_away(star: Any, kind: Type) -> None:
     clinic, puppet = star.clinic_and_puppet(wait=LONG)
-    port = clinic._gate._door._port.getsockname()[1]
+    port = clinic._reconnector._listener._port.getsockname()[1]
     odd = star.puppet("lab", port)
     odd.raw_head(kind, 0, 1, 1, clinic.session)
     with pytest.raises((EOFError, ConnectionError)):

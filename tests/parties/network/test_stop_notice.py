@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from parties.network import peer_connections
-from parties.network.dialling import Address, Target
+from parties.network.dialling import Target
 from parties.network.frames import Type
+from parties.network.route import Address
 from parties.network.stop_notice import notify_label_party
-from parties.network.transport import STOP_WORDS, StartedAgain, reason_of, stopped
+from parties.network.stop_reasons import STOP_REASONS, StartedAgain, reason_of, stopped
 from vsplit.protocol import DataError, MismatchError, PeerAbsent, StoppedError
 
 SAFETY = 20.0
@@ -62,7 +63,7 @@ def test_it_tells_nothing_to_somebody_else(star: Any) -> None:
     listener = star.listen("lab")
     star.gather(listener)
     wrong = Target(star.keys["lab"], "clinic", star.keys["bank"].public, Address("127.0.0.1", listener.port))
-    with pytest.raises(MismatchError, match="Do not go on"):
+    with pytest.raises(MismatchError, match="Do not continue"):
         notify_label_party(wrong, "data", always)
 
 
@@ -74,7 +75,7 @@ def test_those_who_are_there_hear_whose_failure_it_was(star: Any) -> None:
     assert bank.hear() == (Type.STOP, b"storage lab")
     error = gathering.exception(SAFETY)
     assert isinstance(error, StoppedError) and reason_of(error) == "storage lab"
-    assert listener.told == ("bank",)
+    assert listener.notified == ("bank",)
 
 
 @pytest.mark.parametrize("opening", [Type.JOIN, Type.RESUME, Type.STOP])
@@ -86,7 +87,7 @@ def test_a_failed_label_party_answers_whoever_proves_to_be_listed(star: Any, ope
         missing.append(list(names))
         return True
 
-    telling = star.later(listener.stop_notice(["lab", "bank"], "data").tell, go)
+    telling = star.later(listener.stop_notice(["lab", "bank"], "data").serve, go)
     with pytest.raises(MismatchError):
         star.dial("stranger", listener.port)
     puppet = star.puppet("lab", listener.port)
@@ -107,7 +108,7 @@ def test_a_failed_label_party_answers_whoever_proves_to_be_listed(star: Any, ope
 
 def test_the_party_whose_failure_it_was_goes_on_dialling_when_it_was_started_again(star: Any) -> None:
     listener = star.listen("lab", "bank")
-    telling = star.later(listener.stop_notice(["bank"], "data lab", cause="lab").tell, always)
+    telling = star.later(listener.stop_notice(["bank"], "data lab", failed_party="lab").serve, always)
     dialling = star.later(star.dial, "lab", listener.port)
     puppet = star.puppet("bank", listener.port)
     puppet.say(Type.JOIN)
@@ -137,10 +138,10 @@ def test_a_process_that_failed_in_the_place_of_one_that_is_gone_ends_the_session
     clinic, puppet = star.clinic_and_puppet(wait=3600.0)
     waiting = star.later(clinic.receive, "lab", 100)
     puppet.stream.close()
-    notify_label_party(target(star, clinic._gate._door._port.getsockname()[1]), "data", always)
+    notify_label_party(target(star, clinic._reconnector._listener._port.getsockname()[1]), "data", always)
     error = waiting.exception(SAFETY)
     assert isinstance(error, StoppedError)
-    assert "lab stopped the session: it cannot use its data as it is" in str(error)
+    assert "lab stopped the session: it cannot use its data as they are" in str(error)
 
 
 def test_one_that_could_join_does_not_go_for_one_that_cannot(star: Any) -> None:
@@ -160,7 +161,7 @@ def test_one_that_could_join_does_not_go_for_one_that_cannot(star: Any) -> None:
     gathering.result(SAFETY)
 
 
-@pytest.mark.parametrize("word", sorted(STOP_WORDS))
+@pytest.mark.parametrize("word", sorted(STOP_REASONS))
 def test_every_word_has_a_sentence_for_each_moment(word: str) -> None:
     for begun in (True, False):
         own = stopped("clinic", word, begun=begun)
@@ -169,7 +170,7 @@ def test_every_word_has_a_sentence_for_each_moment(word: str) -> None:
     if word in ("twice", "again"):  # which no party says of another one
         assert "gave no known reason" in str(passed_on)
     else:
-        assert str(passed_on).startswith("lab ") and ", says clinic" in str(passed_on)
+        assert str(passed_on).startswith("lab ") and ", as clinic reports" in str(passed_on)
     assert passed_on.why == "" and passed_on.peer == "clinic"
 
 

@@ -19,7 +19,7 @@ from parties.network import listener as listener_module
 from parties.network.certificates import client_context, server_context, shown_identity
 from parties.network.frames import Type
 from parties.network.identity import PrivateIdentity
-from parties.network.listener import MOST_STRANGERS
+from parties.network.listener import MOST_PENDING
 from vsplit.protocol import ConfigError, MismatchError, PeerAbsent, ProtocolError, StoppedError
 
 SAFETY = 20.0
@@ -152,7 +152,7 @@ def test_a_client_without_certificate_is_refused(star: Any) -> None:
 def test_half_open_handshakes_block_nobody_and_too_many_end_the_oldest(star: Any) -> None:
     listener = star.listen("lab")
     gathering = star.gather(listener)
-    idle = [star.connect(listener.port) for _ in range(MOST_STRANGERS + 3)]
+    idle = [star.connect(listener.port) for _ in range(MOST_PENDING + 3)]
     goes_on(star, listener, gathering)
     assert [plain.recv(1) for plain in idle[:4]] == [b""] * 4  # the lab's own connection ended the fourth
     assert listener.refused == 4
@@ -205,7 +205,9 @@ def test_a_party_that_stops_before_all_have_come_ends_the_gathering_for_all(star
         gathering.result(SAFETY).receive("lab", 100)
     for transport in [gathering.result(0)] if not gathering.exception() else []:
         transport.stop("stopped")
-    with pytest.raises(StoppedError, match=r"clinic stopped the session|lab stopped before the run .* says clinic"):
+    with pytest.raises(
+        StoppedError, match=r"clinic stopped the session|lab stopped before the run .* as clinic reports"
+    ):
         bank.receive("clinic", 100)
 
 
@@ -242,7 +244,9 @@ def test_those_who_never_came_are_named_and_strangers_are_counted(star: Any) -> 
     ) as caught:
         gathering.result(SAFETY)
     assert caught.value.peer == "bank"
-    with pytest.raises(StoppedError, match="bank did not connect in time, or its link was lost, says clinic: no run"):
+    with pytest.raises(
+        StoppedError, match="bank did not connect in time, or its link was lost, as clinic reports: no run"
+    ):
         lab.receive("clinic", 100)
     names, left = zip(*star.told, strict=True)
     assert names[0] == ("lab", "bank")
@@ -301,7 +305,7 @@ def test_a_server_that_says_nothing(star: Any, monkeypatch: pytest.MonkeyPatch) 
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(
-            PeerAbsent, match=r"within 1 s \(something takes connections there and says nothing: a forwarder"
+            PeerAbsent, match=r"within 1 s \(the connection was accepted there and no answer came: a forwarder"
         ),
     ):
         star.dial("lab", silent.getsockname()[1], wait=1.0)
@@ -348,9 +352,9 @@ def test_a_label_party_that_does_not_welcome(star: Any, how: str, monkeypatch: p
         star.later(take)  # it comes again
     error = dialling_in.exception(SAFETY)
     expected = {
-        "silence": (PeerAbsent, "said nothing"),
+        "silence": (PeerAbsent, "did not answer"),
         "message": (ProtocolError, "bytes that open no vsplit link"),
-        "no session": (ProtocolError, "answered as the protocol does not allow"),
+        "no session": (ProtocolError, "answered with a frame that the protocol does not allow"),
     }
     kind, sentence = expected[how]
     assert isinstance(error, kind)

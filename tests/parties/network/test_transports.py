@@ -126,7 +126,7 @@ def test_the_party_that_was_told_to_stop_says_who_stopped_and_why(networks: Any)
     error = outcome.errors["lab"]
     assert isinstance(error, StoppedError)
     assert error.peer == "clinic"
-    assert "broke the protocol" in str(error)
+    assert "violated the protocol" in str(error)
 
 
 def test_a_message_longer_than_the_role_takes_is_refused_by_name(networks: Any) -> None:

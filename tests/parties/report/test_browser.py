@@ -12,11 +12,11 @@ import pytest
 
 from parties.command.bounds import Bound
 from parties.command.cut_layer import CutLayer
-from parties.command.disclosure import Leaving
+from parties.command.disclosure import OutgoingMessages
 from parties.command.disclosure_document import Document, Group, Member, Setting
 from parties.command.disclosure_page import render_disclosure
 from parties.command.groups import TITLES, Words
-from parties.report.content import Columns, Crossing, Epoch, Judgement, Party, Records, ReportContent, Training
+from parties.report.content import Columns, Crossing, Epoch, Party, Records, ReportContent, SplitScores, Training
 from parties.report.page import render_report
 from vsplit.evaluation.curves import curves
 from vsplit.evaluation.metrics import compare
@@ -65,7 +65,7 @@ def content() -> ReportContent:
     rng = np.random.default_rng(0)
     truth = np.arange(400) % 2
     joint, alone = np.clip(truth * 0.5 + rng.random(400) / 2, 0, 1), np.clip(truth * 0.1 + 0.9 * rng.random(400), 0, 1)
-    judged = Judgement(
+    judged = SplitScores(
         comparison=compare("binary", truth, joint, alone, seed=0, resamples=50),
         curves=curves("binary", truth, joint, alone),
     )
@@ -95,12 +95,14 @@ def content() -> ReportContent:
 
 
 def disclosure() -> Document:
-    rows = [Leaving("Gradient", "lab & <co>", 900, 1_200_000, "how the loss would change with the embedding, " * 5)]
+    rows = [
+        OutgoingMessages("Gradient", "lab & <co>", 900, 1_200_000, "how the loss would change with the embedding, " * 5)
+    ]
     told = Words("Numbers for each record. " * 8, "What they are made from. " * 8, "As was measured. " * 4)
     groups = [Group(name, title, told, rows if name == "gradients" else []) for name, title in TITLES.items()]
     return Document(
         made=datetime(2026, 3, 2, 9, 14, tzinfo=UTC),
-        version="0.1.0",
+        version="0.2.0",
         purpose="run",
         job="thyroid",
         task="binary",

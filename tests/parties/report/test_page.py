@@ -12,17 +12,17 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from parties.report import plots
+from parties.report import result_plots
 from parties.report.content import (
     Columns,
     Crossing,
     Epoch,
-    Judgement,
     LedgerEnd,
     Party,
     Records,
     ReportContent,
     SecureSum,
+    SplitScores,
     Training,
 )
 from parties.report.page import render_report
@@ -92,7 +92,7 @@ HEADLINE = Comparison(
 )
 
 
-def judgement(task: Task, *, alone: bool = True, classes: Sequence[str] = ()) -> Judgement:
+def scores_of(task: Task, *, alone: bool = True, classes: Sequence[str] = ()) -> SplitScores:
     rng = np.random.default_rng(0)
     if task == "multiclass":
         truth = rng.integers(0, len(classes), 120)
@@ -104,13 +104,13 @@ def judgement(task: Task, *, alone: bool = True, classes: Sequence[str] = ()) ->
         other = rng.random(120) * (1 if task == "binary" else 1e5)
     second = other if alone else None
     names = list(classes) if task == "multiclass" else None
-    return Judgement(
+    return SplitScores(
         comparison=compare(task, truth, joint, second, seed=0, resamples=50),
         curves=curves(task, truth, joint, second, classes=names),
     )
 
 
-def content(task: Task = "binary", *, test: Judgement | None = None, name: str = "clinic") -> ReportContent:
+def content(task: Task = "binary", *, test: SplitScores | None = None, name: str = "clinic") -> ReportContent:
     """What a label party's report holds; without `test` it has no metrics."""
     return ReportContent(
         job="thyroid",
@@ -119,7 +119,7 @@ def content(task: Task = "binary", *, test: Judgement | None = None, name: str =
         role="label",
         started="2026-03-02T09:14:03+01:00",
         ended="2026-03-02T09:15:21+01:00",
-        versions={"vsplit": "0.1.0", "Python": "3.11.2"},
+        versions={"vsplit": "0.2.0", "Python": "3.11.2"},
         parties=[
             Party(name=name, role="label", list_size=6600),
             Party(name="lab", role="feature", list_size=7012, overlap=5213),
@@ -178,13 +178,13 @@ def feature_content() -> ReportContent:
 
 
 ALL = {
-    "binary": content(test=judgement("binary")),
-    "multiclass": content("multiclass", test=judgement("multiclass", classes=["a", "<b>$c_1$&", "d"])),
-    "many classes": content("multiclass", test=judgement("multiclass", alone=False, classes=list("ABCDEFGHIJKLMNOP"))),
-    "regression": content("regression", test=judgement("regression")),
+    "binary": content(test=scores_of("binary")),
+    "multiclass": content("multiclass", test=scores_of("multiclass", classes=["a", "<b>$c_1$&", "d"])),
+    "many classes": content("multiclass", test=scores_of("multiclass", alone=False, classes=list("ABCDEFGHIJKLMNOP"))),
+    "regression": content("regression", test=scores_of("regression")),
     "feature": feature_content(),
-    "evil": content(test=judgement("binary"), name=EVIL),
-    "signs": content(test=judgement("binary"), name=SIGNS),
+    "evil": content(test=scores_of("binary"), name=EVIL),
+    "signs": content(test=scores_of("binary"), name=SIGNS),
 }
 
 
@@ -226,7 +226,7 @@ def test_every_plot_and_table_is_named(pages: dict[str, str], name: str) -> None
 
 
 def test_the_headline_says_the_result_in_plain_sentences() -> None:
-    page = Page(render_report(content(test=Judgement(comparison=HEADLINE))))
+    page = Page(render_report(content(test=SplitScores(comparison=HEADLINE))))
     assert page.says("Together: AUC 0.967 (0.955 to 0.977).")
     assert page.says("Clinic alone: 0.612 (0.580 to 0.640).")
     assert page.says("Gain 0.355 (0.310 to 0.400).")
@@ -240,13 +240,13 @@ def test_the_headline_says_the_result_in_plain_sentences() -> None:
 )
 def test_the_verdict_follows_the_interval_of_the_difference(low: float, high: float, words: str) -> None:
     comparison = HEADLINE | {"difference": estimates((low + high) / 2, low=low, high=high)}
-    assert Page(render_report(content(test=Judgement(comparison=comparison)))).says(words)  # type: ignore[arg-type]
+    assert Page(render_report(content(test=SplitScores(comparison=comparison)))).says(words)  # type: ignore[arg-type]
 
 
 def test_where_the_main_metric_is_not_defined_the_next_one_is_named() -> None:
     comparison = compare("binary", [0, 0, 0], [0.1, 0.2, 0.9], [0.1, 0.2, 0.3], seed=0, resamples=20)
     shown = curves("binary", [0, 0, 0], [0.1, 0.2, 0.9], [0.1, 0.2, 0.3])
-    page = Page(render_report(content(test=Judgement(comparison=comparison, curves=shown))))
+    page = Page(render_report(content(test=SplitScores(comparison=comparison, curves=shown))))
     assert page.says("Together: Accuracy 0.667")
     assert page.says("not defined")
 
@@ -266,24 +266,24 @@ def test_every_part_of_the_label_party_s_report_is_there(pages: dict[str, str]) 
         "The key columns of clinic, in values",
         "clinic_id 12 3 trim: 1,234, date %d.%m.%Y: 6,665 (3 malformed)",
         "Keys on several rows that are one key only through the normalisers 1,204",
-        "What may keep records from matching",
+        "Why records may not match",
         "clinic_id is mostly in capitals here.",
         "5,213",
-        "4 epochs in 6.0 s; the model after epoch 3 was kept.",
+        "4 epochs in 6.0 s; the model after epoch 3 is used.",
         "Training ended because the validation loss had not fallen for 1 epoch.",
         "age, sex",
         "diagnosis",
         "visit_note",
         "5.4 MB",
         "812 B",
-        "Gradients give labels away.",
-        "Embeddings give features away.",
+        "Gradients reveal labels.",
+        "Embeddings reveal features.",
         f"{measured.LABELS} of all training labels from the first epoch alone",
         f"rank correlation {measured.SCORES} on the examples",
         f"to {measured.INVERTED} of the error of a guess",
         "no differential privacy",
         "semi-honest",
-        "vsplit 0.1.0, Python 3.11.2.",
+        "vsplit 0.2.0, Python 3.11.2.",
     ):
         assert page.says(words), words
     labels = " ".join(page.labels)
@@ -296,7 +296,7 @@ def test_a_feature_party_s_report_has_everything_but_metrics(pages: dict[str, st
     page = Page(pages["feature"])
     assert page.says("5,213 records were matched, and one model was trained on 3,649 of them.")
     assert page.says("The losses are known to the label party only.")
-    assert page.says("Gradients give labels away.")
+    assert page.says("Gradients reveal labels.")
     assert not page.says("How good the model is How")
     assert not page.says("Together")
     assert not page.says("without a label")
@@ -328,7 +328,7 @@ def test_no_sign_of_a_name_turns_or_hides_what_is_read(pages: dict[str, str]) ->
 
 
 def test_names_that_the_plot_font_lacks_stay_text() -> None:
-    page = Page(render_report(content(test=judgement("binary"), name="診所")))
+    page = Page(render_report(content(test=scores_of("binary"), name="診所")))
     assert page.says("Rows of 診所")
 
 
@@ -348,16 +348,18 @@ def test_a_secure_sum_is_told_and_so_is_who_could_undo_it() -> None:
     )
     page = Page(render_report(replace(plain, training=replace(plain.training, secure_sum=sums))))
     assert page.says(f"The embeddings of bills and {EVIL} were added under masks that cancel in the sum")
-    assert page.says("1,234 were beyond the range of ±8.0 and were clipped to it; nobody else is told.")
-    assert page.says("With the help of all other feature parties it has a single party’s embedding.")
-    assert page.says("A sum of embeddings gives features away.")
-    assert page.says(f"to {measured.INVERTED_SUM} of the error of a guess. The sum hides whose a number is, and hardly")
-    assert not page.says("Embeddings give features away.")
+    assert page.says("1,234 were beyond the range of ±8.0 and were clipped to it; no other party learns this.")
+    assert page.says("With the help of all other feature parties it obtains a single party’s embedding.")
+    assert page.says("A sum of embeddings reveals features.")
+    assert page.says(
+        f"to {measured.INVERTED_SUM} of the error of a guess. The sum hides which party a number comes from"
+    )
+    assert not page.says("Embeddings reveal features.")
     told = replace(sums, given=None, clipped=None)
     label = Page(render_report(replace(plain, training=replace(plain.training, secure_sum=told))))
     assert not label.says("clipped")
     without = Page(render_report(plain))
-    assert without.says("Embeddings give features away.") and not without.says("masks")
+    assert without.says("Embeddings reveal features.") and not without.says("masks")
 
 
 def test_equal_content_gives_the_same_page(pages: dict[str, str]) -> None:
@@ -367,7 +369,7 @@ def test_equal_content_gives_the_same_page(pages: dict[str, str]) -> None:
 def test_small_runs_have_a_report() -> None:
     epochs = [Epoch(number=1, seconds=0.1, train_loss=0.5)]
     small = replace(
-        content(test=judgement("binary")),
+        content(test=scores_of("binary")),
         training=Training(epochs=epochs, kept=1, stopped="all epochs of the job were done"),
         traffic=[],
         records=Records(
@@ -382,13 +384,13 @@ def test_small_runs_have_a_report() -> None:
 
 def test_a_report_without_a_result_to_draw() -> None:
     empty = Comparison(rows=1, resamples=1, joint={"r2": None})
-    page = Page(render_report(content("regression", test=Judgement(comparison=empty, curves=Curves()))))
+    page = Page(render_report(content("regression", test=SplitScores(comparison=empty, curves=Curves()))))
     assert page.says("5,213 records were matched")
 
 
 def test_plots_do_not_touch_the_settings_of_matplotlib() -> None:
     before = dict(mpl.rcParams)
-    plots.roc({"joint": {"x": [0, 1], "y": [0, 1]}}, {"joint": "Together"})
+    result_plots.roc({"joint": {"x": [0, 1], "y": [0, 1]}}, {"joint": "Together"})
     assert dict(mpl.rcParams) == before
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from parties.monitoring.events import FAILURE, TELLING, Step
+from parties.monitoring.events import FAILURE, NOTIFYING, Step
 from parties.network.identity import PrivateIdentity
 from parties.run.party_run import run_party
 from vsplit.protocol import (
@@ -24,27 +24,27 @@ from vsplit.protocol import (
 )
 
 BEFORE = {
-    "config": "its config is wrong, or a file, a package or a device that it needs is missing",
+    "config": "its configuration is wrong, or a file, a package or a device that it needs is missing",
     "data": "its data cannot be used",
-    "refused": "its party file does not allow what the job asks, or how long a list is, or one more run",
+    "refused": "its party file does not allow what the job asks, the length of a list, or one more run",
 }
 pytestmark = pytest.mark.usefixtures("no_report")
 
 
 def ends_badly(world, name: str, kind: type[VsplitError], *words: str) -> None:
     """One party must fail before it has met anybody, and the other is told of it in a word, and nothing else."""
-    lives = world.live()
-    error = lives.errors[name]
+    outcomes = world.run_parties()
+    error = outcomes.errors[name]
     assert isinstance(error, kind), error
     for word in words:
         assert re.search(word, str(error)), str(error)
-    assert lives.stages(name) == ["reading data", FAILURE, TELLING]
+    assert outcomes.stages(name) == ["reading data", FAILURE, NOTIFYING]
     (other,) = set(world.names) - {name}
-    told = lives.errors[other]
+    told = outcomes.errors[other]
     assert type(told) is StoppedError, told
     assert str(told) == (
-        f"{name} stopped before the run began: {BEFORE[error.word]}. Its own screen says more: ask there, then start all "
-        "parties again."
+        f"{name} stopped before the run began: {BEFORE[error.reason_code]}. The screen of {name} has the details: ask "
+        "there, then start all parties again."
     )
     nothing_is_left(world)
 
@@ -59,9 +59,9 @@ def nothing_is_left(world) -> None:
 
 
 def both_end(world, **expected: tuple[type[VsplitError], str]) -> None:
-    lives = world.live()
+    outcomes = world.run_parties()
     for name, (kind, word) in expected.items():
-        error = lives.errors[name]
+        error = outcomes.errors[name]
         assert type(error) is kind, f"{name}: {error!r}"
         assert re.search(word, str(error)), f"{name}: {error}"
         assert "KEY0" not in str(error)
@@ -132,7 +132,7 @@ def test_a_device_that_is_not_there(world) -> None:
         ("own_bottoms:NUMBER", ["not a function"]),
         ("own_bottoms:too_wide", [r"\(2, 5\) for two rows", r"model\.embedding asks for float32 \(2, 4\)"]),
         ("own_bottoms:no_module", ["did not return a torch.nn.Module"]),
-        ("own_bottoms:no_tensor", [r"bottom model gives a \w+ where a tensor is due"]),
+        ("own_bottoms:no_tensor", [r"bottom model returns a \w+ where a tensor is due"]),
         ("own_bottoms:fails", [r"lab\.yaml", r"bottom\.module", "RuntimeError", "not on a Sunday"]),
         ("own_bottoms_broken:build", [r"lab\.yaml", r"bottom\.module", "SyntaxError"]),
     ],
@@ -174,23 +174,23 @@ def test_a_bottom_model_of_ones_own_that_does_not_work(world, module: str, words
 def test_a_run_folder_that_cannot_be_written(world) -> None:
     world.write()
     (world.folder / "runs").write_text("a file in the way")
-    for name, error in world.live().errors.items():  # either fails at home, and can tell the other
+    for name, error in world.run_parties().errors.items():  # either fails at home, and can tell the other
         assert re.search(f"runs/{name} cannot be written .*`output`", str(error))
 
 
 @pytest.mark.parametrize("output", [".", "keys/.."])
 def test_a_run_folder_that_holds_other_files_than_runs(world, output: str) -> None:
     world.files["lab"]["output"] = output
-    ends_badly(world.write(), "lab", ConfigError, r"lab\.yaml, the key output", "the party file stands")
+    ends_badly(world.write(), "lab", ConfigError, r"lab\.yaml, the key output", "which has the party file")
 
 
 def test_a_port_in_use(world) -> None:
     port = world.job["address"].partition(":")[2]
     with socket.create_server(("127.0.0.1", int(port))):
-        lives = world.write().live("clinic")
-    assert isinstance(error := lives.errors["clinic"], ConfigError)
+        outcomes = world.write().run_parties("clinic")
+    assert isinstance(error := outcomes.errors["clinic"], ConfigError)
     assert re.search(f"Port {port} .* in use.*`address`", str(error))
-    assert lives.stages("clinic") == ["reading data"]  # whom it cannot reach, it cannot tell
+    assert outcomes.stages("clinic") == ["reading data"]  # whom it cannot reach, it cannot tell
     nothing_is_left(world)
 
 
@@ -203,11 +203,13 @@ def test_nobody_comes(world) -> None:
         world.files[name]["first_wait"] = 1
     world.write()
     for name, other in (("clinic", "lab"), ("lab", "clinic")):
-        lives = world.live(name)
-        error = lives.errors[name]
+        outcomes = world.run_parties(name)
+        error = outcomes.errors[name]
         assert type(error) is PeerAbsent
         assert re.search(rf"{other} did not (connect|answer at 127.*) within 1 s.*`first_wait`", str(error))
-        countdown = [event.text for event in lives.events[name] if isinstance(event, Step) and event.stage == "waiting"]
+        countdown = [
+            event.text for event in outcomes.events[name] if isinstance(event, Step) and event.stage == "waiting"
+        ]
         assert len(countdown) > 1
         assert re.fullmatch(f"for {other}, 1 s left", countdown[0])
         nothing_is_left(world)
@@ -246,7 +248,7 @@ def test_fewer_records_than_a_party_asks_for(world, strict: str, other: str) -> 
         world.write(),
         **{
             strict: (RefusedError, r"Only 180 records .* fewer than the 181 .*accept\.min_records"),
-            other: (StoppedError, f"180 records .* fewer than another party's file asks for .*{strict} said so"),
+            other: (StoppedError, f"180 records .* fewer than another party's file asks for .*as {strict} reports"),
         },
     )
 
@@ -296,7 +298,9 @@ def test_a_party_that_is_started_twice(three) -> None:
             lab_is_there.set()
 
     everybody = {}
-    first = threading.Thread(target=lambda: everybody.update(all=three.live("clinic", "lab", show={"clinic": look})))
+    first = threading.Thread(
+        target=lambda: everybody.update(all=three.run_parties("clinic", "lab", show={"clinic": look}))
+    )
     first.start()
     assert lab_is_there.wait(30)
     again = three.party("lab")
@@ -305,7 +309,7 @@ def test_a_party_that_is_started_twice(three) -> None:
     elsewhere = replace(again, output=three.folder / "elsewhere")
     with pytest.raises(StoppedError, match="is this party started twice"):
         run_party(elsewhere, three.keys["lab"], lambda _event: None)
-    three.live("gym").well()
+    three.run_parties("gym").well()
     first.join(60)
     everybody["all"].well()
 
@@ -315,12 +319,12 @@ def test_training_that_diverges(world) -> None:
     world.job["task"] = "regression"
     world.tables["clinic"]["outcome"] = range(200)
     world.files["clinic"]["data"].pop("positive")
-    lives = world.write().live()
-    kinds = {type(error) for error in lives.errors.values()}
+    outcomes = world.write().run_parties()
+    kinds = {type(error) for error in outcomes.errors.values()}
     assert kinds == {DataError, StoppedError}
-    told = next(error for error in lives.errors.values() if isinstance(error, DataError))
+    told = next(error for error in outcomes.errors.values() if isinstance(error, DataError))
     assert re.search("training has diverged.*lower `train.lr`", str(told))
     assert not list(world.folder.glob("runs/*/*.json"))
     world.job["train"]["lr"] = 0.001
-    error = world.write().live("lab").errors["lab"]
-    assert re.search("the key train.lr of the job file is not as it was.*--restart at every party", str(error))
+    error = world.write().run_parties("lab").errors["lab"]
+    assert re.search("the key train.lr of the job file is not the same.*--restart at every party", str(error))

@@ -39,8 +39,12 @@ def party(tmp_path: Path) -> Any:
     return make
 
 
+def secret_of(party: Party) -> bytes:
+    return order_secret(party.order, party.file)
+
+
 def test_without_a_file_every_run_has_an_order_of_its_own(party: Any) -> None:
-    found = {order_secret(party()) for _ in range(3)}
+    found = {secret_of(party()) for _ in range(3)}
     assert len(found) == 3
     assert {len(secret) for secret in found} == {32}
 
@@ -48,19 +52,19 @@ def test_without_a_file_every_run_has_an_order_of_its_own(party: Any) -> None:
 def test_the_secret_is_that_of_the_file_relative_to_the_party_file(party: Any, tmp_path: Path) -> None:
     (tmp_path / "earlier").mkdir()
     (tmp_path / "earlier/order.secret").write_bytes(bytes(range(32)))
-    assert order_secret(party("earlier/order.secret")) == bytes(range(32))
+    assert secret_of(party("earlier/order.secret")) == bytes(range(32))
 
 
 @pytest.mark.parametrize("size", [0, 31, 33, 100_000])
 def test_a_file_of_another_size_is_no_secret(party: Any, tmp_path: Path, size: int) -> None:
     (tmp_path / "order.secret").write_bytes(bytes(size))
     with pytest.raises(ConfigError, match=r"the key order names the file .*order\.secret, which is no order\.secret"):
-        order_secret(party("order.secret"))
+        secret_of(party("order.secret"))
 
 
 def test_an_absent_file_and_a_folder_are_told_by_name(party: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"clinic\.yaml, the key order names the file .*/none, which does not exist"):
-        order_secret(party("none"))
+        secret_of(party("none"))
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError, match=r"folder, which cannot be read \(Is a directory\)"):
-        order_secret(party("folder"))
+        secret_of(party("folder"))

@@ -1,19 +1,19 @@
-"""What people see of links: who is missing at the start, and who is away, since when and until when, later on."""
+"""The events of links: which party is missing at the start, and which is away later on, since when and until when."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
 
-from parties.monitoring.events import AWAY, BACK, BEFORE_MEETING, Step, away_step, back_step
+from parties.monitoring.events import AWAY, BACK, BEFORE_CONNECTION, Step, away_step, back_step
 from parties.network.transport import Absence
 from parties.run.connection import _Links
 
 NOON = datetime(2026, 3, 1, 12, 0, 0)
 
 
-class Onlooker:
-    """Writes down what it is told."""
+class Recorder:
+    """Records each call."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -43,18 +43,18 @@ def test_an_absence_that_may_last_until_another_day_says_the_day() -> None:
     assert "since 2026-03-01 12:00, until 2026-03-03 12:00, 172800 s left (it broke)" in step.text
 
 
-def test_the_stages_of_a_lost_link_come_after_the_meeting() -> None:
-    assert not {AWAY, BACK} & set(BEFORE_MEETING)
+def test_the_stages_of_a_lost_link_come_after_the_connection() -> None:
+    assert not {AWAY, BACK} & set(BEFORE_CONNECTION)
 
 
 def test_what_the_transport_tells_reaches_the_people_and_the_onlooker() -> None:
-    onlooker = Onlooker()
-    links = _Links(onlooker)
+    recorder = Recorder()
+    links = _Links(recorder)
     links.lost("lab", "broke")
     links.away([Absence("lab", "broke", NOON.timestamp(), NOON.timestamp() + 30, 29.0)])
     links.back("lab")
     links.resent("lab", 4, 6, 1000)
-    assert onlooker.told == [
+    assert recorder.told == [
         ("lost", "lab", "broke"),
         Step(AWAY, text="lab away since 12:00:00, until 12:00:30, 29 s left (it broke)"),
         ("back", "lab"),

@@ -1,4 +1,4 @@
-"""Disks that are full or read-only at every moment of a life: a plain sentence, and the same command goes on afterwards."""
+"""Disks that are full or read-only at every moment of a run: a plain sentence, and the same command goes on afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from parties.checkpoints.folder import UNFINISHED
+from parties.checkpoints.folder_lock import UNFINISHED
 from parties.ledger.compare import compare
 from parties.ledger.verify import examine
 from parties.monitoring.events import Event, Step
@@ -119,18 +119,18 @@ def test_a_state_that_cannot_be_kept_ends_the_life_and_the_one_before_is_there(
     small(world)
     with pytest.MonkeyPatch.context() as patch:
         disk = Disk(patch, world.run(name) / UNFINISHED / file, number)
-        lives = world.live()
+        outcomes = world.run_parties()
         assert disk.failed
-    check_sentence(lives.errors[name], number, world.run(name))
+    check_sentence(outcomes.errors[name], number, world.run(name))
     other = "clinic" if name == "lab" else "lab"
-    assert isinstance(lives.errors[other], VsplitError) and not isinstance(lives.errors[other], ConfigError)
+    assert isinstance(outcomes.errors[other], VsplitError) and not isinstance(outcomes.errors[other], ConfigError)
     assert not list((world.run(name) / UNFINISHED).glob(".*"))  # nothing half is left
     assert not (world.run(name) / "run.json").exists()
     if begins is not None:
         for each in world.names:
             (tmp_path / "peace" / each).mkdir(parents=True)
             shutil.copy(world.run(each) / UNFINISHED / "alignment", tmp_path / "peace" / each)
-    world.live().well()
+    world.run_parties().well()
     check_stories(world)
     assert [one["step"] for one in run_of(world, name)["resumed"]] == ([] if begins is None else [begins])
     if (name, file) == ("clinic", "step-6"):
@@ -138,7 +138,7 @@ def test_a_state_that_cannot_be_kept_ends_the_life_and_the_one_before_is_there(
         for each in world.names:
             shutil.rmtree(world.run(each))
             shutil.copytree(tmp_path / "peace" / each, world.run(each) / UNFINISHED)
-        world.live().well()
+        world.run_parties().well()
         assert weights(world) == found
 
 
@@ -150,11 +150,11 @@ def test_a_ledger_that_cannot_be_written_ends_the_life_before_anything_leaves(
     small(world)
     with pytest.MonkeyPatch.context() as patch:
         disk = Disk(patch, world.run("lab") / UNFINISHED / "ledger", number, nth)
-        lives = world.live()
+        outcomes = world.run_parties()
         assert disk.failed
-    check_sentence(lives.errors["lab"], number, world.run("lab") / UNFINISHED / "ledger")
-    assert isinstance(lives.errors["clinic"], StoppedError)
-    world.live().well()
+    check_sentence(outcomes.errors["lab"], number, world.run("lab") / UNFINISHED / "ledger")
+    assert isinstance(outcomes.errors["clinic"], StoppedError)
+    world.run_parties().well()
     check_stories(world)
     assert len(run_of(world, "lab")["resumed"]) == (nth > 50)
 
@@ -166,18 +166,18 @@ def test_a_ledger_that_cannot_be_written_ends_the_life_before_anything_leaves(
 def test_a_run_folder_that_cannot_be_written_at_the_end_costs_neither_the_older_run_nor_this_one(
     world: Any, name: str, file: str, number: int
 ) -> None:
-    small(world).live().well()
+    small(world).run_parties().well()
     older = {each: run_of(world, each)["run"] for each in world.names}
     with pytest.MonkeyPatch.context() as patch:
         disk = Disk(patch, world.run(name) / file, number)
-        lives = world.live()
+        outcomes = world.run_parties()
         assert disk.failed
-    check_sentence(lives.errors[name], number, world.run(name))
-    assert set(lives.errors) == {name}
+    check_sentence(outcomes.errors[name], number, world.run(name))
+    assert set(outcomes.errors) == {name}
     assert run_of(world, name)["run"] == older[name]
     assert not (world.folder / "runs" / f"{name}-1").exists()
     assert (world.run(name) / UNFINISHED / "final").exists()
-    world.live(name).well()  # nobody else is needed for that
+    world.run_parties(name).well()  # nobody else is needed for that
     other = "clinic" if name == "lab" else "lab"
     assert run_of(world, name)["run"] == run_of(world, other)["run"] != older[name]
     assert json.loads((world.folder / "runs" / f"{name}-1" / "run.json").read_text())["run"] == older[name]
@@ -189,9 +189,9 @@ def test_a_whole_run_is_one_although_what_was_kept_cannot_be_taken_away(world: A
     small(world)
     with pytest.MonkeyPatch.context() as patch:
         Disk(patch, world.run("lab") / UNFINISHED / "final", READ_ONLY)
-        lives = world.live().well()
-    assert "could not be taken away" in lives.ends["lab"].lines[-1]
-    assert "had come to its end already" in world.live("lab").well().ends["lab"].lines[0]
+        outcomes = world.run_parties().well()
+    assert "could not be removed" in outcomes.ends["lab"].lines[-1]
+    assert "has finished already" in world.run_parties("lab").well().ends["lab"].lines[0]
     assert not (world.run("lab") / UNFINISHED).exists()
 
 
@@ -222,9 +222,9 @@ def test_a_disk_that_really_runs_full_in_the_middle_of_a_training(world: Any, re
                     pass
 
     filler = real_disk / "filler"
-    lives = world.live(show={"lab": fill})
-    check_sentence(lives.errors["lab"], errno.ENOSPC, real_disk / "lab" / UNFINISHED)
+    outcomes = world.run_parties(show={"lab": fill})
+    check_sentence(outcomes.errors["lab"], errno.ENOSPC, real_disk / "lab" / UNFINISHED)
     filler.unlink()
-    lives = world.live().well()
-    assert "The run goes on from step 4." in lives.ends["lab"].lines
+    outcomes = world.run_parties().well()
+    assert "The run resumes from step 4." in outcomes.ends["lab"].lines
     assert json.loads((real_disk / "lab" / "run.json").read_text())["resumed"][0]["step"] == 4

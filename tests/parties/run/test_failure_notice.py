@@ -19,19 +19,19 @@ from typing import Any
 
 import pytest
 
-from parties.command import cli
-from parties.monitoring.events import FAILURE, NOTE, TELLING, WAITING, Event, Step, failed_by
+from parties.command.run import run_file
+from parties.monitoring.events import FAILURE, NOTE, NOTIFYING, WAITING, Event, Step, failed_by
 from parties.run.overlap import find_overlap
 from vsplit.protocol import ConfigError, DataError, PeerAbsent, RefusedError, StoppedError, StorageError
 
 pytestmark = pytest.mark.usefixtures("no_report")
 LONG = 3600
 SAFETY = 60
-CONFIG = "its config is wrong, or a file, a package or a device that it needs is missing"
+CONFIG = "its configuration is wrong, or a file, a package or a device that it needs is missing"
 DATA = "its data cannot be used"
 REFUSED = "its party file does not allow what the job asks"
 STORAGE = "it cannot write a file of its own"
-ERROR = "it failed with an unforeseen error"
+ERROR = "it failed with an unexpected error"
 
 
 def narrow(world: Any, name: str) -> None:
@@ -129,8 +129,8 @@ class Parties:
                 if how is not None:
                     self.ends[label or name] = how(name, show)
                 else:
-                    lives = self._world.live(name, show={name: show})
-                    for found, own in ((lives.ends, self.ends), (lives.errors, self.errors)):
+                    outcomes = self._world.run_parties(name, show={name: show})
+                    for found, own in ((outcomes.ends, self.ends), (outcomes.errors, self.errors)):
                         own.update({label or name: found[name]} if name in found else {})
             except Exception as error:
                 self.errors[label or name] = error
@@ -163,7 +163,7 @@ class Parties:
 def is_told(error: BaseException, name: str, why: str, by: str = "") -> None:
     """One sentence says who it was and why, and what to do; and nothing of the other's data or files."""
     assert type(error) is StoppedError and error.exit_code == 5
-    says = f", says {by}" if by else ""
+    says = f", as {by} reports" if by else ""
     assert re.match(rf"{name} stopped before the run began: {why}[^.]*{says}\. .*[Aa]sk there", str(error)), str(error)
     assert "/" not in str(error) and "csv" not in str(error)
 
@@ -173,14 +173,14 @@ def is_told(error: BaseException, name: str, why: str, by: str = "") -> None:
 def test_two_parties_of_which_one_fails(world, monkeypatch, fails, kind, why: str, role: str) -> None:
     monkeypatch.syspath_prepend(world.folder)
     fails(patient(world), role)
-    lives = world.write(without=[role] if fails is not_utf8 else []).live()
-    assert type(lives.errors[role]) is kind, lives.errors[role]
+    outcomes = world.write(without=[role] if fails is not_utf8 else []).run_parties()
+    assert type(outcomes.errors[role]) is kind, outcomes.errors[role]
     # The own error shows at once, before anybody is told.
-    shown = [event for event in lives.events[role] if event.stage == FAILURE]
-    assert [event.text for event in shown] == [str(lives.errors[role])]
-    assert lives.stages(role)[-2:] == [FAILURE, TELLING]
+    shown = [event for event in outcomes.events[role] if event.stage == FAILURE]
+    assert [event.text for event in shown] == [str(outcomes.errors[role])]
+    assert outcomes.stages(role)[-2:] == [FAILURE, NOTIFYING]
     (other,) = set(world.names) - {role}
-    is_told(lives.errors[other], role, why)
+    is_told(outcomes.errors[other], role, why)
 
 
 @pytest.mark.parametrize("first", ["clinic", "lab"])
@@ -190,7 +190,7 @@ def test_two_parties_in_whatever_order(world, first: str, role: str) -> None:
     parties = Parties(world.write())
     (second,) = set(world.names) - {first}
     parties.start(first)
-    parties.at(first, TELLING if first == role else WAITING)
+    parties.at(first, NOTIFYING if first == role else WAITING)
     parties.start(second)
     parties.end()
     assert isinstance(parties.errors[role], DataError)
@@ -205,11 +205,9 @@ def test_three_parties_in_whatever_order(three, order: str, role: str) -> None:
     parties = Parties(three.write())
     for name in order.split():
         parties.start(name)
-        parties.at(name, TELLING if name == role else WAITING)
-        if (
-            name == role == "lab" and "clinic" in parties.monitoring.events
-        ):  # the failure is between: one has come and one has not
-            parties.at("clinic", TELLING)
+        parties.at(name, NOTIFYING if name == role else WAITING)
+        if name == role == "lab" and "clinic" in parties.events:  # the failure is between: one has come and one has not
+            parties.at("clinic", NOTIFYING)
     parties.end()
     assert isinstance(parties.errors[role], DataError)
     for name in {*three.names} - {role}:
@@ -220,20 +218,20 @@ def test_three_parties_in_whatever_order(three, order: str, role: str) -> None:
 def test_all_fail_and_each_has_its_own_error(three) -> None:
     for name, fails in zip(three.names, (no_column, narrow, no_device), strict=True):
         fails(patient(three), name)
-    lives = three.write().live()
-    assert [type(lives.errors[name]) for name in three.names] == [DataError, RefusedError, ConfigError]
+    outcomes = three.write().run_parties()
+    assert [type(outcomes.errors[name]) for name in three.names] == [DataError, RefusedError, ConfigError]
 
 
 def test_an_error_that_was_not_foreseen_is_told_as_such(world, monkeypatch) -> None:
-    def broken(home: Any) -> None:
-        if home.party.name == "lab":
+    def broken(_home: Any, model: Any, _joint: Any) -> None:
+        if model.file.stem == "lab":
             raise ZeroDivisionError
 
-    monkeypatch.setattr("parties.run.party_run.check_model", broken)
-    lives = patient(world).write().live()
-    assert isinstance(lives.errors["lab"], ZeroDivisionError)
-    assert failed_by(lives.errors["lab"]).exit_code == 1
-    is_told(lives.errors["clinic"], "lab", ERROR)
+    monkeypatch.setattr("parties.run.loading.check_model", broken)
+    outcomes = patient(world).write().run_parties()
+    assert isinstance(outcomes.errors["lab"], ZeroDivisionError)
+    assert failed_by(outcomes.errors["lab"]).exit_code == 1
+    is_told(outcomes.errors["clinic"], "lab", ERROR)
 
 
 @pytest.mark.parametrize("role", ["clinic", "lab"])
@@ -242,40 +240,39 @@ def test_a_package_for_images_is_missing(world, monkeypatch, role: str) -> None:
     patient(world).tables[role]["scan"] = "none.png"
     world.files[role]["data"]["image"] = {"column": "scan", "size": [4, 4]}
     world.files[role]["bottom"] = {"module": "some_bottom:build"}
-    lives = world.write().live()
-    assert isinstance(lives.errors[role], ConfigError) and "illow" in str(lives.errors[role])
-    is_told(lives.errors["lab" if role == "clinic" else "clinic"], role, CONFIG)
+    outcomes = world.write().run_parties()
+    assert isinstance(outcomes.errors[role], ConfigError) and "illow" in str(outcomes.errors[role])
+    is_told(outcomes.errors["lab" if role == "clinic" else "clinic"], role, CONFIG)
 
 
 @pytest.mark.parametrize("role", ["clinic", "lab"])
 def test_a_disk_that_is_full(world, monkeypatch, role: str) -> None:
-    from parties.run import party_run
+    from parties.run import run_files
 
-    own_ledger = party_run.own_ledger
+    own_ledger = run_files.own_ledger
 
     def full(kept: Any, folder: Any, about: Any) -> Any:
         if folder.path.name == role:
             raise StorageError("no space left")
         return own_ledger(kept, folder, about)
 
-    monkeypatch.setattr(party_run, "own_ledger", full)
-    lives = patient(world).write().live()
-    assert isinstance(lives.errors[role], StorageError)
-    is_told(lives.errors["lab" if role == "clinic" else "clinic"], role, STORAGE)
+    monkeypatch.setattr(run_files, "own_ledger", full)
+    outcomes = patient(world).write().run_parties()
+    assert isinstance(outcomes.errors[role], StorageError)
+    is_told(outcomes.errors["lab" if role == "clinic" else "clinic"], role, STORAGE)
 
 
 @pytest.mark.parametrize("role", ["clinic", "lab"])
 def test_one_run_too_many_is_told_although_all_have_met(world, role: str) -> None:
     patient(world).files[role]["accept"]["max_runs"] = 1
     world.job["train"]["epochs"] = 1
-    world.write().live().well()
-    lives = world.live()
-    assert isinstance(lives.errors[role], RefusedError)
-    told = lives.errors["lab" if role == "clinic" else "clinic"]
+    world.write().run_parties().well()
+    outcomes = world.run_parties()
+    assert isinstance(outcomes.errors[role], RefusedError)
+    told = outcomes.errors["lab" if role == "clinic" else "clinic"]
     assert type(told) is StoppedError
-    assert (
-        f"{role} stopped the session: it refuses what the job asks of it, or the length of a list, or one more"
-        in str(told)
+    assert f"{role} stopped the session: it refuses what the job asks of it, the length of a list, or one more" in str(
+        told
     )
 
 
@@ -312,7 +309,7 @@ def wrong_job(world: Any, _name: str) -> None:
     [("run", wrong_key), ("run", wrong_job), ("overlap", wrong_key)],  # an overlap looks at less
 )
 def test_files_that_are_wrong_in_another_key(world, fails, role: str, command: str) -> None:
-    from parties.command.overlap import live_overlap
+    from parties.command.overlap import run_overlap
 
     fails(patient(world), role)
     if fails is wrong_job:
@@ -320,7 +317,7 @@ def test_files_that_are_wrong_in_another_key(world, fails, role: str, command: s
     world.write()
     parties = Parties(world)
     for name in world.names:
-        how = live_overlap if command == "overlap" else lambda file, show: cli._live(file, show, restart=False)
+        how = run_overlap if command == "overlap" else lambda file, show: run_file(file, show, restart=False)
         parties.start(name, how=lambda name, show, how=how: how(world.folder / f"{name}.yaml", show))
     parties.end()
     assert isinstance(parties.errors[role], ConfigError) and not isinstance(parties.errors[role], StoppedError)
@@ -355,7 +352,7 @@ def test_files_that_are_wrong_in_a_key_by_which_the_others_are_reached(world, fa
     world.write()
     parties = Parties(world)
     for name in world.names:
-        parties.start(name, how=lambda name, show: cli._live(world.folder / f"{name}.yaml", show, restart=False))
+        parties.start(name, how=lambda name, show: run_file(world.folder / f"{name}.yaml", show, restart=False))
     parties.end()
     assert isinstance(parties.errors[role], ConfigError) and not isinstance(parties.errors[role], StoppedError)
     assert "secret" not in str(parties.errors[role])
@@ -365,7 +362,7 @@ def test_files_that_are_wrong_in_a_key_by_which_the_others_are_reached(world, fa
 def test_who_has_the_name_of_one_party_and_the_key_of_another_speaks_for_neither(world) -> None:
     patient(world).files["lab"]["party"] = "clinic"
     parties = Parties(world.write())
-    parties.start("lab", how=lambda name, show: cli._live(world.folder / f"{name}.yaml", show, restart=False))
+    parties.start("lab", how=lambda name, show: run_file(world.folder / f"{name}.yaml", show, restart=False))
     parties.end()
     assert isinstance(parties.errors["lab"], ConfigError)
     assert parties.steps("lab") == []
@@ -375,7 +372,7 @@ def test_a_package_that_the_program_needs_is_missing(world, monkeypatch) -> None
     monkeypatch.setitem(sys.modules, "parties.run.party_run", None)
     parties = Parties(patient(world).write())
     parties.start("clinic")
-    parties.start("lab", how=lambda name, show: cli._live(world.folder / f"{name}.yaml", show, restart=False))
+    parties.start("lab", how=lambda name, show: run_file(world.folder / f"{name}.yaml", show, restart=False))
     parties.end()
     assert isinstance(parties.errors["lab"], ImportError)
     is_told(parties.errors["clinic"], "lab", ERROR)
@@ -386,7 +383,7 @@ def test_a_party_that_cannot_show_its_key_ends_as_it_did(world, role: str) -> No
     patient(world).write()
     (world.folder / f"keys/{role}.key").chmod(0o644)
     parties = Parties(world)
-    parties.start(role, how=lambda name, show: cli._live(world.folder / f"{name}.yaml", show, restart=False))
+    parties.start(role, how=lambda name, show: run_file(world.folder / f"{name}.yaml", show, restart=False))
     parties.end()
     assert "chmod 600" in str(parties.errors[role])
     assert parties.steps(role) == []
@@ -401,9 +398,9 @@ def test_the_telling_ends_with_the_first_wait(world) -> None:
         world.files[name]["first_wait"] = 1
     world.write()
     for name, other in (("clinic", "lab"), ("lab", "clinic")):
-        lives = world.live(name)
-        assert isinstance(lives.errors[name], DataError)
-        telling = [event.text for event in lives.events[name] if event.stage == TELLING]
+        outcomes = world.run_parties(name)
+        assert isinstance(outcomes.errors[name], DataError)
+        telling = [event.text for event in outcomes.events[name] if event.stage == NOTIFYING]
         assert re.fullmatch(rf"{other}, until [\d: -]+, 1 s left; Ctrl-C ends it at once", telling[0])
 
 
@@ -414,7 +411,7 @@ def test_who_comes_too_late_for_the_one_and_early_for_the_next_waits_on(three) -
     parties.start("clinic")
     parties.at("clinic", WAITING)
     parties.start("lab")
-    parties.at("clinic", TELLING, "gym")
+    parties.at("clinic", NOTIFYING, "gym")
     three.tables["lab"] = three.tables["lab"].rename(columns={"somebody": "person"})
     three.write()
     parties.start("lab", "lab again")
@@ -438,7 +435,7 @@ def test_a_second_start_takes_the_place_of_one_that_tells(world, monkeypatch, tm
     no_column(patient(world), role)
     parties = Parties(world.write())
     parties.start(role)
-    parties.at(role, TELLING)
+    parties.at(role, NOTIFYING)
     world.tables[role] = world.tables[role].rename(columns={"somebody": "person"})
     world.write()
     parties.start(role, f"{role} again")
@@ -463,7 +460,7 @@ def test_a_second_start_beside_a_run_tells_nobody_of_its_failure(world) -> None:
     parties.start("lab", "third")
     parties._threads[2].join(SAFETY)
     assert isinstance(parties.errors["third"], RefusedError)
-    assert TELLING not in parties.steps("second") + parties.steps("third")
+    assert NOTIFYING not in parties.steps("second") + parties.steps("third")
     parties.start("clinic")
     parties.end()
     assert {"lab", "clinic"} == parties.ends.keys()
@@ -473,19 +470,19 @@ def test_a_port_that_another_program_holds_is_said_and_the_own_error_stays(world
     no_column(patient(world), "clinic")
     port = int(world.job["address"].partition(":")[2])
     with socket.create_server(("127.0.0.1", port)):
-        lives = world.write().live("clinic")
-    assert isinstance(lives.errors["clinic"], DataError)
-    notes = [event.text for event in lives.events["clinic"] if event.stage == NOTE]
-    assert re.fullmatch(f"The others could not be told. Port {port} of this machine is in use .*", notes[0])
+        outcomes = world.write().run_parties("clinic")
+    assert isinstance(outcomes.errors["clinic"], DataError)
+    notes = [event.text for event in outcomes.events["clinic"] if event.stage == NOTE]
+    assert re.fullmatch(f"The other parties could not be notified. Port {port} of this machine is in use .*", notes[0])
 
 
 def test_the_others_are_not_told_once_the_wait_for_them_is_over(three) -> None:
     for file in three.files.values():
         file["first_wait"] = 2
-    lives = three.write().live("clinic", "lab")
-    assert isinstance(lives.errors["clinic"], PeerAbsent)
-    assert TELLING not in lives.stages("clinic")
-    assert "gym did not connect in time, or its link was lost, says clinic" in str(lives.errors["lab"])
+    outcomes = three.write().run_parties("clinic", "lab")
+    assert isinstance(outcomes.errors["clinic"], PeerAbsent)
+    assert NOTIFYING not in outcomes.stages("clinic")
+    assert "gym did not connect in time, or its link was lost, as clinic reports" in str(outcomes.errors["lab"])
 
 
 # --- as a process -----------------------------------------------------------------------------------------------------
@@ -511,12 +508,12 @@ def test_the_own_error_is_on_the_screen_at_once_and_ctrl_c_ends_the_rest(world, 
         told = []
         for line in process.stdout:
             told.append(line)
-            if TELLING in line:
+            if NOTIFYING in line:
                 process.send_signal(number)
                 break
         output = "".join(told) + process.stdout.read()
     assert process.returncode == DataError.exit_code, output
     assert output.count("no column person") == 1, output  # said at once, and once
     assert "no column person" in "".join(told)
-    assert "Interrupted: the others are told no more." in output
+    assert "Interrupted: the other parties are no longer notified." in output
     assert "Traceback" not in output

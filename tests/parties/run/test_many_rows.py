@@ -17,15 +17,18 @@ import torch
 import yaml
 
 from parties.command.disclosure import what_leaves
+from parties.config.local_model import LocalModel
 from parties.config.party import load_party
+from parties.config.party_names import PartyNames
 from parties.data import aligned_rows as shared_module
 from parties.data.aligned_rows import AlignedRows, align_rows
 from parties.data.party_data import PartyData, most_rows, read_party_data
 from parties.network.driver import Traffic, drive
 from parties.network.memory import MemoryNetwork
 from parties.network.worker_pool import Pool
-from parties.run import training
-from parties.run.training import PreparedTraining, prepare, train
+from parties.run import preparation
+from parties.run.preparation import PreparedTraining, prepare
+from parties.run.training import train
 from psi import Alignment
 from psi.multiplicity import RowCounts
 from vsplit.learn.batches import to_parts
@@ -52,7 +55,7 @@ def made_up() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 class Pair:
-    """Two parties' files and homes, and both lives in memory."""
+    """Two parties' files and homes, and the roles of both, over memory."""
 
     def __init__(self, folder: Path, visits: pd.DataFrame, lab: pd.DataFrame, **changes: Any) -> None:
         folder.mkdir(exist_ok=True)
@@ -97,25 +100,32 @@ class Pair:
 
     def share(self) -> dict[str, AlignedRows]:
         aligned = self.aligned()
-        return self.live(lambda home, run: align_rows(home, aligned[home.party.name], bytes(32), run))
+        return self.run_roles(lambda home, run: self.rows_of(home, aligned[home.party.name], run))
+
+    def rows_of(self, home: PartyData, aligned: Alignment, run: Any) -> AlignedRows:
+        job, most = home.party.job, most_rows(home.party.settings.accept, len(home.keys.keys))
+        return align_rows(PartyNames.of(job, home.party.name), job, home, aligned, bytes(32), most, run)
 
     def train(self, shared: dict[str, AlignedRows]) -> dict[str, PreparedTraining]:
         seeds = {"clinic": 3, "lab": 4}
-        return self.live(
-            lambda home, run: train(
-                home, prepare(home, shared[home.party.name], seeds[home.party.name]), run, run_name=bytes(16)
-            )
-        )
 
-    def live(self, life: Any) -> dict[str, Any]:
-        """Both parties' `life(home, run)`, each in a thread, over memory."""
+        def train_one(home: PartyData, run: Any) -> PreparedTraining:
+            job, name, model = home.party.job, home.party.name, LocalModel.of(home.party)
+            names = PartyNames.of(job, name)
+            prepared = prepare(names, job, home, model, shared[name], seeds[name])
+            return train(names, prepared, model.device, run, run_name=bytes(16))
+
+        return self.run_roles(train_one)
+
+    def run_roles(self, run_one: Any) -> dict[str, Any]:
+        """Both parties' `run_one(home, run)`, each in a thread, over memory."""
         network = MemoryNetwork(list(self.homes))
         ends: dict[str, Any] = {}
 
         def one(name: str, home: PartyData) -> None:
             transport = network.endpoint(name)
             try:
-                ends[name] = life(home, lambda role: drive(role, transport, Pool(), traffic=self.traffic[name]))
+                ends[name] = run_one(home, lambda role: drive(role, transport, Pool(), traffic=self.traffic[name]))
                 transport.finish()
             except Exception as error:
                 ends[name] = error
@@ -154,13 +164,13 @@ def test_the_outcome_is_that_of_a_table_joined_beforehand_and_persons_stay_toget
     tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared: list[int] = []
-    images = training._images
+    images = preparation._images
 
-    def counted(home: PartyData, rows: Any) -> Any:
+    def counted(home: PartyData, model: LocalModel, rows: Any) -> Any:
         prepared.append(len(rows) if home.party.role == "feature" else 0)
-        return images(home, rows)
+        return images(home, model, rows)
 
-    monkeypatch.setattr(training, "_images", counted)
+    monkeypatch.setattr(preparation, "_images", counted)
     visits, lab = made_up()
     pair = Pair(tmp_path / "many", visits, lab, by=by)
     shared = pair.share()
@@ -241,6 +251,6 @@ def test_a_label_party_with_more_rows_than_the_lab_takes_is_refused(tmp_path: Pa
     visits, lab = made_up()
     accept = {"accept": {"max_records": PERSONS}}
     pair = Pair(tmp_path, pd.concat([visits] * 4), lab, lab_file=accept)
-    assert most_rows(pair.homes["lab"].party, 5) == 10 * PERSONS
+    assert most_rows(pair.homes["lab"].party.settings.accept, 5) == 10 * PERSONS
     with pytest.raises(ProtocolError, match=r"clinic has [\d,]+ rows or more of the 138 records .* than the 1,500"):
         pair.share()

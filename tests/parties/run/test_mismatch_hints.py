@@ -31,9 +31,9 @@ def shapes_in(world, name: str) -> list[str]:
 
 def test_a_low_match_is_explained_at_both_sides(world) -> None:
     in_small_letters(world, kept=60)
-    lives = world.write().live().well()
+    outcomes = world.write().run_parties().well()
     for name, cause in (("clinic", CAUSE), ("lab", CAUSE_AT_LAB)):
-        assert lives.ends[name].lines[:2] == ["60 records in common.", cause]
+        assert outcomes.ends[name].lines[:2] == ["60 records in common.", cause]
         assert cause in (world.run(name) / "report.html").read_text()
         assert sorted(shapes_in(world, name)) == ["received", "sent"]
 
@@ -41,9 +41,9 @@ def test_a_low_match_is_explained_at_both_sides(world) -> None:
 @pytest.mark.usefixtures("no_report")
 def test_no_match_is_explained_at_both_sides(world) -> None:
     in_small_letters(world, kept=0)
-    lives = world.write().live()
+    outcomes = world.write().run_parties()
     for name, other, cause in (("clinic", "lab", CAUSE), ("lab", "clinic", CAUSE_AT_LAB)):
-        error = lives.errors[name]
+        error = outcomes.errors[name]
         assert isinstance(error, DataError)
         assert str(error) == f"No record is common to this party and {other}.\n{cause}"
 
@@ -52,19 +52,19 @@ def test_no_match_is_explained_at_both_sides(world) -> None:
 def test_too_small_a_match_is_explained(world) -> None:
     in_small_letters(world, kept=60)
     world.files["lab"]["accept"] |= {"min_records": 100}
-    lives = world.write().live()
-    assert isinstance(lives.errors["lab"], RefusedError)
-    assert str(lives.errors["lab"]).endswith(CAUSE_AT_LAB)
+    outcomes = world.write().run_parties()
+    assert isinstance(outcomes.errors["lab"], RefusedError)
+    assert str(outcomes.errors["lab"]).endswith(CAUSE_AT_LAB)
 
 
 @pytest.mark.usefixtures("no_report")
 def test_the_job_can_forbid_it(world) -> None:
     in_small_letters(world, kept=60)
     world.job["align"]["hints"] = False
-    lives = world.write().live().well()
+    outcomes = world.write().run_parties().well()
     for name in world.names:
-        assert lives.ends[name].lines[0] == "60 records in common."
-        assert "align.normalise" not in " ".join(lives.ends[name].lines)
+        assert outcomes.ends[name].lines[0] == "60 records in common."
+        assert "align.normalise" not in " ".join(outcomes.ends[name].lines)
         assert shapes_in(world, name) == []
 
 
@@ -75,9 +75,9 @@ def test_the_contract_mends_it(world) -> None:
     matched = len(
         {person.lower() for person in world.tables["clinic"].person} & set(world.tables["lab"].person.str.lower())
     )
-    lives = world.write().live().well()
+    outcomes = world.write().run_parties().well()
     for name in world.names:
-        assert lives.ends[name].lines[0] == f"{matched} records in common."
+        assert outcomes.ends[name].lines[0] == f"{matched} records in common."
         assert shapes_in(world, name) == []
 
 
@@ -89,26 +89,26 @@ def test_the_contract_mends_it(world) -> None:
 def test_with_three_parties_each_side_reaches_its_own_verdict(three, turned) -> None:
     """Whoever is done first takes leave; its end is no news at the others."""
     three.tables[turned].person = three.tables[turned].person.str.lower()
-    lives = three.write().live()
+    outcomes = three.write().run_parties()
     for name in three.names:
-        assert isinstance(lives.errors[name], DataError), (name, lives.errors[name])
-        assert str(lives.errors[name]).startswith("No record is common to this party and ")
-    at_clinic, at_turned = str(lives.errors["clinic"]), str(lives.errors[turned])
+        assert isinstance(outcomes.errors[name], DataError), (name, outcomes.errors[name])
+        assert str(outcomes.errors[name]).startswith("No record is common to this party and ")
+    at_clinic, at_turned = str(outcomes.errors["clinic"]), str(outcomes.errors[turned])
     fair = "gym" if turned == "lab" else "lab"
     assert "common to this party and all others (lab and gym).\n" in at_clinic
     assert f" with {fair}, so the loss is with {turned}.\nperson is mostly in capitals here" in at_clinic
     assert f"and {fair} look alike" not in at_clinic
     assert "put lower into align.normalise for person.\nThis compares" in at_turned
-    assert f"This compares {fair} with clinic alone, and the cause may lie at another" in str(lives.errors[fair])
+    assert f"This compares {fair} with clinic alone, and the cause may lie at another" in str(outcomes.errors[fair])
 
 
 @pytest.mark.usefixtures("no_report")
 def test_a_bound_of_one_party_ends_all_three_with_what_each_may_say(three) -> None:
     three.files["gym"]["accept"] |= {"min_records": 1000}
-    lives = three.write().live()
-    assert isinstance(lives.errors["gym"], RefusedError)
-    assert "gym said so" in str(lives.errors["clinic"])
-    assert "clinic said so" in str(lives.errors["lab"])
+    outcomes = three.write().run_parties()
+    assert isinstance(outcomes.errors["gym"], RefusedError)
+    assert "as gym reports" in str(outcomes.errors["clinic"])
+    assert "as clinic reports" in str(outcomes.errors["lab"])
 
 
 @pytest.mark.usefixtures("no_report")
@@ -123,13 +123,13 @@ def test_many_malformed_values_come_first(world) -> None:
         "normalise": {"born": [{"date": ["%Y-%m-%d", "%d/%m/%Y"]}]},
     }
     world.tables["lab"] = world.tables["lab"][lambda lab: lab.born.str[:2] != lab.born.str[3:5]]
-    lives = world.write().live()
+    outcomes = world.write().run_parties()
     wrong = (world.tables["lab"].born.str[3:5].astype(int) > 12).sum()
     assert wrong > 100
-    ends = {name: str(lives.errors[name]) for name in world.names}
+    ends = {name: str(outcomes.errors[name]) for name in world.names}
     assert (
         f"born: {wrong} of {len(world.tables['lab'])} values fit none of the formats of date %Y-%m-%d or %d/%m/%Y"
         in ends["lab"]
     )
     for end in ends.values():
-        assert "too short" in end or "how many keys each side's screen calls malformed. Of born" in end
+        assert "too short" in end or "how many keys are reported as malformed at each side. For born" in end

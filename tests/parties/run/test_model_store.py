@@ -34,7 +34,7 @@ def test_the_parts_of_a_run_give_its_predictions_again(world, aggregate: str) ->
     world.job["train"] |= {"epochs": 4, "early_stopping": {"patience": 1}}
     world.tables["lab"].loc[::7, "tsh"] = None
     world.tables["lab"]["ward"] = np.where(world.tables["lab"].t3 > 0, "north", "south")
-    world.write().live().well()
+    world.write().run_parties().well()
     found = pd.read_parquet(world.run("clinic") / "predictions.parquet")
     top = load_part(world.run("clinic"))
     spec = top.description["top"]
@@ -47,7 +47,7 @@ def test_the_parts_of_a_run_give_its_predictions_again(world, aggregate: str) ->
 
 @pytest.mark.usefixtures("no_report")
 def test_a_part_that_is_not_whole_is_refused(world) -> None:
-    world.write().live().well()
+    world.write().run_parties().well()
     folder = world.run("lab")
     description = json.loads((folder / "model.json").read_text())
     (folder / "bottom.safetensors").write_bytes(b"\x08")

@@ -58,7 +58,7 @@ def test_log_and_figures_of_a_whole_life_hold_nothing_of_any_record(three):
 
         return show
 
-    three.write().live(show={name: fetching(name) for name in three.names}).well()
+    three.write().run_parties(show={name: fetching(name) for name in three.names}).well()
     for name in three.names:
         told = log_of(three, name)
         assert told[0]["event"] == "begin"
@@ -85,7 +85,7 @@ def test_log_and_figures_of_a_whole_life_hold_nothing_of_any_record(three):
 
 def test_a_life_that_fails_says_so_in_its_log_and_in_nobody_elses(world):
     watched(world, level="info", form="text").files["clinic"]["accept"] |= {"min_records": 100_000}
-    errors = world.write().live().errors
+    errors = world.write().run_parties().errors
     assert set(errors) == set(world.names)
     last = (world.folder / "clinic.log").read_text().splitlines()[-1]
     assert " ERROR   vsplit.run clinic: " in last
@@ -97,10 +97,10 @@ def test_a_taken_port_is_found_before_anything_is_read(world):
     watched(world).hasty().write()
     port = port_of(world, "lab")
     with socket.create_server(("127.0.0.1", port)):
-        lives = world.live("lab")
-    assert isinstance(lives.errors["lab"], ConfigError)
-    assert f"the key metrics names 127.0.0.1:{port}" in str(lives.errors["lab"])
-    assert READING not in {event.stage for event in lives.events["lab"] if isinstance(event, Step)}
+        outcomes = world.run_parties("lab")
+    assert isinstance(outcomes.errors["lab"], ConfigError)
+    assert f"the key metrics names 127.0.0.1:{port}" in str(outcomes.errors["lab"])
+    assert READING not in {event.stage for event in outcomes.events["lab"] if isinstance(event, Step)}
     assert [line["event"] for line in log_of(world, "lab")] == ["begin", "failed"]
 
 
@@ -108,12 +108,14 @@ def test_check_says_where_log_figures_and_order_come_and_leaves_nothing_behind(w
     (world.folder / "earlier.secret").write_bytes(bytes(32))
     watched(world, level="warning").files["clinic"]["order"] = "earlier.secret"
     told = checked(world.write(), "clinic")
-    assert f"Log: {world.folder}/clinic.log, from level warning on, as JSON." in told
-    assert f"Metrics: http://{world.files['clinic']['metrics']}/metrics, to whoever reaches this address" in told
+    assert f"Log: {world.folder}/clinic.log, level warning and above, as JSON." in told
+    assert (
+        f"Metrics: http://{world.files['clinic']['metrics']}/metrics during a run, for everybody who can reach" in told
+    )
     assert f"The common order of the records is that of an earlier run: {world.folder}/earlier.secret." in told
     assert not (world.folder / "clinic.log").exists()
     world.files["clinic"]["log"] = {}
-    assert "Log: the error output, from level info on, as text." in checked(world.write(), "clinic")
+    assert "Log: the error output, level info and above, as text." in checked(world.write(), "clinic")
     world.files["clinic"]["log"] = {"file": "none/clinic.log"}
     with pytest.raises(ConfigError, match=r"the key log\.file names"):
         checked(world.write(), "clinic")

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from parties.command import cli
 from parties.command.disclosure import sent_by_overlap
-from parties.command.overlap import live_overlap, overlap_figures, overlap_lines
+from parties.command.overlap import overlap_figures, overlap_lines, run_overlap
+from parties.config.data_source import DataSource
 from parties.data.party_data import read_party_data
 from parties.data.table import read_key_columns, read_table
 from parties.monitoring.events import Event, Finished, Step
@@ -52,7 +53,7 @@ def in_threads(commands: dict[str, Callable[[], Any]]) -> dict[str, Any]:
 def overlap_of(world, show: Callable[[Event], None] = lambda _event: None) -> dict[str, Any]:
     world.write()
     files = {name: world.folder / f"{name}.yaml" for name in world.names}
-    return in_threads({name: lambda file=file: live_overlap(file, show) for name, file in files.items()})
+    return in_threads({name: lambda file=file: run_overlap(file, show) for name, file in files.items()})
 
 
 def well(ends: dict[str, Any]) -> dict[str, Counted]:
@@ -71,11 +72,11 @@ def test_three_parties_learn_how_many_all_share(three) -> None:
     ends = well(overlap_of(three, events.append))
     common, clinic = len(three.common()), ends["clinic"]
     pairs = {name: len(three.common("clinic", name)) for name in ("lab", "gym")}
-    assert {end.found.matched for end in ends.values()} == {common}
+    assert {end.result.matched for end in ends.values()} == {common}
     assert overlap_lines(clinic)[:3] == [
         f"{common:,} records are common to clinic, lab and gym, {common / 200:.1%} of the shortest list.",
         "Usable records: 200 at clinic, 220 at lab and 200 at gym.",
-        f"clinic shares {pairs['lab']} with lab and {pairs['gym']} with gym; how many with each, no feature party is told.",
+        f"clinic shares {pairs['lab']} with lab and {pairs['gym']} with gym; the feature parties do not learn these numbers.",
     ]
     assert overlap_figures(clinic)["shared_with"] == pairs
     for name in ("lab", "gym"):
@@ -100,7 +101,7 @@ def test_a_match_is_low_by_the_shortest_of_all_lists(three, kept) -> None:
     for settings in three.files.values():
         settings["accept"] = {"min_list": 50, "min_records": 1}
     ends = well(overlap_of(three))
-    assert {end.found.matched for end in ends.values()} == {kept}
+    assert {end.result.matched for end in ends.values()} == {kept}
     low = kept < 30
     for name, end in ends.items():
         peers = ["lab", "gym"] if name == "clinic" else ["clinic"]
@@ -111,7 +112,7 @@ def test_a_match_is_low_by_the_shortest_of_all_lists(three, kept) -> None:
         assert bool(end.causes) is low
     if low:
         assert (
-            "The list of this party or that of gym is too short to compare how their keys look."
+            "The list of this party or that of gym is too short to compare the shapes of their keys."
             in ends["clinic"].causes
         )
 
@@ -132,7 +133,7 @@ def test_nothing_but_the_key_columns_is_read(world) -> None:
     world.tables["clinic"] = world.tables["clinic"].drop(columns="outcome")
     world.tables["lab"] = world.tables["lab"][["person"]]
     ends = well(overlap_of(world))
-    assert {end.found.matched for end in ends.values()} == {len(world.common())}
+    assert {end.result.matched for end in ends.values()} == {len(world.common())}
 
 
 def test_jobs_may_differ_in_what_they_say_about_learning_and_in_nothing_else(world) -> None:
@@ -140,7 +141,7 @@ def test_jobs_may_differ_in_what_they_say_about_learning_and_in_nothing_else(wor
     own = world.folder / "lab-job.yaml"
     world.files["lab"]["job"] = own.name
     own.write_text(job.read_text().replace("epochs: 3", "epochs: many").replace("binary", "regression"))
-    assert well(overlap_of(world))["lab"].found.matched == len(world.common())
+    assert well(overlap_of(world))["lab"].result.matched == len(world.common())
     own.write_text(job.read_text().replace("job: test", "job: tests"))
     ends = overlap_of(world)
     assert all("first key that differs is job." in str(end) for end in ends.values()), ends
@@ -157,13 +158,13 @@ def test_rows_without_a_label_count_and_the_bad_ones_do_not(world) -> None:
     world.job["align"]["repeated"] = "first"
     world.files["lab"]["accept"] = {"min_records": 200}
     ends = well(overlap_of(world))
-    assert ends["lab"].found.peer_records == {"clinic": 196}
+    assert ends["lab"].result.peer_records == {"clinic": 196}
     lines = overlap_lines(ends["clinic"])
     assert lines[2].endswith(
-        "clinic.csv: 196 with a usable key, 3 without a key, 1 left out since their key is repeated."
+        "clinic.csv: 196 with a usable key, 3 without a key, 1 left out because their key is repeated."
     )
     assert "a run leaves out those of clinic that have no label" in lines[-1]
-    fewest = "asks for 200 records in common (accept.min_records)."
+    fewest = "requires 200 records in common (accept.min_records)."
     assert [fewest in " ".join(overlap_lines(ends[name])) for name in world.names] == [False, True]
 
 
@@ -171,7 +172,7 @@ def test_none_in_common_is_an_answer_with_likely_causes(world) -> None:
     world.tables["lab"].person = world.tables["lab"].person.str.lower()
     ends = well(overlap_of(world))
     for counted in ends.values():
-        assert counted.found.matched == 0
+        assert counted.result.matched == 0
         assert overlap_lines(counted)[0] == "0 records are common to clinic and lab, 0.0% of the shortest list."
         assert any("put lower into align.normalise for person." in line for line in overlap_lines(counted))
 
@@ -187,7 +188,7 @@ def test_an_overlap_and_a_run_part_before_any_list_leaves(world, runner: str) ->
     ends = in_threads(
         {
             runner: lambda: run_party(world.party(runner), world.keys[runner], seen[runner].append),
-            other: lambda: live_overlap(world.folder / f"{other}.yaml", seen[other].append),
+            other: lambda: run_overlap(world.folder / f"{other}.yaml", seen[other].append),
         }
     )
     for name, mine, theirs in ((runner, "run", "overlap"), (other, "overlap", "run")):
@@ -207,7 +208,7 @@ def test_a_list_that_is_too_short_is_refused_at_home(world) -> None:
     world.tables["lab"] = world.tables["lab"][:60]
     world.hasty().write()
     with pytest.raises(RefusedError, match=r"only 60 usable keys, fewer than the 100 .*accept\.min_list"):
-        live_overlap(world.folder / "lab.yaml", lambda _event: None)
+        run_overlap(world.folder / "lab.yaml", lambda _event: None)
     with pytest.raises(RefusedError, match=r"accept\.min_list"):
         run_party(world.party("lab"), world.keys["lab"], lambda _event: None)
 
@@ -229,14 +230,14 @@ def test_another_list_that_is_too_short_or_too_long_is_refused(world) -> None:
 def test_runs_and_overlaps_are_counted_together_and_refused_beyond_the_bound(world) -> None:
     world.files["lab"]["accept"] |= {"max_runs": 2}
     well(overlap_of(world))
-    world.live().well()
+    world.run_parties().well()
     ends = overlap_of(world)
     assert isinstance(ends["lab"], RefusedError)
     assert "There were 2 runs and overlaps with clinic since" in str(ends["lab"])
     assert isinstance(ends["clinic"], StoppedError)
     assert "lab stopped the session: it refuses" in str(ends["clinic"])
-    lives = world.live()
-    assert isinstance(lives.errors["lab"], RefusedError)
+    outcomes = world.run_parties()
+    assert isinstance(outcomes.errors["lab"], RefusedError)
     # The clinic counted the attempts that lab refused: it could not know before its own list might leave.
     words = " ".join(CliRunner().invoke(cli.app, ["check", str(world.folder / "clinic.yaml")]).output.split())
     assert "Runs and overlaps with lab in the last 30 days: 4 of 100 (accept.max_runs)." in words
@@ -253,7 +254,7 @@ def test_a_damaged_count_ends_both_before_any_list_leaves(world) -> None:
 
 def test_the_count_is_not_kept_where_a_run_would_move_it_aside(world) -> None:
     world.files["lab"]["partners"] = "runs/lab/partners.json"
-    with pytest.raises(ConfigError, match="in which the count of runs with each partner stands"):
+    with pytest.raises(ConfigError, match="which has the count of runs with each partner"):
         run_party(world.hasty().write().party("lab"), world.keys["lab"], lambda _event: None)
 
 
@@ -261,15 +262,15 @@ def test_errors_at_home_are_those_of_a_run(world) -> None:
     world.files["lab"]["data"]["key"] = ["persn"]
     world.hasty().write()
     with pytest.raises(DataError, match=r"no column persn, which the key data\.key of .*did you mean person\?"):
-        live_overlap(world.folder / "lab.yaml", lambda _event: None)
+        run_overlap(world.folder / "lab.yaml", lambda _event: None)
     world.job["parties"]["clinic"]["identity"] = "auto"
     world.write()
-    with pytest.raises(ConfigError, match="only works with `vsplit launch "):
-        live_overlap(world.folder / "lab.yaml", lambda _event: None)
+    with pytest.raises(ConfigError, match="works only with `vsplit launch "):
+        run_overlap(world.folder / "lab.yaml", lambda _event: None)
     del world.job["align"]
     world.write()
     with pytest.raises(ConfigError, match="align"):
-        live_overlap(world.folder / "lab.yaml", lambda _event: None)
+        run_overlap(world.folder / "lab.yaml", lambda _event: None)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -293,12 +294,12 @@ def test_json_is_one_line_on_standard_output(world) -> None:
     world.write()
     command = [sys.executable, "-m", "parties", "overlap", "--json", str(world.folder / "lab.yaml")]
     lab = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    clinic = live_overlap(world.folder / "clinic.yaml", lambda _event: None)
+    clinic = run_overlap(world.folder / "clinic.yaml", lambda _event: None)
     out, err = lab.communicate(timeout=30)
     assert lab.returncode == 0, err
     found = json.loads(out)
     assert out.count("\n") == 1
-    assert (found["party"], found["role"], found["matched"]) == ("lab", "feature", clinic.found.matched)
+    assert (found["party"], found["role"], found["matched"]) == ("lab", "feature", clinic.result.matched)
     assert found["records"] == {"lab": 220, "clinic": 200}
     assert found["keys"]["usable"] == 220
     assert found["bytes"]["sent"] > 220 * 32
@@ -329,10 +330,10 @@ def test_every_source_gives_the_keys_of_a_run(world, kind: str) -> None:
         if kind != "sqlite"
         else {"source": f"sqlite:///{file.name}", "query": "select * from lab"}
     )
-    party = world.write().party("lab")
-    where, keys = read_key_columns(party)
+    source = DataSource.of(world.write().party("lab"))
+    where, keys = read_key_columns(source)
     assert file.name in where or kind == "sqlite"
-    pd.testing.assert_frame_equal(keys, read_table(party).keys)
+    pd.testing.assert_frame_equal(keys, read_table(source).keys)
 
 
 def test_an_overlap_loads_neither_torch_nor_scikit_learn() -> None:

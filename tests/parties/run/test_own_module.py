@@ -110,7 +110,7 @@ def test_another_folder_is_another_module(folder: Path, tmp_path: Path) -> None:
         ("my_own_needs:Pixels", r"my_own_needs was found, and needs no_such_package_at_all, which is not installed"),
         ("my_own.absent:build", r"cannot be imported .*my_own\.absent.* it is looked for in the folder "),
         ("no_such_package.here:build", r"it is looked for in the folder .*bottom\.folder, or install its package"),
-        ("my_own_lone:Pixels", r"my_own_file stands in .* `from \. import my_own_file`"),
+        ("my_own_lone:Pixels", r"my_own_file is in .* `from \. import my_own_file`"),
     ],
 )
 def test_what_is_wrong_with_a_module_is_said(folder: Path, path: str, says: str) -> None:

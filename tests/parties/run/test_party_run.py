@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from parties.monitoring.events import Step
-from parties.run import party_run
+from parties.run import loading
 from vsplit.protocol import DataError
 
 BOTH = {
@@ -44,15 +44,15 @@ def test_a_seed_beside_a_key_is_told_on_the_screen_and_in_the_run_folder(world, 
     world.files["lab"]["seed"] = 7
     shown = []
     monkeypatch.setattr("parties.run.results.render_report", lambda content: shown.append(content) or "<html></html>")
-    lives = world.write().live().well()
+    outcomes = world.write().run_parties().well()
     sentence = f"The key seed in {world.folder}/lab.yaml gives away what training protects"
-    assert any(line.startswith(sentence) for line in lives.ends["lab"].lines)
-    assert any(getattr(event, "text", "").startswith(sentence) for event in lives.events["lab"])
+    assert any(line.startswith(sentence) for line in outcomes.ends["lab"].lines)
+    assert any(getattr(event, "text", "").startswith(sentence) for event in outcomes.events["lab"])
     assert json.loads((world.run("lab") / "run.json").read_text())["seed"].startswith(sentence)
     (caveats,) = [content.caveats for content in shown if content.party == "lab"]
     assert caveats[0].startswith(sentence)
     assert json.loads((world.run("clinic") / "run.json").read_text())["seed"] is None
-    assert not any("gives away" in line for line in lives.ends["clinic"].lines)
+    assert not any("gives away" in line for line in outcomes.ends["clinic"].lines)
 
 
 def test_a_whole_life_leaves_two_complete_run_folders(world):
@@ -64,7 +64,7 @@ def test_a_whole_life_leaves_two_complete_run_folders(world):
     world.files["lab"]["data"]["key"] = ["pid"]
     world.write(without=["lab"])
     world.tables["lab"].rename(columns={"person": "pid"}).to_csv(world.folder / "lab.csv", index=False)
-    lives = world.live().well()
+    outcomes = world.run_parties().well()
 
     common = world.common() - unlabelled
     assert names_in(world.run("clinic")) == BOTH | LABEL_ONLY
@@ -78,10 +78,10 @@ def test_a_whole_life_leaves_two_complete_run_folders(world):
         assert run["training"]["kept"] == 3
         page = (world.run(name) / "report.html").read_text()
         assert page.startswith("<!DOCTYPE html>")
-        assert lives.ends[name].report == str(world.run(name) / "report.html")
+        assert outcomes.ends[name].report == str(world.run(name) / "report.html")
         assert (world.run(name) / "job.yaml").read_text() == (world.folder / "job.yaml").read_text()
         assert (world.run(name) / "party.yaml").read_text() == (world.folder / f"{name}.yaml").read_text()
-        assert f"{len(common)} records in common." in lives.ends[name].lines
+        assert f"{len(common)} records in common." in outcomes.ends[name].lines
     assert run_of(world, "clinic")["session"] == run_of(world, "lab")["session"]
     for name in world.names:  # ids, labels and predictions stand in there
         assert stat.S_IMODE(world.run(name).stat().st_mode) == 0o700
@@ -110,10 +110,10 @@ def test_a_whole_life_leaves_two_complete_run_folders(world):
     assert "CANARY-north" in everything_in(world.run("lab"))
     for secret in ("KEY0", "healthy", "sex"):
         assert secret not in everything_in(world.run("lab"))
-    assert "CANARY" not in str(lives.events)
-    assert "KEY0" not in str(lives.events)
-    assert lives.stages("lab")[-1] == "training"
-    assert Step("training", 3, 3) in lives.events["lab"]
+    assert "CANARY" not in str(outcomes.events)
+    assert "KEY0" not in str(outcomes.events)
+    assert outcomes.stages("lab")[-1] == "training"
+    assert Step("training", 3, 3) in outcomes.events["lab"]
 
 
 @pytest.mark.usefixtures("no_report")
@@ -131,7 +131,7 @@ def test_three_parties_add_their_embeddings_and_split_by_date(three):
         three.tables["lab"].to_sql("results", database, index=False)
     database.close()
     three.tables["gym"].to_parquet(three.folder / "gym.parquet", index=False)
-    three.live().well()
+    three.run_parties().well()
 
     common = three.common()
     for name in three.names:
@@ -157,7 +157,7 @@ def test_a_label_party_without_features_and_three_classes(world):
     world.files["clinic"]["seed"], world.files["lab"]["seed"] = 1, 2
     world.job["task"] = "multiclass"
     world.job["train"] |= {"epochs": 4, "lr": 0.01}
-    world.write().live().well()
+    world.write().run_parties().well()
     found = predictions_of(world)
     assert [name for name in found if name.startswith("joint")] == ["joint_high", "joint_low", "joint_middle"]
     assert np.allclose(found[["joint_high", "joint_low", "joint_middle"]].sum(axis=1), 1)
@@ -204,7 +204,7 @@ def test_images_through_a_bottom_model_of_the_users_own(world):
                 return Scans(shape, width)
         """)
     )
-    world.write().live().well()
+    world.write().run_parties().well()
     metrics = json.loads((world.run("clinic") / "metrics.json").read_text())["test"]
     assert metrics["joint"]["r2"]["value"] > 0.6
     assert metrics["difference"]["r2"]["low"] > 0
@@ -213,12 +213,12 @@ def test_images_through_a_bottom_model_of_the_users_own(world):
 
 @pytest.mark.usefixtures("no_report", "one_builds_at_a_time")
 def test_the_same_private_seeds_and_order_give_the_same_run_again_and_the_older_one_stays(world, monkeypatch):
-    monkeypatch.setattr(party_run, "order_secret", lambda _party: bytes(32))
+    monkeypatch.setattr(loading, "order_secret", lambda *_: bytes(32))
     world.files["clinic"]["seed"] = 1
     world.files["lab"]["seed"] = 2
-    world.write().live().well()
+    world.write().run_parties().well()
     first, order = (world.run("clinic") / "metrics.json").read_bytes(), predictions_of(world)
-    again = world.live().well()
+    again = world.run_parties().well()
     assert (world.run("clinic") / "metrics.json").read_bytes() == first
     pd.testing.assert_frame_equal(predictions_of(world), order)
     for name in world.names:
@@ -228,25 +228,25 @@ def test_the_same_private_seeds_and_order_give_the_same_run_again_and_the_older_
     assert (world.folder / "runs/clinic-1/metrics.json").read_bytes() == first
 
     monkeypatch.undo()  # the order is drawn afresh now
-    world.live().well()
+    world.run_parties().well()
     assert not predictions_of(world).person.equals(order.person)
     assert (world.folder / "runs/clinic-2/run.json").exists()
 
 
 @pytest.mark.usefixtures("no_report")
 def test_a_later_run_takes_the_order_of_an_earlier_one_and_so_its_split(world):
-    world.write().live().well()
+    world.write().run_parties().well()
     first, secret = predictions_of(world), (world.run("clinic") / "order.secret").read_bytes()
     # The earlier run moves aside only when this one has come to its end, so it may stand in the same folder.
     world.files["clinic"]["order"] = "runs/clinic/order.secret"
-    world.write().live().well()
+    world.write().run_parties().well()
     again = predictions_of(world)
     assert again.person.equals(first.person)
     assert again["split"].equals(first["split"])
     assert (world.run("clinic") / "order.secret").read_bytes() == secret
 
     world.files["clinic"]["order"] = "none.secret"
-    errors = world.write().live("clinic").errors
+    errors = world.write().run_parties("clinic").errors
     assert "the key order names the file" in str(errors["clinic"])
 
 
@@ -255,7 +255,7 @@ def test_a_key_column_may_be_called_like_a_column_of_the_predictions(world):
     world.files["clinic"]["data"]["key"] = ["label"]
     world.write(without=["clinic"])
     world.tables["clinic"].rename(columns={"person": "label"}).to_csv(world.folder / "clinic.csv", index=False)
-    world.live().well()
+    world.run_parties().well()
     found = predictions_of(world)
     assert set(found.key_label) <= world.common()
     assert set(found.label) == {"sick", "healthy"}
@@ -276,9 +276,9 @@ def test_a_comparison_that_fails_does_not_cost_the_joint_result(world, monkeypat
 
     monkeypatch.setattr(training, "label_role", alone_diverges)
     world.write()
-    lives = world.live().well()
+    outcomes = world.run_parties().well()
     metrics = json.loads((world.run("clinic") / "metrics.json").read_text())
     assert set(metrics["test"]) == {"rows", "resamples", "joint"}
     assert "joint" in predictions_of(world) and "alone" not in predictions_of(world)
-    assert any(f"alone {says}" in line or f"alone was {says}" in line for line in lives.ends["clinic"].lines)
+    assert any(f"alone {says}" in line or f"alone was {says}" in line for line in outcomes.ends["clinic"].lines)
     assert names_in(world.run("clinic")) == BOTH | LABEL_ONLY

@@ -54,7 +54,7 @@ def there(world) -> set[str]:
 @pytest.mark.usefixtures("no_report")
 def test_what_runs_leave_is_listed_and_can_be_taken_away(world) -> None:
     for _ in range(2):
-        world.write().live().well()
+        world.write().run_parties().well()
     assert {file.name for file in world.run("clinic").iterdir()} == WRITTEN
     found = listed(world)
     assert [(run["name"], run["state"], run["job"]) for run in found] == [
@@ -69,7 +69,7 @@ def test_what_runs_leave_is_listed_and_can_be_taken_away(world) -> None:
     (world.folder / "job.yaml").unlink()  # which a listing does not need
     result, words = runs(world, "--prune", "--keep", "1", "--yes")
     assert result.exit_code == 0, result.output
-    assert f"Removed {world.folder}/runs/clinic-1" in words
+    assert f"Deleted {world.folder}/runs/clinic-1" in words
     assert there(world) == {"clinic", "lab", "lab-1"}
     lab = json.loads(runs(world, "--json", name="lab")[0].stdout)["runs"]
     assert [run["metric"] for run in lab] == [None, None]
@@ -102,7 +102,7 @@ def test_as_many_go_as_were_asked_for_and_never_the_latest(five, options: list[s
 def test_it_asks_first(five) -> None:
     result, words = runs(five, "--prune", "--keep", "2")
     assert result.exit_code == 2
-    assert "to remove 3 run folders without being asked, add --yes" in words
+    assert "to delete 3 run folders without confirmation, add --yes" in words
     assert len(there(five)) == 5
     for wrong in (["--prune"], ["--prune", "--keep", "1", "--older-than", "3"], ["--keep", "1"], ["--yes"]):
         assert runs(five, *wrong)[0].exit_code == 2
@@ -163,13 +163,13 @@ def test_what_is_no_old_run_of_this_party_stays(five) -> None:
     assert before - there(five) == {"clinic-1", "clinic-2", "clinic-3"}
     assert (states["clinic-11"], states["clinic-12"], states["clinic"]) == ("unfinished", "running", "finished")
     for name, why in (
-        ("clinic-11", "it holds a run that may go on"),
-        ("clinic-12", "it holds a run that may go on"),
-        ("clinic-13", "it holds something that no run has written"),
-        ("clinic-14", "it holds something that no run has written"),
-        ("clinic-20", "it holds something that no run has written"),
+        ("clinic-11", "it has a run that may be resumed"),
+        ("clinic-12", "it has a run that may be resumed"),
+        ("clinic-13", "it has something that no run has written"),
+        ("clinic-14", "it has something that no run has written"),
+        ("clinic-20", "it has something that no run has written"),
     ):
-        assert f"Left {place}/{name}: {why}." in words
+        assert f"Kept {place}/{name}: {why}." in words
     assert outside.read_text() == "mine"
     assert (elsewhere / "run.json").exists()
 
@@ -183,7 +183,7 @@ def test_a_current_folder_with_an_unfinished_run_alone_is_listed(world) -> None:
     (kept / "alignment").write_bytes(bytes(10))
     (found,) = past_runs(world.folder / "clinic.yaml")
     assert (found.state, found.size, found.ended) == ("unfinished", 10, None)
-    assert runs(world, "--prune", "--older-than", "0", "--yes")[1] == "Nothing was removed."
+    assert runs(world, "--prune", "--older-than", "0", "--yes")[1] == "Nothing was deleted."
     assert kept.exists()
 
 
@@ -199,7 +199,7 @@ def test_one_that_was_begun_to_be_removed_is_found_again(five, monkeypatch) -> N
     monkeypatch.setattr("os.unlink", unlink)
     result, words = runs(five, "--prune", "--keep", "4", "--yes")
     assert result.exit_code != 0
-    assert "clinic-1 cannot be taken away whole (Operation not permitted)" in words
+    assert "clinic-1 cannot be removed completely (Operation not permitted)" in words
     assert removed == ["metrics.json"]
     monkeypatch.undo()
     assert "clinic-1" in [run["name"] for run in listed(five)]
@@ -210,7 +210,7 @@ def test_json_says_what_was_removed_and_what_was_left(five) -> None:
     outcome = json.loads(runs(five, "--prune", "--keep", "2", "--yes", "--json")[0].stdout)
     assert [run["name"] for run in outcome["removed"]] == ["clinic-3", "clinic-1"]
     assert [(run["name"], run["kept_because"]) for run in outcome["left"]] == [
-        ("clinic-2", "holds something that no run has written")
+        ("clinic-2", "has something that no run has written")
     ]
 
 
@@ -247,7 +247,7 @@ def test_a_run_whose_files_the_party_file_names_stays(five, file: str, change: d
     result, words = runs(five, "--prune", "--keep", "1", "--yes")
     assert result.exit_code == 0, result.output
     assert there(five) == {"clinic", "clinic-1"}
-    assert f"Left {old}: it holds a file that {five.folder}/clinic.yaml names." in words
+    assert f"Left {old}: it has a file that {five.folder}/clinic.yaml names." in words
 
 
 @pytest.mark.parametrize("output", ["runs/clinic-1", "'../all runs/clinic-1/'", '"runs/clinic-1"  # of another job'])
@@ -259,7 +259,7 @@ def test_a_run_of_another_party_file_of_a_party_of_this_name_stays(five, output:
     result, _words = runs(five, "--prune", "--keep", "1", "--yes")
     assert result.exit_code == 0, result.output
     assert there(five) == {"clinic", "clinic-1"}
-    assert why_kept(five, "clinic-1") == "holds a run of another party file, whose output is clinic-1"
+    assert why_kept(five, "clinic-1") == "has a run of another party file, whose output is clinic-1"
 
 
 @pytest.mark.parametrize("what", ["a link", "another run", "a file of one's own", "gone", "goes on"])
@@ -295,7 +295,7 @@ def test_what_has_become_something_else_since_it_was_listed_stays(five, monkeypa
     code = command.prune_runs(five.folder / "clinic.yaml", console, keep=2, older_than=None, sure=False, as_json=False)
     text = console.export_text()
     assert code == 0
-    assert f"Left {old}: it is another one by now than was listed." in text
+    assert f"Kept {old}: it is no longer the one that was listed." in text
     assert there(five) == {"clinic", "clinic-4", "clinic-3"} - ({"clinic-3"} if what == "gone" else set())
     for place in (old, elsewhere):
         if place.exists():

@@ -78,7 +78,7 @@ def test_a_run_writes_keys_and_labels_as_they_are_in_the_data(world, kind: str) 
     world.files["clinic"]["data"] |= {"source": f"clinic.{kind}", "positive": 1}
     world.write()
     world.tables["clinic"].to_parquet(world.folder / "clinic.parquet", index=False)
-    world.live().well()
+    world.run_parties().well()
     file = world.run("clinic") / "predictions.parquet"
     schema = pa_parquet.read_schema(file)
     assert {field.name: str(field.type) for field in schema} == {

@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from parties.checkpoints.checksummed_file import read_checksummed
-from parties.checkpoints.folder import UNFINISHED
+from parties.checkpoints.folder_lock import UNFINISHED
 from parties.command.cli import app
-from parties.monitoring.events import FAILURE, TELLING
-from parties.run import session
+from parties.monitoring.events import FAILURE, NOTIFYING
+from parties.run import storage
 from tests.parties.breaking import EPOCHS, Broken, at, small
 from vsplit.protocol import ConfigError, MismatchError, PeerAbsent
 
@@ -62,7 +62,7 @@ def in_peace(world: Any, alignments: Path) -> dict[str, Any]:
         if world.run(name).exists():
             shutil.rmtree(world.run(name))
         shutil.copytree(alignments / name, world.run(name) / UNFINISHED)
-    world.live().well()
+    world.run_parties().well()
     return outcome(world)
 
 
@@ -72,18 +72,18 @@ def test_a_run_that_is_broken_off_twice_ends_as_one_in_peace(three: Any, tmp_pat
         three.tables["clinic"]["visit"] = three.tables["clinic"].person.map(three.visits)
         three.files["clinic"]["data"]["date"] = "visit"
         three.job["split"]["by"] = "date"
-    small(three).live(show={"lab": at(2)})
+    small(three).run_parties(show={"lab": at(2)})
     assert all(len(kept(three, name)) == 3 for name in three.names)
     copy_alignments(three, tmp_path / "alignments")
     meetings = {file: file.read_text() for file in three.folder.glob("keys/*.partners.json")}
-    three.live(show={"clinic": at(4)})
-    lives = three.live().well()
+    three.run_parties(show={"clinic": at(4)})
+    outcomes = three.run_parties().well()
     assert {file: file.read_text() for file in meetings} == meetings  # no list was compared again
     for name in three.names:
         assert not (three.run(name) / UNFINISHED / "alignment").exists()
-        assert "aligning" not in " ".join(lives.stages(name))
-        told = " ".join(lives.ends[name].lines)
-        assert re.search(r"The run goes on from step \d+\.", told)
+        assert "aligning" not in " ".join(outcomes.stages(name))
+        told = " ".join(outcomes.ends[name].lines)
+        assert re.search(r"The run resumes from step \d+\.", told)
         (first, second) = run_of(three, name)["resumed"]
         assert 0 < first["step"] < second["step"] and first["changes"] == []
         epochs = run_of(three, name)["training"]["epochs"]
@@ -98,27 +98,27 @@ def test_an_alignment_that_not_all_have_starts_over(world: Any, monkeypatch: pyt
         raise Broken
 
     with monkeypatch.context() as patch:
-        patch.setattr(session, "all_keep_label", broken)
-        small(world).live()
+        patch.setattr(storage, "confirm_stored_label", broken)
+        small(world).run_parties()
     runs = {name: kept(world, name) for name in world.names}
     assert runs["clinic"] == {"alignment-offered"} and runs["lab"] <= {"alignment-offered"}
     first = read_checksummed(world.run("clinic") / UNFINISHED / "alignment-offered").head.run
     (world.run("lab") / UNFINISHED / "alignment-offered").unlink(missing_ok=True)
-    world.live().well()
+    world.run_parties().well()
     assert run_of(world, "clinic")["run"] == run_of(world, "lab")["run"] != first
     counts = [len(json.loads(file.read_text())["partners"].popitem()[1]) for file in world.folder.glob("keys/*.json")]
     assert counts == [2, 2]  # lists were compared twice
 
 
 def test_a_damaged_state_is_said_and_the_one_before_is_used(world: Any, tmp_path: Path) -> None:
-    small(world).live(show={"lab": at(3)})
+    small(world).run_parties(show={"lab": at(3)})
     copy_alignments(world, tmp_path / "alignments")
     last = max((world.run("lab") / UNFINISHED).glob("step-*"), key=lambda file: int(file.name[5:]))
     data = bytearray(last.read_bytes())
     data[len(data) // 2] ^= 1
     last.write_bytes(data)
-    lives = world.live().well()
-    assert f"{last} is damaged" in " ".join(lives.ends["lab"].lines)
+    outcomes = world.run_parties().well()
+    assert f"{last} is damaged" in " ".join(outcomes.ends["lab"].lines)
     assert run_of(world, "clinic")["resumed"][0]["step"] < int(last.name[5:])
     found = outcome(world)
     assert in_peace(world, tmp_path / "alignments") == found
@@ -132,45 +132,47 @@ def check(world: Any, name: str) -> tuple[int, str]:
 @pytest.mark.usefixtures("signals_as_before")
 def test_check_says_with_what_a_run_would_go_on(world: Any) -> None:
     assert "An unfinished run stands" not in check(small(world), "lab")[1]
-    world.live(show={"lab": at(2)})
+    world.run_parties(show={"lab": at(2)})
     before = kept(world, "lab")
     last = max(int(name.removeprefix("step-")) for name in before if name.startswith("step-"))
     code, said = check(world, "lab")
     assert (code, kept(world, "lab")) == (0, before)
-    assert f"lab.yaml` goes on with it: after step {last}, or the last one before it" in said
+    assert f"lab.yaml` resumes it: after step {last}, or the last earlier step" in said
     for name in before - {"alignment"}:
         (world.run("lab") / UNFINISHED / name).unlink()
-    assert "goes on with it: with the alignment that is there" in check(world, "lab")[1]
+    assert "resumes it: from the existing alignment" in check(world, "lab")[1]
     world.tables["lab"].loc[3, "tsh"] += 1.0
     code, said = check(world.write(), "lab")
     assert code == 2
-    assert "the column tsh is not as it was" in said
+    assert "the column tsh is not the same" in said
 
 
 def test_other_data_at_home_is_named_before_anybody_is_met(world: Any) -> None:
-    small(world).live(show={"lab": at(2)})
+    small(world).run_parties(show={"lab": at(2)})
     before = kept(world, "lab")
     world.tables["lab"].loc[3, "tsh"] += 1.0
-    lives = world.hasty().write().live("lab")
-    assert isinstance(lives.errors["lab"], ConfigError)
-    assert "the column tsh is not as it was" in str(lives.errors["lab"])
-    assert lives.stages("lab") == ["reading data", FAILURE, TELLING]  # which tells the clinic, were it there
+    outcomes = world.hasty().write().run_parties("lab")
+    assert isinstance(outcomes.errors["lab"], ConfigError)
+    assert "the column tsh is not the same" in str(outcomes.errors["lab"])
+    assert outcomes.stages("lab") == ["reading data", FAILURE, NOTIFYING]  # which tells the clinic, were it there
     assert kept(world, "lab") == before
 
 
 def test_restart_begins_afresh_where_all_give_it_and_costs_nobody_anything_where_one_does(world: Any) -> None:
-    small(world).live(show={"lab": at(2)})
+    small(world).run_parties(show={"lab": at(2)})
     held = {name: kept(world, name) for name in world.names}
-    lives = world.live(restart=("lab",))
+    outcomes = world.run_parties(restart=("lab",))
     for name in world.names:
-        assert isinstance(lives.errors[name], MismatchError), lives.errors[name]
-        told = "This party was given --restart" if name == "lab" else "lab holds nothing"
-        assert told in str(lives.errors[name])
+        assert isinstance(outcomes.errors[name], MismatchError), outcomes.errors[name]
+        told = "This party was given --restart" if name == "lab" else "lab has nothing"
+        assert told in str(outcomes.errors[name])
     assert {name: kept(world, name) for name in world.names} == held
-    lives = world.live(restart=world.names).well()
+    outcomes = world.run_parties(restart=world.names).well()
     for name in world.names:
-        told = " ".join(lives.ends[name].lines)
-        assert re.search(r"this was discarded: the alignment, the state of step \d, the state of step \d", told)
+        told = " ".join(outcomes.ends[name].lines)
+        assert re.search(
+            r"this was discarded of the previous one: the alignment, the state of step \d, the state of step \d", told
+        )
         assert run_of(world, name)["resumed"] == []
         assert kept(world, name) == set()
 
@@ -184,30 +186,30 @@ def test_a_party_that_has_its_outcome_ends_alone_where_the_others_do_not_come(
         file["first_wait"] = 1
     world.write()
 
-    def broken(life: Any, _session: Any, what: str) -> None:
-        if what == "final":
+    def broken(names: Any, stage: Any, run: Any) -> None:
+        if stage == "final":
             raise Broken
-        all_keep(life, _session, what)
+        confirm_stored(names, stage, run)
 
-    all_keep = session._confirm_stored
+    confirm_stored = storage.confirm_stored
     with monkeypatch.context() as patch:
-        patch.setattr(session, "_confirm_stored", broken)
-        world.live()
+        patch.setattr(storage, "confirm_stored", broken)
+        world.run_parties()
     for name in world.names:
         assert "final-offered" in kept(world, name)
     copy_alignments(world, tmp_path / "alignments")
-    assert "goes on with it: this party has its outcome already" in check(world, "lab")[1]
+    assert "resumes it: this party has its outcome already" in check(world, "lab")[1]
     for name in reversed(world.names):
-        lives = world.live(name).well()
-        told = " ".join(lives.ends[name].lines)
-        assert "it ends without the others" in told
+        outcomes = world.run_parties(name).well()
+        told = " ".join(outcomes.ends[name].lines)
+        assert "it finishes without the other parties" in told
         assert kept(world, name)  # somebody else may need it still
-    assert "An unfinished run stands" not in check(world, "lab")[1]
+    assert "There is an unfinished run" not in check(world, "lab")[1]
     found = outcome(world)
     # Whoever comes again is not sent away, and nothing of the finished run is lost.
-    assert isinstance(world.live("lab").errors["lab"], PeerAbsent)
+    assert isinstance(world.run_parties("lab").errors["lab"], PeerAbsent)
     assert outcome(world) == found
-    lives = world.live().well()
+    outcomes = world.run_parties().well()
     assert outcome(world) == found
     assert (world.folder / "runs" / "lab-1" / "run.json").exists()
     assert not kept(world, "lab") and not kept(world, "clinic")
@@ -221,25 +223,25 @@ def test_a_party_that_was_killed_after_its_last_word_only_clears_up(
     small(world)
     with monkeypatch.context() as patch:
         patch.setattr("parties.checkpoints.folder.CheckpointFolder.discard_run", lambda *_: None)
-        world.live().well()
+        world.run_parties().well()
     assert "final" in kept(world, "lab")
-    lives = world.live("lab").well()
-    assert "had come to its end already" in lives.ends["lab"].lines[0]
+    outcomes = world.run_parties("lab").well()
+    assert "has finished already" in outcomes.ends["lab"].lines[0]
     assert not (world.run("lab") / UNFINISHED).exists()
     assert run_of(world, "lab")["run"] == run_of(world, "clinic")["run"]
 
 
 def test_what_is_kept_goes_back_where_an_older_run_was_moved_aside(world: Any) -> None:
     """A run that fails at its very end leaves the older one in its place, and all that it kept."""
-    small(world).live().well()
+    small(world).run_parties().well()
     older = run_of(world, "lab")["run"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("parties.run.results.save_part", lambda *_: (_ for _ in ()).throw(ConfigError("no room")))
-        lives = world.live()
-    assert "no room" in str(lives.errors["lab"])
+        outcomes = world.run_parties()
+    assert "no room" in str(outcomes.errors["lab"])
     assert run_of(world, "lab")["run"] == older
     assert "final" in kept(world, "lab")
-    world.live().well()
+    world.run_parties().well()
     assert run_of(world, "lab")["run"] != older
     assert json.loads((world.folder / "runs" / "lab-1" / "run.json").read_text())["run"] == older
 
@@ -247,12 +249,12 @@ def test_what_is_kept_goes_back_where_an_older_run_was_moved_aside(world: Any) -
 @pytest.mark.parametrize("killed_after", [1, 2])
 def test_a_kill_while_an_older_run_is_moved_aside_loses_nothing(world: Any, killed_after: int) -> None:
     """The folder is renamed, made anew, and what is unfinished comes back: after each of these the program may end."""
-    small(world).live().well()
-    small(world).live(show={"lab": at(2)})
+    small(world).run_parties().well()
+    small(world).run_parties(show={"lab": at(2)})
     moved = world.folder / "runs" / "lab-1"
     world.run("lab").rename(moved)
     if killed_after == 2:
         world.run("lab").mkdir()
-    world.live().well()
+    world.run_parties().well()
     assert run_of(world, "lab")["resumed"]
     assert json.loads((moved / "run.json").read_text())["run"] != run_of(world, "lab")["run"]

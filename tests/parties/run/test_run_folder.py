@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from parties.checkpoints.folder import UNFINISHED
+from parties.checkpoints.folder_lock import UNFINISHED
 from parties.run.run_folder import FINISHED, RunFolder
 from vsplit.protocol import ConfigError
 
 
 def finished(path: Path, word: str) -> RunFolder:
     folder = RunFolder(path)
-    folder.hold("job.yaml", word)
+    folder.collect("job.yaml", word)
     with folder.filling():
         folder.write_json(FINISHED, {"word": word})
     return folder
@@ -25,7 +25,7 @@ def finished(path: Path, word: str) -> RunFolder:
 def test_nothing_stands_in_a_run_folder_before_the_end(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "lab"
     folder = RunFolder(path)
-    folder.hold("order.secret", bytes(32))
+    folder.collect("order.secret", bytes(32))
     assert not path.parent.exists()
     with folder.filling():
         folder.write("metrics.json", "{}")
@@ -46,7 +46,7 @@ def test_a_failure_takes_all_files_away_and_brings_the_older_run_back(tmp_path: 
     path = tmp_path / "lab"
     finished(path, "old")
     folder = RunFolder(path)
-    folder.hold("job.yaml", "new")
+    folder.collect("job.yaml", "new")
     with pytest.raises(error), folder.filling():
         folder.write("metrics.json", "{}")
         raise error

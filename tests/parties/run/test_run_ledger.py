@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from parties.checkpoints.folder import UNFINISHED
+from parties.checkpoints.folder_lock import UNFINISHED
 from parties.command.cli import app
 from parties.ledger.compare import compare
 from parties.ledger.exchange import LEDGER
 from parties.ledger.record import Crossed, End, Head, NewSession
 from parties.ledger.verify import examine, survey
 from parties.monitoring.events import Step
-from parties.run import session
+from parties.run import party_run
 from tests.parties.breaking import at, small
 from tests.parties.ledger.dishonest import Owner
 from vsplit.protocol import MismatchError
@@ -42,7 +42,7 @@ def traffic_of(world, name):
 
 def test_two_parties_that_lived_a_run_tell_the_same_story(world):
     world.job["train"]["checkpoint"] = {"steps": 2, "seconds": None}
-    world.write().live().well()
+    world.write().run_parties().well()
     found = {name: examine(ledger_of(world, name)) for name in world.names}
     for name, one in found.items():
         assert one.faults == []
@@ -79,7 +79,7 @@ def test_three_parties_whose_embeddings_are_only_seen_as_a_sum(three, aggregate)
     secure = {"range": 8.0, "bits": 16} | ({"key_bits": 2048} if aggregate == "paillier_sum" else {})
     three.job["model"] |= {"aggregate": aggregate, "secure_sum": secure}
     three.job["train"] |= {"epochs": 2, "batch_size": 64, "checkpoint": {"steps": 1, "seconds": None}}
-    three.write().live().well()
+    three.write().run_parties().well()
     found = {name: examine(ledger_of(three, name)) for name in three.names}
     assert [one.faults for one in found.values()] == [[], [], []]
     for name in ("lab", "gym"):
@@ -99,9 +99,9 @@ def test_messages_that_left_again_over_a_link_made_anew_are_marked_and_the_story
         if isinstance(event, Step) and event.stage == "training" and event.done in (1, 2):
             transports["lab"]._links["clinic"].stream.shutdown(socket.SHUT_RDWR)
 
-    together_connect = session.connect
-    monkeypatch.setattr(session, "connect", connect)
-    world.write().live(show={"lab": cut}).well()
+    together_connect = party_run.connect
+    monkeypatch.setattr(party_run, "connect", connect)
+    world.write().run_parties(show={"lab": cut}).well()
     found = {name: examine(ledger_of(world, name)) for name in world.names}
     compared = compare(found["clinic"], found["lab"])
     assert [one.faults for one in found.values()] == [[], []]
@@ -113,17 +113,19 @@ def test_messages_that_left_again_over_a_link_made_anew_are_marked_and_the_story
 
 
 def test_the_ledger_of_a_run_that_was_broken_off_twice_shows_alone_what_its_owner_does_to_it(three, tmp_path):
-    small(three).live(show={"lab": at(2)})
-    three.live(show={"clinic": at(4)})
-    three.live().well()
+    small(three).run_parties(show={"lab": at(2)})
+    three.run_parties(show={"clinic": at(4)})
+    three.run_parties().well()
     for name in three.names:
         owner = Owner(name, three.keys[name], ledger_of(three, name))
         found, lines = survey(owner.path), owner.lines()
         assert found.faults == []
         assert [told.end for told in found.sessions.values()][-1] == "finished" and len(found.sessions) == 3
         others = {"clinic"} if name != "clinic" else {"lab", "gym"}
-        assert {peer: pin.final for peer, pin in found.pins.items()} == dict.fromkeys(others, True)
-        held = min(pin.lines for pin in found.pins.values())
+        assert {peer: signed_line.final for peer, signed_line in found.signed_lines.items()} == dict.fromkeys(
+            others, True
+        )
+        held = min(signed_line.lines for signed_line in found.signed_lines.values())
         # What stands behind are the messages of the last exchange and of the last words.
         assert found.lines - held <= 2 + 7 * len(others)
         assert owner.made_anew(lines) == owner.path.read_bytes()
@@ -141,7 +143,7 @@ def test_the_ledger_of_a_run_that_was_broken_off_twice_shows_alone_what_its_owne
             kept_out = [line for line in lines if not began.line <= line.line <= end.line]
             if began is sessions[-1]:  # this leaves the ledger of a run that was broken off, and the verdict says so
                 assert judged(kept_out) == []
-                assert not any(pin.final for pin in survey(tmp_path / "changed").pins.values())
+                assert not any(signed_line.final for signed_line in survey(tmp_path / "changed").signed_lines.values())
             else:
                 assert judged(kept_out)
         earlier = [line for line in lines if isinstance(line, Head) and line.signer != name and not line.final][-1]
@@ -151,7 +153,7 @@ def test_the_ledger_of_a_run_that_was_broken_off_twice_shows_alone_what_its_owne
 def test_no_key_value_or_label_is_in_a_ledger(world):
     world.tables["lab"].loc[0, "tsh"] = 48271.40625
     world.tables["lab"]["ward"] = np.where(world.tables["lab"].t3 > 0, "CANARY-north", "CANARY-south")
-    world.write().live().well()
+    world.write().run_parties().well()
     # Nothing short, which a hash or an identity line may spell by chance.
     planted = ["KEY00", "healthy", "CANARY", "48271.40625", "outcome", "person"]
     forms = [*planted, *(text.encode().hex() for text in planted)]
@@ -176,14 +178,14 @@ def test_an_attempt_that_ended_at_the_greeting_is_on_record_and_the_next_run_goe
     lab = world.folder / "lab.yaml"
     right = lab.read_text()
     lab.write_text(right.replace("job: job.yaml", "job: other.yaml"))
-    assert {type(error) for error in world.live().errors.values()} == {MismatchError}
+    assert {type(error) for error in world.run_parties().errors.values()} == {MismatchError}
     unfinished = examine(world.run("clinic") / UNFINISHED / LEDGER, unfinished=True)
     [told] = unfinished.sessions.values()
     assert [entry.kind for entry in told.streams["sent", "lab"]] == ["Handshake"]
     assert told.end == "mismatch"
 
     lab.write_text(right)
-    world.live().well()
+    world.run_parties().well()
     found = {name: examine(ledger_of(world, name)) for name in world.names}
     for one in found.values():
         assert one.faults == []
@@ -194,7 +196,7 @@ def test_an_attempt_that_ended_at_the_greeting_is_on_record_and_the_next_run_goe
 
 
 def test_what_the_command_shows(world):
-    world.write().live().well()
+    world.write().run_parties().well()
     shown = command("show", world.run("lab"), "--json")
     assert shown.exit_code == 0, shown.output
     content = json.loads(shown.output)

@@ -26,7 +26,7 @@ def with_visits(world, repeated):
 
 def test_three_parties_work_on_the_visits_and_keep_those_of_a_person_together(three):
     with_visits(three, "many_to_one")
-    lives = three.live().well()
+    outcomes = three.run_parties().well()
     visits, common = three.tables["clinic"], three.common()
     shared = visits[visits.person.isin(common)]
     for name in three.names:
@@ -36,7 +36,7 @@ def test_three_parties_work_on_the_visits_and_keep_those_of_a_person_together(th
         assert records["train"] + records["validation"] + records["test"] == len(shared)
         crossed = {(one["direction"], one["party"]) for one in run["traffic"] if one["kind"] == "RowCounts"}
         assert crossed == ({("sent", "lab"), ("sent", "gym")} if name == "clinic" else {("received", "clinic")})
-        assert f"{len(common)} records in common, with {len(shared)} rows at clinic." in lives.ends[name].lines
+        assert f"{len(common)} records in common, with {len(shared)} rows at clinic." in outcomes.ends[name].lines
         page = (three.run(name) / "report.html").read_text()
         assert "Rows of the matched records" in page
         assert "how many rows (visits, transactions) the sender has of it" in page
@@ -63,9 +63,9 @@ def test_three_parties_work_on_the_visits_and_keep_those_of_a_person_together(th
 
 @pytest.mark.usefixtures("no_report")
 def test_without_the_policy_many_rows_of_one_person_stop_the_clinic_at_home(world):
-    lives = with_visits(world, "error").live("clinic")
-    assert isinstance(lives.errors["clinic"], DataError)
-    assert "KEY0" not in str(lives.errors["clinic"])
+    outcomes = with_visits(world, "error").run_parties("clinic")
+    assert isinstance(outcomes.errors["clinic"], DataError)
+    assert "KEY0" not in str(outcomes.errors["clinic"])
 
 
 @pytest.mark.usefixtures("signals_as_before")

@@ -64,7 +64,7 @@ def test_a_run_through_a_proxy_goes_on_after_a_cut(
             cut.append(event)
             proxy.cut()
 
-    world.write().live(show={"lab": cut_once}).well()
+    world.write().run_parties(show={"lab": cut_once}).well()
     assert cut
     assert proxy.tunnels >= 2
     assert all("Proxy-Authorization: Basic" in head for head in proxy.asked)
@@ -79,7 +79,7 @@ def test_a_label_party_that_is_not_there_is_not_reached_and_the_variable_is_name
 ) -> None:
     monkeypatch.setenv("https_proxy", f"http://lab:{CANARY}@proxy.example:3128")
     world.files["lab"]["wait"] = 1
-    error = world.write().live("lab").errors["lab"]
+    error = world.write().run_parties("lab").errors["lab"]
     assert isinstance(error, PeerAbsent)
     assert str(error).endswith(
         "https_proxy is set to http://proxy.example:3128, which vsplit does not use unless the party file says "
@@ -92,9 +92,11 @@ def test_a_label_party_with_a_proxy_and_a_password_in_a_file_are_refused(world: 
     world.files["clinic"]["proxy"] = "proxy.example:3128"
     world.files["lab"]["proxy"] = f"http://lab:{CANARY}@proxy.example:3128"
     world.write()
-    with pytest.raises(ConfigError, match="the key proxy is given, but clinic is the label party, which dials nobody"):
+    with pytest.raises(
+        ConfigError, match="the key proxy is given, but clinic is the label party, which dials no other party"
+    ):
         world.party("clinic")
-    with pytest.raises(ConfigError, match="the key proxy holds a password") as caught:
+    with pytest.raises(ConfigError, match="the key proxy contains a password") as caught:
         world.party("lab")
     assert CANARY not in str(caught.value)
 
@@ -104,13 +106,13 @@ def test_check_says_which_way_out(world: Any, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("P", CANARY)
     address = world.job["address"]
     world.files["lab"]["proxy"] = "http://lab:${P}@proxy.example:3128"
-    assert f"dials clinic at {address} through the proxy http://proxy.example:3128" in check(world.write(), "lab")
+    assert f"Dials clinic at {address} through the proxy http://proxy.example:3128" in check(world.write(), "lab")
     monkeypatch.setenv("https_proxy", f"http://lab:{CANARY}@other.example:3128")
     world.files["lab"]["proxy"] = "environment"
-    assert f"dials clinic at {address} through the proxy http://other.example:3128" in check(world.write(), "lab")
+    assert f"Dials clinic at {address} through the proxy http://other.example:3128" in check(world.write(), "lab")
     del world.files["lab"]["proxy"]
     said = check(world.write(), "lab")
-    assert f"dials clinic at {address} and opens no port" in said
+    assert f"Dials clinic at {address}, and opens no port" in said
     assert "https_proxy is set to http://other.example:3128, which vsplit does not use" in said
     assert CANARY not in said
 
@@ -120,9 +122,9 @@ def test_check_says_which_way_out(world: Any, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("listen", "where"),
     [
-        (":9440", "every address of this machine, of IPv4 and of IPv6"),
-        ("*:9440", "every address of this machine, of IPv4 and of IPv6"),
-        ("[::]:9440", "every address of this machine, of IPv4 and of IPv6"),
+        (":9440", "every address of this machine, IPv4 and IPv6"),
+        ("*:9440", "every address of this machine, IPv4 and IPv6"),
+        ("[::]:9440", "every address of this machine, IPv4 and IPv6"),
         ("0.0.0.0:9440", "every IPv4 address of this machine"),
         ("[::1]:9440", "::1"),
         (None, "127.0.0.1"),
@@ -132,7 +134,9 @@ def test_check_says_where_it_listens(world: Any, listen: str | None, where: str)
     world.job["address"] = "127.0.0.1:9440"
     if listen is not None:
         world.files["clinic"]["listen"] = listen
-    assert f"It listens on port 9440 of {where}; the others dial 127.0.0.1:9440." in check(world.write(), "clinic")
+    assert f"Listens on port 9440 of {where}; the feature parties dial 127.0.0.1:9440." in check(
+        world.write(), "clinic"
+    )
 
 
 @pytest.mark.usefixtures("no_report")
@@ -140,4 +144,4 @@ def test_a_run_with_a_host_name_and_a_port_at_every_address(world: Any) -> None:
     port = free_port("127.0.0.1")
     world.job["address"] = f"localhost:{port}"
     world.files["clinic"]["listen"] = f":{port}"
-    world.write().live().well()
+    world.write().run_parties().well()

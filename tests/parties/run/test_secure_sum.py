@@ -29,7 +29,7 @@ def lived(world, aggregate: str) -> None:
     world.job["train"]["epochs"] = 2
     for number, name in enumerate(world.names):
         world.files[name]["seed"] = number
-    world.write().live().well()
+    world.write().run_parties().well()
 
 
 @pytest.mark.parametrize("aggregate", ["masked_sum", "paillier_sum"])
@@ -60,19 +60,19 @@ def test_what_is_left_at_home(three, aggregate: str) -> None:
     settings = {"range": 0.25, "bits": 12} | ({"key_bits": 2048} if aggregate == "paillier_sum" else {})
     three.job["model"] |= {"aggregate": aggregate, "secure_sum": settings}
     three.job["train"]["epochs"] = 1
-    lives = three.write().live().well()
+    outcomes = three.write().run_parties().well()
     found = {name: run_of(three, name)["training"]["secure_sum"] for name in three.names}
     for name in ("lab", "gym"):
         assert 0 < found[name]["clipped"] < found[name]["given"]
         page = (three.run(name) / "report.html").read_text()
         assert f"{found[name]['clipped']:,} were beyond the range of ±0.25" in page
-        assert any("clipped" in event.text for event in lives.events[name] if hasattr(event, "text"))
-        assert "A sum of embeddings gives features away" in page
+        assert any("clipped" in event.text for event in outcomes.events[name] if hasattr(event, "text"))
+        assert "A sum of embeddings reveals features" in page
     assert found["clinic"]["clipped"] is None and found["clinic"]["given"] is None
     page = (three.run("clinic") / "report.html").read_text()
     assert "lab and gym were added " in page
     assert "were beyond the range" not in page
-    assert "clipped" not in str(lives.events["clinic"])
+    assert "clipped" not in str(outcomes.events["clinic"])
     kinds = {file.name for name in three.names for file in three.run(name).iterdir()}
     assert kinds == {
         "job.yaml", "party.yaml", "model.json", "bottom.safetensors", "report.html", "run.json", "order.secret",
@@ -89,8 +89,8 @@ def test_check_says_what_the_label_party_is_shown_and_how_exactly(three, aggrega
         result = CliRunner().invoke(app, ["check", str(three.folder / f"{name}.yaml")])
         assert result.exit_code == 0, result.output
         words = " ".join(result.output.split())
-        assert f"cross by {aggregate}: clinic is shown the sum of those of lab and gym, and no single one." in words
-        assert "outside -8 to 8 are clipped" in words and "by 0.00025 at most" in words
+        assert f"joined by {aggregate}: clinic learns the sum of those of lab and gym, and no single one." in words
+        assert "outside -8 to 8 are clipped" in words and "by at most 0.00025." in words
         assert ("3,072-bit key holds 170 values" in words) == packed
 
 

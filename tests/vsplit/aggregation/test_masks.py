@@ -69,7 +69,7 @@ def test_no_mask_is_given_out_twice() -> None:
     one = masks()["a"]
     one.take((2, 1, 5), 4, CONTEXT)
     for place in [(2, 1, 5), (2, 1, 4), (2, 0, 9), (1, 2, 9), (0, 0, 0)]:
-        with pytest.raises(MaskReusedError, match="no mask serves twice"):
+        with pytest.raises(MaskReusedError, match="no mask may be used twice"):
             one.take(place, 4, CONTEXT)
     one.take((2, 1, 6), 4, CONTEXT)
 

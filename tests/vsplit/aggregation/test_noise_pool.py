@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from phe.paillier import PaillierPublicKey
 
 from parties.network.driver import drive
 from parties.network.memory import MemoryNetwork
@@ -19,7 +20,7 @@ from parties.network.worker_pool import Pool
 from vsplit.aggregation.noise_pool import PIECE, NoisePool, pieces_of
 from vsplit.paillier import noise
 from vsplit.paillier.cipher import decrypt
-from vsplit.paillier.keys import PrivateKey, PublicKey, generate
+from vsplit.paillier.keys import PrivateKey, generate
 from vsplit.paillier.noise import secret_bytes
 from vsplit.protocol import Collect, ProtocolError, Role, Work
 
@@ -98,13 +99,13 @@ def test_what_was_taken_is_no_longer_in_the_stock() -> None:
     for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="neither copied nor pickled"):
             attempt(stock)
-    assert repr(stock) == "<NoiseStock of 5 ciphertexts>"
+    assert repr(stock) == "<NoisePool of 5 ciphertexts>"
 
 
 @pytest.mark.parametrize(("kind", "made_of"), [("short", "hash"), ("full", "noise")])
 def test_a_modulus_that_is_none_is_found_by_name(kind: Any, made_of: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A product of many small primes passes for a key until a number shares one of them."""
-    key = PublicKey(private_key().public_key.n * 3**2)
+    key = PaillierPublicKey(private_key().public_key.n * 3**2)
     if made_of == "hash":
         monkeypatch.setattr(noise, "expand_message_xmd", lambda *_: (3).to_bytes(300, "big"))
     stock = NoisePool(key, "bank", kind, 60, os.urandom)

@@ -1,4 +1,4 @@
-"""A peer that lives on and never says goodbye does not keep a party's results from it."""
+"""A peer that keeps running and never closes the session does not keep a party's results from it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import threading
 from typing import Any
 
 from parties.network.identity import PrivateIdentity
-from parties.network.peer_connections import Address, PartyListener, dial
+from parties.network.peer_connections import PartyListener, dial
+from parties.network.route import Address
 from vsplit.protocol import PeerLost
 
 
@@ -14,7 +15,7 @@ def nobody_waits(_names: Any, _left: float) -> None:
     """Shows nothing."""
 
 
-def test_the_farewell_ends_after_the_wait_although_the_peer_beats_on() -> None:
+def test_closing_ends_after_the_wait_although_the_peer_still_sends_heartbeats() -> None:
     clinic, lab = PrivateIdentity.generate(), PrivateIdentity.generate()
     listener = PartyListener(clinic, Address("127.0.0.1", 0), {"lab": lab.public}, 1.0)
     found: list[Any] = []
@@ -23,7 +24,7 @@ def test_the_farewell_ends_after_the_wait_although_the_peer_beats_on() -> None:
     address = Address("127.0.0.1", listener.port)
     other = dial(lab, "clinic", clinic.public, address, wait=30.0, waiting=nobody_waits)
     thread.join(30)
-    errors = found[0].finish()  # the lab's keeper thread beats on, and the lab never finishes
+    errors = found[0].finish()  # the lab's keeper thread sends heartbeats, and the lab never finishes
     assert [type(error) for error in errors] == [PeerLost]
-    assert "goodbye" in str(errors[0])
+    assert "did not close the session" in str(errors[0])
     other.stop("error")

@@ -1,12 +1,8 @@
-"""The plots of a report, as SVG text that stands inside a page.
-
-Each function draws one figure and returns it as one `<svg>` element that loads nothing, repeats no id of another
-plot, and is the same text for the same input. Text stays text, so names in any script are shown by the browser.
-"""
+"""The plots of the results on the test records, as SVG text that is part of a page: see `drawing`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,48 +12,9 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from parties.report.drawing import (
-    ALONE,
-    COLOURS,
-    DASHES,
-    HALF,
-    INK,
-    JOINT,
-    MARKS,
-    PALE,
-    SHADES,
-    WIDE,
-    shortened,
-    svg,
-    thousands,
-)
+from parties.report.drawing import COLOURS, DASHES, HALF, INK, MARKS, WIDE, shortened, svg, thousands
 from vsplit.evaluation.curves import Bin, Line
-from vsplit.evaluation.metrics import Estimates
-
-
-def losses(
-    numbers: Sequence[int], train: Sequence[float | None], validation: Sequence[float | None], kept: int | None
-) -> Markup:
-    """Training and validation loss by epoch, with a line at the epoch whose model was kept."""
-
-    def draw(figure: Figure) -> None:
-        axis = figure.subplots()
-        for values, colour, name, dash in (
-            (train, JOINT, "Training", DASHES["joint"]),
-            (validation, ALONE, "Validation", DASHES["alone"]),
-        ):
-            known = [(number, value) for number, value in zip(numbers, values, strict=True) if value is not None]
-            if known:
-                xs, ys = zip(*known, strict=True)
-                axis.plot(xs, ys, color=colour, linestyle=dash, label=name, marker="o" if len(known) == 1 else "")
-        if kept is not None:
-            axis.axvline(kept, color="#8a949e", linewidth=1, linestyle=":", label=f"Epoch {kept} was kept")
-        axis.set(xlabel="Epoch", ylabel="Loss", title="Loss by epoch", xlim=(numbers[0] - 0.5, numbers[-1] + 0.5))
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.legend(loc="best")
-
-    said = f"Loss by epoch, training and validation; {len(numbers)} epochs" + (f", {kept} was kept." if kept else ".")
-    return svg("losses", said, (WIDE, 2.8), draw)
+from vsplit.evaluation.metrics import Estimate, Estimates
 
 
 def roc(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
@@ -89,8 +46,8 @@ def precision_recall(lines: Mapping[str, Line], names: Mapping[str, str], positi
         # Below the axes: a good curve and a poor one together leave no corner of the plot free.
         figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2, handlelength=1.6)
 
-    said = f"Precision against recall of {' and '.join(names[model] for model in lines)}."
-    return svg("precision-recall", said, (HALF, 3.5), draw)
+    label = f"Precision against recall of {' and '.join(names[model] for model in lines)}."
+    return svg("precision-recall", label, (HALF, 3.5), draw)
 
 
 def calibration(bins: Mapping[str, Sequence[Bin]], names: Mapping[str, str]) -> Markup:
@@ -119,8 +76,8 @@ def calibration(bins: Mapping[str, Sequence[Bin]], names: Mapping[str, str]) -> 
         lower.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         lower.yaxis.set_major_formatter(FuncFormatter(thousands))
 
-    said = f"Predicted probability against the share that came true, for {' and '.join(names[m] for m in bins)}."
-    return svg("calibration", said, (HALF, 4.1), draw)
+    label = f"Predicted probability against the share that came true, for {' and '.join(names[m] for m in bins)}."
+    return svg("calibration", label, (HALF, 4.1), draw)
 
 
 def comparison(
@@ -130,7 +87,7 @@ def comparison(
     wide: bool,
 ) -> Markup:
     """Each metric of each model with its interval. `panels` has, by title, the (key, shown name) of its metrics;
-    they stand side by side in a wide plot and above each other in a half one."""
+    they are side by side in a wide plot and above each other in a half one."""
     rows = [len(part) for part in panels.values()]
 
     def draw(figure: Figure) -> None:
@@ -140,20 +97,8 @@ def comparison(
             axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[count + 0.6 for count in rows]).ravel()
         for axis, (title, metrics) in zip(axes, panels.items(), strict=True):
             for number, (model, found) in enumerate(estimates.items()):
-                shown = [(row, found[key]) for row, (key, _) in enumerate(metrics)]
-                for row, estimate in shown:
-                    if estimate is None:
-                        continue
-                    place = row + (0 if len(estimates) == 1 else 0.32 * number - 0.16)
-                    axis.plot([estimate["low"], estimate["high"]], [place, place], color=COLOURS[model], linewidth=2)
-                    label = names[model] if row == 0 else None
-                    style: dict[str, Any] = {
-                        "color": COLOURS[model],
-                        "marker": MARKS[model],
-                        "linestyle": "none",
-                        "label": label,
-                    }
-                    axis.plot([estimate["value"]], [place], markersize=6, **style)
+                offset = 0 if len(estimates) == 1 else 0.32 * number - 0.16
+                _intervals(axis, [found[key] for key, _ in metrics], model, names[model], offset)
             axis.set_yticks(range(len(metrics)), [name for _, name in metrics])
             axis.set(title=title, ylim=(len(metrics) - 0.5, -0.5))
             axis.grid(visible=False, axis="y")
@@ -162,9 +107,21 @@ def comparison(
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
 
-    said = f"The metrics of {' and '.join(names[model] for model in estimates)} with their intervals, as in the table."
+    label = f"The metrics of {' and '.join(names[model] for model in estimates)} with their intervals, as in the table."
     size = (WIDE, 1.1 + 0.42 * max(rows)) if wide else (HALF, 1.6 + 0.42 * sum(rows))
-    return svg("comparison", said, size, draw)
+    return svg("comparison", label, size, draw)
+
+
+def _intervals(axis: Axes, estimates: Sequence[Estimate | None], model: str, name: str, offset: float) -> None:
+    """One model's estimates with their intervals, one in each row."""
+    for row, estimate in enumerate(estimates):
+        if estimate is None:
+            continue
+        place = row + offset
+        axis.plot([estimate["low"], estimate["high"]], [place, place], color=COLOURS[model], linewidth=2)
+        label = name if row == 0 else None
+        style: dict[str, Any] = {"color": COLOURS[model], "marker": MARKS[model], "linestyle": "none", "label": label}
+        axis.plot([estimate["value"]], [place], markersize=6, **style)
 
 
 def confusion(
@@ -196,8 +153,8 @@ def confusion(
                     number = thousands(float(counts[row, column]))
                     axis.text(column, row, number, ha="center", va="center", color=colour)
 
-    said = f"Confusion counts of {' and '.join(names[model] for model in tables)} for {count} classes."
-    return svg("confusion", said, (WIDE if len(tables) > 1 else HALF, min(6.5, 2.6 + 0.28 * count)), draw)
+    label = f"Confusion counts of {' and '.join(names[model] for model in tables)} for {count} classes."
+    return svg("confusion", label, (WIDE if len(tables) > 1 else HALF, min(6.5, 2.6 + 0.28 * count)), draw)
 
 
 def predicted(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
@@ -213,8 +170,8 @@ def predicted(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
         _in_plain_numbers(axis.xaxis, axis.yaxis)
         figure.legend(loc="outside lower center", ncols=2)
 
-    said = f"Predicted against true values of {' and '.join(names[model] for model in lines)}."
-    return svg("predicted", said, (HALF, 3.7), draw)
+    label = f"Predicted against true values of {' and '.join(names[model] for model in lines)}."
+    return svg("predicted", label, (HALF, 3.7), draw)
 
 
 def residuals(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
@@ -230,8 +187,8 @@ def residuals(lines: Mapping[str, Line], names: Mapping[str, str]) -> Markup:
         _in_plain_numbers(axis.xaxis, axis.yaxis)
         figure.legend(loc="outside lower center", ncols=2)
 
-    said = f"Residuals against predicted values of {' and '.join(names[model] for model in lines)}."
-    return svg("residuals", said, (HALF, 3.7), draw)
+    label = f"Residuals against predicted values of {' and '.join(names[model] for model in lines)}."
+    return svg("residuals", label, (HALF, 3.7), draw)
 
 
 def _dots(axis: Axes, xs: Sequence[float], ys: Sequence[float], model: str, name: str) -> None:
@@ -247,58 +204,3 @@ def _in_plain_numbers(*sides: Axis) -> None:
         # Numbers beside each other along the horizontal axis need more room than numbers above each other.
         side.set_major_locator(MaxNLocator(5 if isinstance(side, XAxis) else 6))
         side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}".replace("-", "−")))
-
-
-def records(bars: Sequence[tuple[str, int]], parts: Sequence[tuple[str, int]]) -> Markup:
-    """Horizontal bars of record counts, and a last one, the matched records, cut into its `parts` (name, count)."""
-    matched = sum(count for _, count in parts)
-
-    def draw(figure: Figure) -> None:
-        axis = figure.subplots()
-        names = [*(shortened(name, 34) for name, _ in bars), "Matched"]
-        axis.barh(range(len(bars)), [count for _, count in bars], color=PALE, height=0.6)
-        left = 0
-        for (name, count), colour in zip(parts, SHADES, strict=False):
-            axis.barh(len(bars), count, left=left, color=colour, height=0.6, label=f"{name} {thousands(count)}")
-            left += count
-        for place, count in enumerate([*(count for _, count in bars), matched]):
-            axis.annotate(thousands(count), (count, place), xytext=(4, 0), textcoords="offset points", va="center")
-        _as_bars(figure, axis, names, "Records")
-
-    said = "Records: " + ", ".join(f"{name} {count}" for name, count in [*bars, ("matched", matched)]) + "."
-    return svg("records", said, (WIDE, 1.1 + 0.34 * (len(bars) + 1)), draw)
-
-
-def traffic(kinds: Sequence[tuple[str, int, int]], shown: Callable[[int], str]) -> Markup:
-    """Bytes sent and received by kind of message; `shown` writes a number of bytes for a person."""
-
-    def draw(figure: Figure) -> None:
-        axis = figure.subplots()
-        for number, (name, colour) in enumerate((("Sent", ALONE), ("Received", JOINT))):
-            for row, (_, sent, received) in enumerate(kinds):
-                size, both = (sent, received)[number], sent > 0 and received > 0
-                place = row + (0.38 * number - 0.19 if both else 0)
-                axis.barh(place, size, color=colour, height=0.34, label=name if row == 0 else None)
-                if size == 0:
-                    continue
-                axis.annotate(shown(size), (size, place), xytext=(4, 0), textcoords="offset points", va="center")
-        _as_bars(figure, axis, [shortened(kind, 34) for kind, _, _ in kinds], None)
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(int(value))))
-        axis.xaxis.set_major_locator(MaxNLocator(5))
-
-    said = "Bytes by kind of message: "
-    said += "; ".join(f"{kind}, sent {shown(sent)}, received {shown(received)}" for kind, sent, received in kinds)
-    return svg("traffic", said + ".", (WIDE, 1.0 + 0.46 * len(kinds)), draw)
-
-
-def _as_bars(figure: Figure, axis: Axes, names: Sequence[str], label: str | None) -> None:
-    axis.set_yticks(range(len(names)), names)
-    axis.set_ylim(len(names) - 0.5, -0.5)
-    axis.set_xlim(0, max(1.0, axis.get_xlim()[1]) * 1.08)  # Room for the number at the end of the longest bar.
-    axis.grid(visible=False, axis="y")
-    axis.tick_params(axis="y", length=0)
-    axis.xaxis.set_major_formatter(FuncFormatter(thousands))
-    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    if label:
-        axis.set_xlabel(label)
-    figure.legend(loc="outside lower center", ncols=3)
