@@ -21,7 +21,7 @@ PUBLIC = {
     "vsplit.kernels": "curve25519 engine montgomery portable",
     "vsplit.learn": """
         batches checkpoint column_importance embedding_record feature groups label messages models
-        party_dropout plan runtime scoring subset_models traffic training
+        onnx_module party_dropout plan runtime scoring subset_models traffic training
     """,
     "vsplit.paillier": "cipher fixed_point keys noise packing",
     "vsplit.protocol": """

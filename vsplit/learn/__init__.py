@@ -5,6 +5,7 @@ two roles, `plan` what the parties agree on, `batches` and `groups` which rows a
 and `training` what is trained and how, `messages` and `traffic` what crosses, `checkpoint` and `runtime` the state of a
 training and the settings of torch. `scoring` has the roles of prediction with a trained model; `party_dropout`,
 `embedding_record` and `subset_models` make models for some of the feature parties, and `column_importance` permutes columns.
+`onnx_module` exports a bottom module of a party's own.
 """
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "label",
     "messages",
     "models",
+    "onnx_module",
     "party_dropout",
     "plan",
     "runtime",
