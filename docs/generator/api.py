@@ -44,6 +44,7 @@ def _entry(name: str, value: Any) -> str:
     lines = [f"\n### `{name}`\n"]
     if inspect.ismodule(value):
         return f"{lines[0]}\n{_first_paragraph(value)}\n\n{_members(value)}"
+    value = inspect.unwrap(value) if callable(value) else value  # a function whose results are cached
     if inspect.isclass(value) or inspect.isfunction(value):
         lines.append(f"\n```python\n{_signature(name, value)}\n```\n\n{_first_paragraph(value)}\n")
         lines += [f"\n- `{attribute}`: {words}\n" for attribute, words in _properties(value)]
