@@ -15,7 +15,7 @@ from tests.docs.blocks import CHANGE, Block, Reader, blocks, changed
 DOCS = Path(__file__).parents[2] / "docs"
 WRITTEN = sorted(file for file in DOCS.rglob("*.md") if file.parent.name != "reference")
 FOUND = [pytest.param(block, id=f"{file.name}:{block.line}") for file in WRITTEN for block in blocks(file)]
-FOLLOWED = {"first-hour.md", "own-model.md"}
+FOLLOWED = {"first-hour.md", "own-model.md", "export.md"}
 """Every block of these pages is run, since `Reader.follow` refuses a block that it cannot use."""
 CHECKED = {
     "two-machines.md": {  # the other blocks: test_two_machines.py

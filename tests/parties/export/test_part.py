@@ -20,6 +20,7 @@ from parties.export import part as part_module
 from parties.export.part import export_part
 from parties.run.model_store import load_part
 from parties.run.own_module import builder_at
+from tests.docs.blocks import Reader
 from vsplit.aggregation.plain import join
 from vsplit.learn.batches import Rows
 from vsplit.learn.models import InputShape, Store, build_bottom, build_top, tabular, weights
@@ -315,3 +316,15 @@ def test_a_name_that_does_not_fit_is_refused(tmp_path: Path, out: str, said: str
 def test_a_folder_without_a_part_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"model\.json is missing"):
         export_part(tmp_path, tmp_path / "part.onnx", tmp_path, separate=False, overwrite=False)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_the_guide_is_followed(world) -> None:
+    world.job["train"]["epochs"] = 1
+    world.tables["lab"]["ward"] = np.where(world.tables["lab"].t3 > 0, 1.0, np.nan)
+    world.tables["lab"].loc[::3, "ward"] = 2.0
+    world.files["lab"]["data"]["categories"] = ["ward"]
+    world.write().run_parties().well()
+    reader = Reader(world.folder)
+    reader.follow(Path(__file__).parents[3] / "docs/how-to/export.md")
+    assert reader.printed.strip() == f"float32 ({len(world.tables['lab'])}, 4)"
