@@ -9,7 +9,7 @@ import typer
 
 from parties.command.console import Console
 from parties.command.execution import execute
-from parties.command.options import DebugOption
+from parties.command.options import DebugOption, JsonOption
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="The folder of a finished run.")]
 
@@ -37,3 +37,19 @@ def export(
         return print_export(run, console, out, code, separate=separate, overwrite=overwrite)
 
     execute(command, debug=debug)
+
+
+def compare(
+    first: RunArgument,
+    second: Annotated[Path, typer.Argument(metavar="OTHER_RUN", help="The folder of another finished run.")],
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Compare two finished runs of one party: the jobs, the records, the metrics, the traffic and the time."""
+
+    def command(console: Console) -> int:
+        from parties.command.compare import print_comparison
+
+        return print_comparison(first, second, console, as_json=as_json)
+
+    execute(command, debug=debug, stderr=as_json)
