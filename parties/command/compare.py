@@ -47,15 +47,15 @@ def print_comparison(first: Path, second: Path, console: Console, *, as_json: bo
             print_text(console, f"There is no paired difference, because {found['no_paired_difference_because']}")
     for direction, kinds in found["traffic"].items():
         _print(console, direction, _pairs(kinds, bytes_text))
-    _print(console, "time", [(key, *map(_TIME.get(key, str), pair)) for key, pair in found["time"].items()])
+    _print(console, "time", _time(found["time"]))
     return 0
 
 
-def _seconds(value: float | None) -> str:
-    return "" if value is None else duration_text(value)
-
-
-_TIME: Mapping[str, Callable[[Any], str]] = {"seconds": _seconds, "seconds_per_epoch": _seconds}
+def _time(pairs: Mapping[str, list[Any]]) -> Rows:
+    for key, name in {"seconds": "from start to end", "seconds_per_epoch": "mean of an epoch"}.items():
+        yield from _pairs({name: pairs[key]}, duration_text)
+    for key, name in {"epochs": "epochs", "kept_epoch": "epoch of the weights", "resumed": "times resumed"}.items():
+        yield from _pairs({name: pairs[key]}, count_text)
 
 
 def _print(console: Console, title: str, rows: Rows, more: tuple[str, ...] = ()) -> None:

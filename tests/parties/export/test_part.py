@@ -318,6 +318,20 @@ def test_a_folder_without_a_part_is_refused(tmp_path: Path) -> None:
         export_part(tmp_path, tmp_path / "part.onnx", tmp_path, separate=False, overwrite=False)
 
 
+def test_both_parts_of_a_run_give_its_predictions(tmp_path: Path) -> None:
+    run = Path(__file__).parents[1] / "run" / "model_format_1"
+    inputs = {}
+    for name in ("lab", "clinic"):
+        export_part(run / name, tmp_path / f"{name}.onnx", tmp_path, separate=False, overwrite=False)
+        table, description = pd.read_csv(run / name / "rows.csv"), json.loads((tmp_path / f"{name}.json").read_text())
+        inputs[name] = {"numbers": table[description["numbers"]].to_numpy(np.float64)}
+        for one in description["categories"]:
+            inputs[name]["codes"] = table[[one["name"]]].map(one["codes"].__getitem__).to_numpy(np.int64)
+    inputs["clinic"]["embedding_lab"] = run_onnx(tmp_path / "lab.onnx", inputs["lab"])
+    found = run_onnx(tmp_path / "clinic.onnx", inputs["clinic"])
+    np.testing.assert_allclose(found, json.loads((run / "expected.json").read_text())["joint"], rtol=1e-5)
+
+
 @pytest.mark.usefixtures("no_report")
 def test_the_guide_is_followed(world) -> None:
     world.job["train"]["epochs"] = 1
