@@ -85,7 +85,7 @@ class GraphBuilder:
 
     def model(self, name: str, metadata: Mapping[str, str]) -> bytes:
         """The graph as an ONNX model, which onnx's own checker has accepted."""
-        from onnx import checker, helper
+        from onnx import checker, helper, shape_inference
 
         graph = helper.make_graph(
             self._nodes,
@@ -102,7 +102,11 @@ class GraphBuilder:
             producer_version=__version__,
         )
         helper.set_model_props(model, dict(metadata))
-        checker.check_model(model, full_check=True)
+        try:
+            checker.check_model(model, full_check=True)
+        except (checker.ValidationError, shape_inference.InferenceError) as error:  # of a module of the user's own
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"The exported graph is refused by the checker of the package onnx: {reason}") from error
         data: bytes = model.SerializeToString(deterministic=True)
         return data
 

@@ -33,6 +33,8 @@ def export_part(run: Path, out: Path, code: Path, *, separate: bool, overwrite: 
         raise ConfigError(f"--out is {out}, which does not end with .onnx; name a file such as part.onnx.")
     if not out.absolute().parent.is_dir():
         raise ConfigError(f"--out is {out}, and the folder {out.absolute().parent} does not exist; create it first.")
+    if not code.is_dir():
+        raise ConfigError(f"--code is {code}, which is no folder; name the folder that has your bottom module.")
     part = load_part(run, code.absolute())
     graphs = _separate(part) if separate else {"": _whole(part)}
     metadata = {key: str(part.description[key]) for key in ("job", "party", "role")}

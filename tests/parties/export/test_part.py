@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from vsplit.learn.training import Target
 from vsplit.protocol import ConfigError, StorageError
 
 ROWS, WIDTH = 10_000, 6
+ALL = ("age", "tsh", "t3", "count", "ward", "known")
 OWN = """
 import torch
 from torch import nn
@@ -106,11 +108,18 @@ def odd_features() -> pd.DataFrame:
     return table
 
 
-def write_part(folder: Path, *, module: str = "", top: dict[str, Any] | None = None, image: Any = None) -> Path:
+def write_part(
+    folder: Path,
+    *,
+    module: str = "",
+    top: dict[str, Any] | None = None,
+    image: Any = None,
+    columns: Sequence[str] = ALL,
+) -> Path:
     """A run folder with a model part of random weights, as a run writes it."""
     torch.manual_seed(11)
     folder.mkdir()
-    preparation = Preparation.fit(features(500), [], np.arange(400))
+    preparation = Preparation.fit(features(500)[[*columns]], [], np.arange(400))
     prepared = preparation.transform(features(2))
     shape = InputShape(prepared.numeric.shape[1], prepared.vocabularies, image)
     builder = builder_at(module, folder.parent) if module else tabular([8, 5])
@@ -155,11 +164,14 @@ def run_onnx(file: Path, inputs: dict[str, Any]) -> Any:
     return found
 
 
-def raw_inputs(description: dict[str, Any], table: pd.DataFrame) -> dict[str, Any]:
+def raw_inputs(
+    description: dict[str, Any], table: pd.DataFrame, kinds: Collection[str] = ("numbers", "codes")
+) -> dict[str, Any]:
     """What the guide says that a program does: raw numbers, and each word's code from the table; unknown ones are 0."""
     words = {"known": table["known"].map({True: "true", False: "false"}), "ward": table["ward"]}
     codes = [words[one["name"]].map(one["codes"]).fillna(0).astype(np.int64) for one in description["categories"]]
-    return {"numbers": table[description["numbers"]].to_numpy(np.float64), "codes": np.stack(codes, axis=1)}
+    found = {"numbers": table[description["numbers"]].to_numpy(np.float64), "codes": np.array(codes, np.int64).T}
+    return {kind: found[kind] for kind in kinds}
 
 
 def embedding(part: Any, prepared: Prepared) -> torch.Tensor:
@@ -203,6 +215,19 @@ def test_a_feature_partys_file_gives_its_embeddings(tmp_path: Path, module: str)
     assert [(one["name"], one["type"], one["shape"]) for one in graph["inputs"]] == [
         ("numbers", "float64", ["rows", 4]), ("codes", "int64", ["rows", 2]),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [["age"], ["count", "tsh"], ["ward"], ["known", "tsh"]])
+def test_a_party_may_have_columns_of_one_kind(tmp_path: Path, columns: list[str]) -> None:
+    run = write_part(tmp_path / "run", columns=columns)
+    export_part(run, tmp_path / "part.onnx", tmp_path, separate=True, overwrite=False)
+    part, table = load_part(run), odd_features()
+    names = {"age": "numbers", "tsh": "numbers", "count": "numbers"}
+    inputs = raw_inputs(
+        json.loads((tmp_path / "part.json").read_text()), table, {names.get(one, "codes") for one in columns}
+    )
+    expected = embedding(part, part.preparation.transform(table)).numpy()
+    np.testing.assert_allclose(run_onnx(tmp_path / "part-bottom.onnx", inputs), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("separate", [False, True])
@@ -311,6 +336,13 @@ def test_where_a_file_cannot_be_written_none_is_left(tmp_path: Path, monkeypatch
 def test_a_name_that_does_not_fit_is_refused(tmp_path: Path, out: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         export_part(write_part(tmp_path / "run"), tmp_path / out, tmp_path, separate=False, overwrite=False)
+
+
+def test_a_folder_of_code_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--code is .*none, which is no folder"):
+        export_part(
+            write_part(tmp_path / "run"), tmp_path / "part.onnx", tmp_path / "none", separate=False, overwrite=False
+        )
 
 
 def test_a_folder_without_a_part_is_refused(tmp_path: Path) -> None:
