@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -83,27 +86,34 @@ def _made_up(shape: InputShape, rows: int) -> dict[str, Tensor]:
 
 def _exported(module: nn.Module, given: dict[str, Tensor], opset: int) -> bytes:
     rows = torch.export.Dim("rows")
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    try:
-        with warnings.catch_warnings():  # they are about torch's own parts, which the user cannot change
-            warnings.simplefilter("ignore")
-            logger.setLevel(logging.ERROR)
-            program = torch.onnx.export(
-                module,
-                tuple(given.values()),
-                input_names=list(given),
-                dynamic_shapes=(tuple({0: rows} for _ in given),),
-                opset_version=opset,
-                dynamo=True,
-                verbose=False,
-            )
-    finally:
-        logger.setLevel(before)
+    with _silence():
+        program = torch.onnx.export(
+            module,
+            tuple(given.values()),
+            input_names=list(given),
+            dynamic_shapes=(tuple({0: rows} for _ in given),),
+            opset_version=opset,
+            dynamo=True,
+            verbose=False,
+        )
     if program is None:
         raise RuntimeError("it returned nothing")
     data: bytes = program.model_proto.SerializeToString()
     return data
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Without what torch prints, logs and warns of, which is about its own parts; an exception is still raised."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    nowhere = io.StringIO()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _both(module: nn.Module, data: bytes, given: dict[str, Tensor]) -> tuple[Any, Any]:

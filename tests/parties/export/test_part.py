@@ -275,12 +275,15 @@ def test_a_module_on_images_is_exported(tmp_path: Path) -> None:
     ("module", "said"),
     [("odd", "because torch's ONNX exporter does not support it"), ("noisy", "gives another embedding")],
 )
-def test_a_module_that_cannot_be_exported_is_refused(tmp_path: Path, module: str, said: str) -> None:
+def test_a_module_that_cannot_be_exported_is_refused(
+    tmp_path: Path, module: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "own_of_export.py").write_text(OWN)
     run = write_part(tmp_path / "run", module=f"own_of_export:{module}")
     with pytest.raises(ConfigError, match=f"own_of_export:{module} cannot be exported.*{said}") as caught:
         export_part(run, tmp_path / "part.onnx", tmp_path, separate=False, overwrite=False)
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
     assert not list(tmp_path.glob("*part*"))
 
 
