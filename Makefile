@@ -52,7 +52,7 @@ UV ?= uv
 LOCK = $(UV) pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 	--emit-build-options --no-annotate --excludes constraints-torch.txt --custom-compile-command 'make constraints' $(UPGRADE) pyproject.toml constraints.in
 constraints:
-	$(LOCK) --extra images --extra metrics --extra postgresql --output-file constraints.txt
+	$(LOCK) --extra images --extra metrics --extra postgresql --extra export --output-file constraints.txt
 	$(LOCK) --all-extras --constraint constraints.txt $$(sed -n '/sys_platform/!s/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' constraints.txt) \
 		--output-file constraints-dev.txt
 

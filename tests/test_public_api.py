@@ -17,9 +17,12 @@ ROOT = Path(__file__).parent.parent
 PUBLIC = {
     "vsplit": "__version__",
     "vsplit.aggregation": "attempt check_installed interface masked_sum paillier_sum plain receiver_for secure_sum sender_for",
-    "vsplit.evaluation": "curves metrics",
+    "vsplit.evaluation": "calibration curves metrics shapley",
     "vsplit.kernels": "curve25519 engine montgomery portable",
-    "vsplit.learn": "batches checkpoint feature groups label messages models plan runtime traffic training",
+    "vsplit.learn": """
+        batches checkpoint column_importance embedding_record feature groups label messages models
+        onnx_module party_dropout plan runtime scoring subset_models traffic training
+    """,
     "vsplit.paillier": "cipher fixed_point keys noise packing",
     "vsplit.protocol": """
         HEAD Array Bytes Checkpoint Collect ConfigError DataError Deadlock Effect Floats LocalError Message

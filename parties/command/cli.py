@@ -21,6 +21,7 @@ from parties.command.execution import execute, execute_with_progress
 from parties.command.options import DebugOption, EventsOption, JsonOption, PartyArgument, RestartOption
 from parties.command.output import Outputs
 from parties.command.party_argument import check_party_argument
+from parties.command.run_folders import compare, export
 from parties.command.subcommands import identity_app, ledger_app
 from parties.local.command_line import set_arguments
 from parties.local.text import json_line
@@ -236,3 +237,7 @@ def runs(
         return print_runs(party, console, as_json=as_json)
 
     execute(command, debug=debug, stderr=as_json)
+
+
+app.command()(export)
+app.command()(compare)

@@ -23,6 +23,7 @@ from vsplit.learn.plan import Plan
 from vsplit.protocol import ConfigError
 
 FORMAT = 1
+"""The format of model.json. A new optional key does not change it; any other change does, and format 1 is then still read."""
 DESCRIPTION, BOTTOM, TOP = "model.json", "bottom.safetensors", "top.safetensors"
 
 
@@ -92,8 +93,7 @@ def load_part(path: Path, code: Path | None = None) -> ModelPart:
     """
     try:
         description = json.loads(read_plain(path / DESCRIPTION))
-        if description.get("format") != FORMAT:
-            raise ConfigError(f"{path / DESCRIPTION} has a format that this version of vsplit does not know.")
+        _check_format(path / DESCRIPTION, description["format"])
         preparation, bottom = _load_bottom(path, description, code)
         top = _load_top(path, description)
     except FileNotFoundError as error:
@@ -104,6 +104,15 @@ def load_part(path: Path, code: Path | None = None) -> ModelPart:
             "folder again, or train again."
         ) from error
     return ModelPart(description, preparation, bottom, top)
+
+
+def _check_format(file: Path, found: object) -> None:
+    """Raise ConfigError where the file was written in another format; see docs/reference/run-folder.md on what keeps it."""
+    if found != FORMAT:
+        raise ConfigError(
+            f"{file} has the format {found}, and this version of vsplit reads format {FORMAT}: use the version of vsplit that "
+            "`versions` in run.json names, or a newer one."
+        )
 
 
 def _load_bottom(path: Path, description: dict[str, Any], code: Path | None) -> tuple[Preparation | None, Any]:

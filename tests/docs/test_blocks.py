@@ -15,7 +15,7 @@ from tests.docs.blocks import CHANGE, Block, Reader, blocks, changed
 DOCS = Path(__file__).parents[2] / "docs"
 WRITTEN = sorted(file for file in DOCS.rglob("*.md") if file.parent.name != "reference")
 FOUND = [pytest.param(block, id=f"{file.name}:{block.line}") for file in WRITTEN for block in blocks(file)]
-FOLLOWED = {"first-hour.md", "own-model.md"}
+FOLLOWED = {"first-hour.md", "own-model.md", "export.md"}
 """Every block of these pages is run, since `Reader.follow` refuses a block that it cannot use."""
 CHECKED = {
     "two-machines.md": {  # the other blocks: test_two_machines.py
@@ -45,7 +45,7 @@ CHECKED = {
     "limit-partners.md": {"yaml": ["accept:"], "sh": ["vsplit check clinic.yaml"]},
     "operate.md": {  # test_how_to.py, test_two_machines.py, test_reference.py
         "yaml": ["log:", "metrics: 127.0.0.1:9450"],
-        "sh": ["vsplit runs clinic.yaml", "vsplit runs clinic.yaml --prune --keep 3 --yes"],
+        "sh": ["vsplit compare runs/", "vsplit runs clinic.yaml", "vsplit runs clinic.yaml --prune --keep 3 --yes"],
         "text": ["rate(vsplit_waiting_seconds_total", "vsplit_link_up == 0"],
     },
     "postgresql.md": {  # test_postgresql.py

@@ -106,9 +106,9 @@ def compare(
     models = {"joint": joint} if alone is None else {"joint": joint, "alone": alone}
     checked = {name: checked_scores(task, truth, scores, name) for name, scores in models.items()}
     rows = len(checked["joint"][0])
-    points = {name: _POINT[task](*pair) for name, pair in checked.items()}
-    weighted = {name: _WEIGHTED[task](*pair) for name, pair in checked.items()}
-    spread = _distributions(weighted, _resamples(rows, resamples, np.random.default_rng(seed), persons))
+    points = {name: POINT[task](*pair) for name, pair in checked.items()}
+    weighted = {name: WEIGHTED[task](*pair) for name, pair in checked.items()}
+    spread = _distributions(weighted, resampled_weights(rows, resamples, np.random.default_rng(seed), persons))
     result = Comparison(rows=rows, resamples=resamples, joint=_estimates(points["joint"], spread["joint"]))
     if persons is not None:
         result["persons"] = len(np.unique(persons))
@@ -137,18 +137,19 @@ def in_order(estimates: Estimates) -> list[str]:
 
 
 def _estimates(points: dict[str, float], spread: dict[str, Array]) -> Estimates:
-    found: Estimates = {}
-    for metric, value in points.items():
-        defined = spread[metric][np.isfinite(spread[metric])]
-        if np.isfinite(value) and defined.size:
-            low, high = np.quantile(defined, [0.025, 0.975])
-            found[metric] = Estimate(value=float(value), low=float(low), high=float(high))
-        else:
-            found[metric] = None
-    return found
+    return {metric: estimate(value, spread[metric]) for metric, value in points.items()}
 
 
-def _resamples(
+def estimate(value: float, draws: Array) -> Estimate | None:
+    """`value` with the quantiles of its resamples, of those that define it; None where it or all of them are undefined."""
+    defined = draws[np.isfinite(draws)]
+    if not np.isfinite(value) or not defined.size:
+        return None
+    low, high = np.quantile(defined, [0.025, 0.975])
+    return Estimate(value=float(value), low=float(low), high=float(high))
+
+
+def resampled_weights(
     rows: int, count: int, rng: np.random.Generator, persons: npt.NDArray[np.int64] | None
 ) -> Iterator[Array]:
     """Weights [b, rows] in blocks, `count` resamples in all, drawn one after another from `rng`: how often each row, or
@@ -238,5 +239,5 @@ def _regression_point(truth: Array, scores: Array) -> dict[str, float]:
     }
 
 
-_POINT = {"binary": _binary_point, "multiclass": _multiclass_point, "regression": _regression_point}
-_WEIGHTED = {"binary": binary_weighted, "multiclass": multiclass_weighted, "regression": regression_weighted}
+POINT = {"binary": _binary_point, "multiclass": _multiclass_point, "regression": _regression_point}
+WEIGHTED = {"binary": binary_weighted, "multiclass": multiclass_weighted, "regression": regression_weighted}

@@ -26,7 +26,7 @@ State = FeatureState | LabelState
 _METADATA = "vsplit"
 _LENGTH = 8  # bytes before the head of a safetensors file
 _KEPT, _OPTIMIZER, _RANDOM = "kept.", "optimizer.", "random."
-_BEST, _HISTORY, _LOSS = "best_loss", "history", "loss_sum"
+_BEST, _HISTORY, _LOSS, _RECORD = "best_loss", "history", "loss_sum", "record."
 
 
 class _Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +41,7 @@ class _Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loss_rows: int = 0
     given: int = 0
     clipped: int = 0
+    record_epoch: int = 0
 
 
 def to_bytes(state: State) -> bytes:
@@ -58,6 +59,9 @@ def to_bytes(state: State) -> bytes:
         tensors[_HISTORY] = torch.tensor(losses, dtype=torch.float64).reshape(-1, 2)
         tensors[_LOSS] = state.loss_sum
         counts = msgspec.structs.replace(counts, loss_rows=state.loss_rows)
+        if state.record is not None:
+            tensors |= {f"{_RECORD}{name}": tensor for name, tensor in state.record.tensors().items()}
+            counts = msgspec.structs.replace(counts, record_epoch=state.record.epoch)
     else:
         counts = msgspec.structs.replace(counts, given=state.given, clipped=state.clipped)
     # Tied weights are stored under each of their names; the format would refuse shared memory.
@@ -83,6 +87,10 @@ def from_bytes(state: State, data: bytes, *, with_random: bool = True) -> None:
     history = _numbers(tensors, _HISTORY, 2) if isinstance(state, LabelState) else None
     best = _numbers(tensors, _BEST, 0)
     loss = _numbers(tensors, _LOSS, 0) if isinstance(state, LabelState) else None
+    record = state.record if isinstance(state, LabelState) else None
+    recorded = _below(_RECORD, tensors)
+    if record is not None:
+        _check(record.tensors(), {name: recorded.get(name) for name in record.tensors()})
     for name, module in _modules(state).items():
         module.load_state_dict(_below(f"{name}.", tensors))
     state.optimizer.load_state_dict({"state": moments, "param_groups": state.optimizer.state_dict()["param_groups"]})
@@ -94,6 +102,8 @@ def from_bytes(state: State, data: bytes, *, with_random: bool = True) -> None:
     if isinstance(state, LabelState) and history is not None and loss is not None:
         state.history = [Epoch(*losses) for losses in history.tolist()]
         state.loss_sum, state.loss_rows = loss.to(_device(state)), counts.loss_rows
+        if record is not None:
+            record.restore(recorded, counts.record_epoch)
     elif isinstance(state, FeatureState):
         state.given, state.clipped = counts.given, counts.clipped
     if with_random:

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from vsplit.aggregation.interface import Batch, EmbeddingReceiver
 from vsplit.aggregation.plain import PlainReceiver
 from vsplit.learn.batches import TEST, TRAIN, VALIDATION, Rows, Split, batches, epoch_batches, to_parts
+from vsplit.learn.embedding_record import EmbeddingRecord, RecordingReceiver
 from vsplit.learn.messages import Gradient, Parts, Verdict
 from vsplit.learn.models import Store
+from vsplit.learn.party_dropout import DropoutReceiver
 from vsplit.learn.plan import Plan
 from vsplit.learn.training import Progress, Target, diverged
 from vsplit.protocol import Checkpoint, Note, Role, Send
@@ -40,7 +42,8 @@ class Epoch:
 class LabelState:
     """The complete state of the label party's training; a role created from it resumes at its step.
 
-    `loss_sum` adds the losses of the epoch's training rows so far, float32 [], and `loss_rows` counts these rows.
+    `loss_sum` adds the losses of the epoch's training rows so far, float32 [], and `loss_rows` counts these rows. `record`
+    stores what arrives, where models of subsets are to be trained; see `vsplit.learn.subset_models`.
     """
 
     bottom: nn.Module | None
@@ -51,6 +54,7 @@ class LabelState:
     step: int = 0
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))
     loss_rows: int = 0
+    record: EmbeddingRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +105,7 @@ def label_role(
     Assumes: feature parties are semi-honest; labels are not protected from them, nor features from this party.
     """
     progress = state.progress
-    receiver = PlainReceiver(side.name, feature_parties, plan.cut) if receiver is None else receiver
+    receiver = _wrapped(receiver or PlainReceiver(side.name, feature_parties, plan.cut), state, split, plan)
     yield from receiver.begin()
     while progress.epoch < plan.epochs and not progress.stopped:
         order = epoch_batches(split.train, plan.batch_size, plan.seed, progress.epoch)
@@ -128,6 +132,13 @@ def _predict(
         outputs = yield from _outputs(receiver, state, side, part, batches(rows, size))
         predictions.append(side.target.predictions(outputs))
     return Predictions(*predictions)
+
+
+def _wrapped(receiver: EmbeddingReceiver, state: LabelState, split: Split, plan: Plan) -> EmbeddingReceiver:
+    """`receiver` with what the plan and the state ask for besides: a record of what arrives, party dropout."""
+    if state.record is not None:
+        receiver = RecordingReceiver(receiver, state.record, state.progress, split, plan)
+    return DropoutReceiver(receiver, plan) if plan.party_dropout else receiver
 
 
 def _keeps(state: LabelState, plan: Plan, validation_loss: float) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vsplit.aggregation.interface import Aggregate, CutLayer, SecureSum
+from vsplit.aggregation.interface import SECURE, Aggregate, CutLayer, SecureSum
 from vsplit.learn.batches import most_in_batch
+from vsplit.protocol import ConfigError
 
 Task = Literal["binary", "multiclass", "regression"]
 OptimizerName = Literal["adam", "adamw", "sgd"]
@@ -19,7 +20,9 @@ class Plan:
     `contributors` are the parties with a bottom model, in the job's order: the order in which embeddings are
     concatenated or added. `width` is the number of columns of each embedding. `secure_sum` is given with an aggregation
     that is one of `SECURE`. `patience` is the number of epochs without a better validation loss (None: the last epoch
-    counts). `lr`, `weight_decay` and `momentum` are the optimiser's, as in torch.optim.
+    counts). `lr`, `weight_decay` and `momentum` are the optimiser's, as in torch.optim. `party_dropout` is the probability
+    with which a feature party's embedding of a training record is left out; see `vsplit.learn.party_dropout`. Raises
+    ConfigError where the aggregation has no single embeddings.
     """
 
     task: Task
@@ -37,6 +40,10 @@ class Plan:
     balanced: bool = False
     patience: int | None = None
     seed: int = 0
+    party_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_party_dropout(self.aggregate, self.party_dropout)
 
     @property
     def joined_width(self) -> int:
@@ -52,4 +59,15 @@ class Plan:
             width=self.width,
             most_rows=most_in_batch(self.batch_size),
             secure_sum=self.secure_sum,
+        )
+
+
+def check_party_dropout(aggregate: Aggregate, party_dropout: float) -> None:
+    """Raise ConfigError where embeddings cannot be left out with this probability."""
+    if not 0 <= party_dropout < 1:
+        raise ConfigError(f"party_dropout is {party_dropout}; it is a probability, at least 0 and below 1.")
+    if party_dropout and aggregate in SECURE:
+        raise ConfigError(
+            f"party_dropout leaves out single embeddings, and with {aggregate} the label party has only their sum: use "
+            "`aggregate: concat` or `sum`, or leave party_dropout out."
         )

@@ -1,4 +1,4 @@
-"""How much of each kind of message a training will send, computed in advance."""
+"""How much of each kind of message a training or a scoring will send, computed in advance."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from vsplit.aggregation.plain import Embedding
 from vsplit.learn.batches import batch_count
 from vsplit.learn.messages import Gradient, Parts, Verdict
 from vsplit.learn.plan import Plan
+from vsplit.learn.scoring import BLOCK
 from vsplit.protocol import Message
 from vsplit.sealing import TAG, Sealed
 
@@ -49,12 +50,29 @@ def expected_traffic(
             Expected(label_party, name, Gradient, steps, plan.epochs * train * plan.width * 4 + steps * _FRAMING),
             Expected(label_party, name, Verdict, plan.epochs, plan.epochs * 34),
         ]
-    sizes = list(_batches(plan, rows))
+    return traffic + _embeddings(plan, label_party, feature_parties, list(_batches(plan, rows)))
+
+
+def expected_scoring(
+    plan: Plan, label_party: str, records: int, feature_parties: Sequence[str] | None = None
+) -> list[Expected]:
+    """What scoring so many aligned `records` sends; `feature_parties` are those that take part, None: all."""
+    taking_part = [
+        name for name in plan.contributors if name != label_party and name in (feature_parties or plan.contributors)
+    ]
+    full, rest = divmod(records, BLOCK)
+    sizes = [_Batches(full, BLOCK)] * (full > 0) + [_Batches(1, rest)] * (rest > 0)
+    return _embeddings(plan, label_party, taking_part, sizes)
+
+
+def _embeddings(
+    plan: Plan, label_party: str, feature_parties: Sequence[str], sizes: Sequence[_Batches]
+) -> list[Expected]:
     if plan.aggregate == "masked_sum":
-        return traffic + _masked(plan, label_party, feature_parties, sizes)
+        return _masked(plan, label_party, feature_parties, sizes)
     if plan.aggregate == "paillier_sum":
-        return traffic + _encrypted(plan, label_party, feature_parties, sizes)
-    return traffic + [_one_each(plan, name, label_party, Embedding, sizes) for name in feature_parties]
+        return _encrypted(plan, label_party, feature_parties, sizes)
+    return [_one_each(plan, name, label_party, Embedding, sizes) for name in feature_parties]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from parties.run.model_store import load_part
 from vsplit.aggregation.plain import join
 from vsplit.learn.models import Store
 from vsplit.protocol import ConfigError
+
+FORMAT_1 = Path(__file__).parent / "model_format_1"
+"""Both parts of a run of version 0.2, six rows of each party as in its data, and the predictions of that run for them."""
 
 
 def embeddings(world, name: str, persons: list[str]) -> torch.Tensor:
@@ -57,8 +61,46 @@ def test_a_part_that_is_not_whole_is_refused(world) -> None:
     with pytest.raises(ConfigError, match=r"bottom\.safetensors is missing"):
         load_part(folder)
     (folder / "model.json").write_text(json.dumps(description | {"format": 99}))
-    with pytest.raises(ConfigError, match="a format that this version"):
+    with pytest.raises(ConfigError, match=r"model\.json has the format 99, and this version of vsplit reads format 1"):
         load_part(folder)
     (folder / "model.json").write_text("{")
     with pytest.raises(ConfigError, match="damaged"):
         load_part(folder)
+
+
+def test_a_part_that_was_written_in_format_1_is_read_and_predicts_the_same() -> None:
+    parts = {name: load_part(FORMAT_1 / name) for name in ("clinic", "lab")}
+    spec = parts["clinic"].description["top"]
+    found = []
+    for name in spec["contributors"]:
+        prepared = parts[name].preparation.transform(pd.read_csv(FORMAT_1 / name / "rows.csv"))
+        with torch.no_grad():
+            found.append(parts[name].bottom(Store(prepared.numeric, prepared.categories).take(np.arange(6))))
+    with torch.no_grad():
+        joint = torch.sigmoid(parts["clinic"].top(join(spec["aggregate"], found))[:, 0].double()).numpy()
+    np.testing.assert_allclose(joint, json.loads((FORMAT_1 / "expected.json").read_text())["joint"], rtol=1e-6)
+
+
+def test_a_key_that_is_not_known_changes_nothing(tmp_path: Path) -> None:
+    """A later version of the same format may have further keys."""
+    description = json.loads((FORMAT_1 / "lab" / "model.json").read_text())
+    description["bottom"]["preparation"]["later"] = description["bottom"]["later"] = description["later"] = {"value": 1}
+    (tmp_path / "model.json").write_text(json.dumps(description))
+    (tmp_path / "bottom.safetensors").write_bytes((FORMAT_1 / "lab" / "bottom.safetensors").read_bytes())
+    assert load_part(tmp_path).preparation == load_part(FORMAT_1 / "lab").preparation
+
+
+def test_every_key_of_the_description_is_documented() -> None:
+    def keys(value: object, name: str) -> set[str]:
+        if isinstance(value, list):
+            return {key for one in value for key in keys(one, name)}
+        if isinstance(value, dict):
+            return {key for one in value for key in {f"{name}{one}", *keys(value[one], f"{name}{one}.")}}
+        return set()
+
+    found = {
+        key for name in ("clinic", "lab") for key in keys(json.loads((FORMAT_1 / name / "model.json").read_text()), "")
+    }
+    page = Path(__file__).parents[3] / "docs/reference/run-folder.md"
+    section = page.read_text(encoding="utf-8").partition("\n## `model.json`\n")[2].partition("\n## ")[0]
+    assert {line.split("`")[1] for line in section.splitlines() if line.startswith("| `")} >= found
