@@ -25,7 +25,7 @@ MEANINGS = {
     "min_list": "keys in any party's list, including this one's, at least",
     "max_records": "keys in another party's list, at most",
     "min_records": "records in common, at least, before any party learns which they are",
-    "max_runs": "runs and overlaps with each other party in any 30 days, at most",
+    "max_runs": "runs, overlaps and predictions with each other party in any 30 days, at most",
 }
 
 
@@ -94,7 +94,7 @@ def print_bounds(party: Party, own_records: int | None, console: Console, purpos
 
 
 def print_quotas(party: Party, console: Console) -> None:
-    """Print how many runs and overlaps there were with each other party recently."""
+    """Print how many runs, overlaps and predictions there were with each other party recently."""
     most = party.settings.accept.max_runs
     for name, runs in recent_runs(party, datetime.now(UTC)).items():
         if runs is None:
@@ -102,7 +102,7 @@ def print_quotas(party: Party, console: Console) -> None:
         else:
             print_text(
                 console,
-                f"Runs and overlaps with {name} in the last {DAYS} days: {runs:,} of {most:,} (accept.max_runs).",
+                f"Runs, overlaps and predictions with {name} in the last {DAYS} days: {runs:,} of {most:,} (accept.max_runs).",
             )
 
 

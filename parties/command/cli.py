@@ -21,6 +21,7 @@ from parties.command.execution import execute, execute_with_progress
 from parties.command.options import DebugOption, EventsOption, JsonOption, PartyArgument, RestartOption
 from parties.command.output import Outputs
 from parties.command.party_argument import check_party_argument
+from parties.command.predict import predict
 from parties.command.subcommands import identity_app, ledger_app
 from parties.local.command_line import set_arguments
 from parties.local.text import json_line
@@ -144,6 +145,9 @@ def overlap(
     execute_with_progress(
         party, command, resuming=resuming, debug=debug, events=events, stderr=as_json, at_end=print_figures
     )
+
+
+app.command()(predict)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from parties.local.plain_file import read_plain
 from parties.run.own_module import builder_at
 from parties.run.preparation import PreparedTraining
 from parties.run.run_folder import RunFolder
+from parties.run.training import AloneModel
 from vsplit.learn.label import LabelState
 from vsplit.learn.models import InputShape, build_bottom, build_top, load_weights, tabular, weights
 from vsplit.learn.plan import Plan
@@ -24,22 +25,38 @@ from vsplit.protocol import ConfigError
 
 FORMAT = 1
 DESCRIPTION, BOTTOM, TOP = "model.json", "bottom.safetensors", "top.safetensors"
+ALONE_BOTTOM, ALONE_TOP = "alone_bottom.safetensors", "alone_top.safetensors"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelPart:
-    """A party's part, ready to use: `description` is model.json, `bottom` a torch module (None without features)."""
+    """A party's part, ready to use: `description` is model.json, `bottom` a torch module (None without features).
+
+    `alone_bottom` and `alone_top` are the label party's own model; None without features of its own, in a run of an earlier
+    version, and where there was nothing to compare with.
+    """
 
     description: dict[str, Any]
     preparation: Preparation | None
     bottom: Any
     top: Any
+    alone_bottom: Any = None
+    alone_top: Any = None
 
 
 def save_part(
-    folder: RunFolder, names: PartyNames, job: str, settings: Bottom, labels: Labels | None, trained: PreparedTraining
+    folder: RunFolder,
+    names: PartyNames,
+    job: str,
+    settings: Bottom,
+    labels: Labels | None,
+    trained: PreparedTraining,
+    alone: AloneModel | None = None,
 ) -> None:
-    """Write model.json, bottom.safetensors and, at the label party, top.safetensors; `job` is the job's name."""
+    """Write model.json, bottom.safetensors and, at the label party, top.safetensors and its own model, `alone`.
+
+    `job` is the job's name.
+    """
     plan, inputs, state = trained.plan, trained.inputs, trained.state
     description: dict[str, Any] = {
         "format": FORMAT,
@@ -49,6 +66,7 @@ def save_part(
         "embedding": plan.width,
         "bottom": None,
         "top": None,
+        "alone": None,
     }
     if inputs is not None and state.bottom is not None:
         description["bottom"] = {
@@ -72,6 +90,11 @@ def save_part(
             "scale": trained.target.scale,
         }
         folder.write(TOP, weights(state.top))
+    if alone is not None:
+        description["alone"] = {"rate": None if alone.rate is None else alone.rate.tolist()}
+        if alone.state is not None and alone.state.bottom is not None:
+            folder.write(ALONE_BOTTOM, weights(alone.state.bottom))
+            folder.write(ALONE_TOP, weights(alone.state.top))
     folder.write_json(DESCRIPTION, description)
 
 
@@ -94,8 +117,9 @@ def load_part(path: Path, code: Path | None = None) -> ModelPart:
         description = json.loads(read_plain(path / DESCRIPTION))
         if description.get("format") != FORMAT:
             raise ConfigError(f"{path / DESCRIPTION} has a format that this version of vsplit does not know.")
-        preparation, bottom = _load_bottom(path, description, code)
+        preparation, bottom = _load_bottom(path, description, code, BOTTOM)
         top = _load_top(path, description)
+        alone_bottom, alone_top = _load_alone(path, description, code)
     except FileNotFoundError as error:
         raise ConfigError(f"{error.filename} is missing: {path} has no complete model part.") from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
@@ -103,10 +127,12 @@ def load_part(path: Path, code: Path | None = None) -> ModelPart:
             f"The model part in {path} cannot be read: one of its files is damaged or of another run; copy the whole run "
             "folder again, or train again."
         ) from error
-    return ModelPart(description, preparation, bottom, top)
+    return ModelPart(description, preparation, bottom, top, alone_bottom, alone_top)
 
 
-def _load_bottom(path: Path, description: dict[str, Any], code: Path | None) -> tuple[Preparation | None, Any]:
+def _load_bottom(
+    path: Path, description: dict[str, Any], code: Path | None, weights_file: str
+) -> tuple[Preparation | None, Any]:
     spec = description["bottom"]
     if spec is None:
         return None, None
@@ -115,11 +141,21 @@ def _load_bottom(path: Path, description: dict[str, Any], code: Path | None) -> 
     bottom = build_bottom(
         builder, InputShape(spec["numeric"], tuple(spec["vocabularies"]), image), description["embedding"]
     )
-    load_weights(bottom, read_plain(path / BOTTOM))
+    load_weights(bottom, read_plain(path / weights_file))
     return Preparation.from_json(spec["preparation"]), bottom.eval()
 
 
-def _load_top(path: Path, description: dict[str, Any]) -> Any:
+def _load_alone(path: Path, description: dict[str, Any], code: Path | None) -> tuple[Any, Any]:
+    """The label party's own model; a run of an earlier version has stored none."""
+    alone = description.get("alone")
+    if alone is None or alone["rate"] is not None:
+        return None, None
+    top = {**description["top"], "contributors": [description["party"]]}
+    bottom = _load_bottom(path, description, code, ALONE_BOTTOM)[1]
+    return bottom, _load_top(path, {**description, "top": top}, ALONE_TOP)
+
+
+def _load_top(path: Path, description: dict[str, Any], weights_file: str = TOP) -> Any:
     spec = description["top"]
     if spec is None:
         return None
@@ -131,5 +167,5 @@ def _load_top(path: Path, description: dict[str, Any]) -> Any:
         top_hidden=tuple(spec["hidden"]),
     )
     top = build_top(plan, spec["outputs"])
-    load_weights(top, read_plain(path / TOP))
+    load_weights(top, read_plain(path / weights_file))
     return top.eval()

@@ -30,6 +30,8 @@ State = Literal["finished", "unfinished", "running"]
 
 WRITTEN = frozenset(
     {
+        "alone_bottom.safetensors",
+        "alone_top.safetensors",
         "bottom.safetensors",
         "job.yaml",
         "ledger.jsonl",
