@@ -11,8 +11,8 @@ from parties.command.screen import print_text
 from parties.config.bounds import REQUIRED, line_to_paste, longest_list, missing_bounds
 from parties.config.digests import Purpose
 from parties.config.party import Party
-from parties.config.party_file import Accept
-from parties.run.quotas import DAYS, recent_runs
+from parties.config.party_file import Accept, PredictBounds
+from parties.run.quotas import DAYS, recent_records, recent_runs
 from psi.messages import MOST_RECORDS
 
 NO_BOUND = "no bound"
@@ -25,6 +25,8 @@ MEANINGS = {
     "min_list": "keys in any party's list, including this one's, at least",
     "max_records": "keys in another party's list, at most",
     "min_records": "records in common, at least, before any party learns which they are",
+    "predict.per_day": "records scored for the label party in any 24 hours, at most",
+    "predict.at_least": "records of one prediction, at least",
     "max_runs": "runs, overlaps and predictions with each other party in any 30 days, at most",
 }
 
@@ -62,13 +64,28 @@ def bounds_in_force(
             getattr(accept, key) is not None and key in accept.model_fields_set,
         )
         for key in Accept.model_fields
-        if purpose == "run" or key not in REQUIRED
+        if key != "predict" and (purpose == "run" or key not in REQUIRED)
     ]
+    if purpose == "predict" and party.role == "feature":
+        found += _of_predictions(accept)
     if most_rows is not None:
         found.append(
             Bound("rows", f"{most_rows:,}", "rows of the label party for all records in common, at most", written=False)
         )
     return found
+
+
+def _of_predictions(accept: Accept) -> list[Bound]:
+    bounds = accept.predict
+    return [
+        Bound(
+            f"accept.predict.{key}",
+            NO_BOUND if bounds is None else _in_words(getattr(bounds, key)),
+            MEANINGS[f"predict.{key}"],
+            bounds is not None and key in bounds.model_fields_set,
+        )
+        for key in PredictBounds.model_fields
+    ]
 
 
 def needed_with_a_key(party: Party) -> str | None:
@@ -104,6 +121,17 @@ def print_quotas(party: Party, console: Console) -> None:
                 console,
                 f"Runs, overlaps and predictions with {name} in the last {DAYS} days: {runs:,} of {most:,} (accept.max_runs).",
             )
+
+
+def print_records_scored(party: Party, console: Console) -> None:
+    """Print how many records a feature party has let be scored recently."""
+    bounds, found = party.settings.accept.predict, recent_records(party, datetime.now(UTC))
+    if party.role == "feature" and bounds is not None and found is not None:
+        print_text(
+            console,
+            f"Records scored for {party.job.label_party} in the last 24 hours: {found:,} of {bounds.per_day:,} "
+            "(accept.predict.per_day).",
+        )
 
 
 def _in_words(value: object) -> str:

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from parties.command.console import Console
 from parties.command.execution import execute, execute_with_progress
-from parties.command.options import DebugOption, EventsOption, JsonOption, PartyArgument, RestartOption
+from parties.command.options import DebugOption, EventsOption, JsonOption, PartyArgument, PredictOption, RestartOption
 from parties.command.output import Outputs
 from parties.command.party_argument import check_party_argument
 from parties.command.predict import predict
@@ -175,6 +175,7 @@ def check(
     overlap: Annotated[
         bool, typer.Option("--overlap", help="Check only what `vsplit overlap` needs: no label, no model.")
     ] = False,
+    predict: PredictOption = False,
     html: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Also write a page for the data-protection officer to this file."),
@@ -196,11 +197,17 @@ def check(
         from parties.command.disclosure_page import check_page, disclose
 
         check_party_argument(party)
+        if predict and (overlap or html or as_json):
+            raise ConfigError("--predict prints a table alone; omit --overlap, --html and --json.")
         page = None if html is None else check_page(html)
 
         def show(document: Document) -> None:
             disclose(document, page, console, print_json=as_json)
 
+        if predict:
+            from parties.command.check_predict import print_predict_check
+
+            return print_predict_check(party, console)
         if overlap:
             from parties.command.check_overlap import print_overlap_check
 

@@ -10,9 +10,9 @@ import msgspec
 
 from parties.local.atomic import sync_folder, write_whole
 from parties.local.text import json_text
+from parties.run.run_folder import PREDICTIONS
 from vsplit.protocol import StorageError
 
-PREDICTIONS = "predictions"
 SUMMARY, SCORES = "predict.json", "scores.parquet"
 
 

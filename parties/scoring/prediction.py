@@ -52,14 +52,7 @@ def predict_party(
     """Run one party's part of a prediction; returns what its operator is shown. Raises VsplitError."""
     engine.check_demand()
     monitor.show(Step(READING))
-    model = load_finished(settings.run_folder, settings.names, settings.job, settings.model)
-    records = read_records(
-        settings.source,
-        settings.names,
-        settings.job.align,
-        model.part.preparation,
-        uses_images=bool((model.part.description["bottom"] or {}).get("image")),
-    )
+    model, records = load_both(settings)
     own = len(records.keys.keys)
     limits = limits_of(settings.accept, own)
     limits.check_own(own)
@@ -69,6 +62,16 @@ def predict_party(
         with _opened(settings, contact, transport) as (folder, ledger):
             session = Session(transport, settings.names, ledger, pool, RunContext(monitor))
             return _Prediction(settings, contact, model, records, limits, folder, ledger, session).steps(count)
+
+
+def load_both(settings: ScoringSettings) -> tuple[FinishedModel, Records]:
+    """The model of the finished run and the records to score. Raises what `load_finished` and `read_records` do."""
+    model = load_finished(settings.run_folder, settings.names, settings.job, settings.model)
+    uses_images = bool((model.part.description["bottom"] or {}).get("image"))
+    records = read_records(
+        settings.source, settings.names, settings.job.align, model.part.preparation, uses_images=uses_images
+    )
+    return model, records
 
 
 def _check_missing(settings: ScoringSettings, model: FinishedModel, records: Records) -> None:
