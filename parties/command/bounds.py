@@ -11,7 +11,7 @@ from parties.command.screen import print_text
 from parties.config.bounds import REQUIRED, line_to_paste, longest_list, missing_bounds
 from parties.config.digests import Purpose
 from parties.config.party import Party
-from parties.config.party_file import Accept, PredictBounds
+from parties.config.party_file import Accept
 from parties.run.quotas import DAYS, recent_records, recent_runs
 from psi.messages import MOST_RECORDS
 
@@ -25,8 +25,7 @@ MEANINGS = {
     "min_list": "keys in any party's list, including this one's, at least",
     "max_records": "keys in another party's list, at most",
     "min_records": "records in common, at least, before any party learns which they are",
-    "predict.per_day": "records scored for the label party in any 24 hours, at most",
-    "predict.at_least": "records of one prediction, at least",
+    "predict": "records that the label party may have scored",
     "max_runs": "runs, overlaps and predictions with each other party in any 30 days, at most",
 }
 
@@ -54,6 +53,7 @@ def bounds_in_force(
     computed: dict[str, object] = {"max_records": longest, "min_records": accept.min_records or 1}
     if own_records is None and accept.max_records is None:
         computed["max_records"] = f"ten times the own list, and at least {longest:,}"
+    computed["predict"] = _predictions_in_words(party)
     if party.has_lasting_key:
         computed |= {key: NOTHING for key in REQUIRED if getattr(accept, key) is None}
     found = [
@@ -64,10 +64,8 @@ def bounds_in_force(
             getattr(accept, key) is not None and key in accept.model_fields_set,
         )
         for key in Accept.model_fields
-        if key != "predict" and (purpose == "run" or key not in REQUIRED)
+        if purpose != "overlap" or key not in (*REQUIRED, "predict")
     ]
-    if purpose == "predict" and party.role == "feature":
-        found += _of_predictions(accept)
     if most_rows is not None:
         found.append(
             Bound("rows", f"{most_rows:,}", "rows of the label party for all records in common, at most", written=False)
@@ -75,17 +73,13 @@ def bounds_in_force(
     return found
 
 
-def _of_predictions(accept: Accept) -> list[Bound]:
-    bounds = accept.predict
-    return [
-        Bound(
-            f"accept.predict.{key}",
-            NO_BOUND if bounds is None else _in_words(getattr(bounds, key)),
-            MEANINGS[f"predict.{key}"],
-            bounds is not None and key in bounds.model_fields_set,
-        )
-        for key in PredictBounds.model_fields
-    ]
+def _predictions_in_words(party: Party) -> str:
+    bounds = party.settings.accept.predict
+    if party.role == "label":
+        return "for feature parties alone"
+    if bounds is None:
+        return "not set, so no prediction is allowed" if party.has_lasting_key else NO_BOUND
+    return f"at most {bounds.per_day:,} in any 24 hours, at least {bounds.at_least:,} at once"
 
 
 def needed_with_a_key(party: Party) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -28,9 +28,6 @@ from parties.local.text import json_line
 from parties.monitoring.events import Show
 from vsplit import __version__
 from vsplit.protocol import ConfigError
-
-if TYPE_CHECKING:
-    from parties.command.disclosure_document import Document
 
 
 class _Command(TyperGroup):
@@ -194,27 +191,9 @@ def check(
     """
 
     def command(console: Console) -> int:
-        from parties.command.disclosure_page import check_page, disclose
+        from parties.command.checks import check_file
 
-        check_party_argument(party)
-        if predict and (overlap or html or as_json):
-            raise ConfigError("--predict prints a table alone; omit --overlap, --html and --json.")
-        page = None if html is None else check_page(html)
-
-        def show(document: Document) -> None:
-            disclose(document, page, console, print_json=as_json)
-
-        if predict:
-            from parties.command.check_predict import print_predict_check
-
-            return print_predict_check(party, console)
-        if overlap:
-            from parties.command.check_overlap import print_overlap_check
-
-            return print_overlap_check(party, console, show)
-        from parties.command.check import print_check
-
-        return print_check(party, console, show)
+        return check_file(party, console, overlap=overlap, predict=predict, html=html, as_json=as_json)
 
     execute(command, debug=debug, stderr=as_json)
 

@@ -15,7 +15,7 @@ from parties.data.labels import Labels
 from parties.data.prepare import Preparation
 from parties.local.plain_file import read_plain
 from parties.run.own_module import builder_at
-from parties.run.preparation import PreparedTraining
+from parties.run.preparation import Inputs, PreparedTraining
 from parties.run.run_folder import RunFolder
 from parties.run.training import AloneModel
 from vsplit.learn.label import LabelState
@@ -57,19 +57,31 @@ def save_part(
 
     `job` is the job's name.
     """
-    plan, inputs, state = trained.plan, trained.inputs, trained.state
     description: dict[str, Any] = {
         "format": FORMAT,
         "job": job,
         "party": names.me,
         "role": names.role,
-        "embedding": plan.width,
-        "bottom": None,
-        "top": None,
-        "alone": None,
+        "embedding": trained.plan.width,
+        "bottom": _describe_bottom(settings, trained.inputs),
+        "top": _describe_top(labels, trained),
+        "alone": None if alone is None else {"rate": None if alone.rate is None else alone.rate.tolist()},
     }
-    if inputs is not None and state.bottom is not None:
-        description["bottom"] = {
+    if trained.state.bottom is not None:
+        folder.write(BOTTOM, weights(trained.state.bottom))
+    if isinstance(trained.state, LabelState):
+        folder.write(TOP, weights(trained.state.top))
+    if alone is not None and alone.state is not None and alone.state.bottom is not None:
+        folder.write(ALONE_BOTTOM, weights(alone.state.bottom))
+        folder.write(ALONE_TOP, weights(alone.state.top))
+    folder.write_json(DESCRIPTION, description)
+
+
+def _describe_bottom(settings: Bottom, inputs: Inputs | None) -> dict[str, Any] | None:
+    return (
+        None
+        if inputs is None
+        else {
             "module": settings.module,
             "hidden": list(settings.hidden or ()),
             "numeric": inputs.shape.numeric,
@@ -77,25 +89,25 @@ def save_part(
             "image": list(inputs.shape.image) if inputs.shape.image else None,
             "preparation": inputs.preparation.to_json(),
         }
-        folder.write(BOTTOM, weights(state.bottom))
-    if isinstance(state, LabelState) and trained.target is not None:
-        description["top"] = {
+    )
+
+
+def _describe_top(labels: Labels | None, trained: PreparedTraining) -> dict[str, Any] | None:
+    plan, target = trained.plan, trained.target
+    return (
+        None
+        if target is None
+        else {
             "task": plan.task,
             "contributors": list(plan.contributors),
             "aggregate": plan.aggregate,
             "hidden": list(plan.top_hidden),
-            "outputs": trained.target.outputs,
+            "outputs": target.outputs,
             "classes": list(trained_classes(labels, trained)),
-            "centre": trained.target.centre,
-            "scale": trained.target.scale,
+            "centre": target.centre,
+            "scale": target.scale,
         }
-        folder.write(TOP, weights(state.top))
-    if alone is not None:
-        description["alone"] = {"rate": None if alone.rate is None else alone.rate.tolist()}
-        if alone.state is not None and alone.state.bottom is not None:
-            folder.write(ALONE_BOTTOM, weights(alone.state.bottom))
-            folder.write(ALONE_TOP, weights(alone.state.top))
-    folder.write_json(DESCRIPTION, description)
+    )
 
 
 def trained_classes(labels: Labels | None, trained: PreparedTraining) -> tuple[str, ...]:

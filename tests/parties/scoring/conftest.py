@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ class Predictions:
         self.errors: dict[str, BaseException] = {}
         self.events: dict[str, list[Event]] = {}
 
-    def run(self, options: Mapping[str, ScoringOptions] | None = None) -> Predictions:
-        """Run all parties until all have ended."""
+    def run(
+        self, options: Mapping[str, ScoringOptions] | None = None, names: Sequence[str] | None = None
+    ) -> Predictions:
+        """Run these parties (None: all) until all have ended."""
         self.ends, self.errors, self.events = {}, {}, {}
 
         def one(name: str) -> None:
@@ -40,7 +42,7 @@ class Predictions:
             except (VsplitError, Exception) as error:
                 self.errors[name] = error
 
-        threads = [threading.Thread(target=one, args=(name,), daemon=True) for name in self.world.names]
+        threads = [threading.Thread(target=one, args=(name,), daemon=True) for name in names or self.world.names]
         for thread in threads:
             thread.start()
         for thread in threads:
