@@ -151,6 +151,7 @@ app.command()(predict)
 def launch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with a job file and its party files.")],
     overlap: Annotated[bool, typer.Option("--overlap", help="Run `vsplit overlap` instead of `vsplit run`.")] = False,
+    predict: Annotated[bool, typer.Option("--predict", help="Run `vsplit predict` instead of `vsplit run`.")] = False,
     restart: RestartOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -158,10 +159,15 @@ def launch(
 
     def command(console: Console) -> int:
         from parties.command.launch import launch as launch_folder
+        from parties.config.digests import Purpose
 
-        if overlap and restart:
-            raise ConfigError("An overlap keeps no state that --restart could discard; omit one of the two options.")
-        return launch_folder(folder, console, purpose="overlap" if overlap else "run", restart=restart, debug=debug)
+        if overlap and predict:
+            raise ConfigError("A launch runs one command: omit --overlap or --predict.")
+        if restart and (overlap or predict):
+            what = "An overlap" if overlap else "A prediction"
+            raise ConfigError(f"{what} keeps no state that --restart could discard; omit one of the two options.")
+        purpose: Purpose = "overlap" if overlap else "predict" if predict else "run"
+        return launch_folder(folder, console, purpose=purpose, restart=restart, debug=debug)
 
     execute(command, debug=debug)
 

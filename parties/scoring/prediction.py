@@ -174,7 +174,7 @@ class _Prediction:
         return [f"{clipped:,} values were clipped for the secure sum."] if clipped else []
 
     def _score(self, aligned: Alignment) -> tuple[Path, list[str]]:
-        """Score all rows and write the file, before any other party is told that this one has what it needs."""
+        """Score all rows and write the file, before the other parties learn that this one has what it needs."""
         settings, table, names = self.settings, self.records.table, self.settings.names
         if settings.missing == "refuse" and aligned.matched < len(self.records.keys.keys):
             raise RefusedError(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from parties.command.cli import app
 from parties.command.disclosure import leaves_in_prediction
 from parties.config.scoring_settings import ScoringOptions, ScoringSettings
 from parties.ledger.exchange import recorded_traffic
+from parties.scoring import prediction
+from parties.scoring.models import send_embeddings
 from parties.scoring.prediction import load_both
 from tests.parties.scoring.conftest import Predictions, allow
 from tests.parties.world import people
@@ -183,3 +187,76 @@ def test_each_party_has_a_folder_that_says_what_was_done(finished) -> None:
         assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
     assert "Step" in str(finished.events["lab"])
     assert "KEY0" not in str(finished.events)
+
+
+def test_a_link_that_comes_back_costs_nothing_but_time(finished, monkeypatch) -> None:
+    """The lab loses its link once it has aligned; what was sent is sent again, and both ledgers say so."""
+    world, before, transports = finished.world, finished.run().well().scores(), {}
+    connect = prediction.connect
+
+    def keep(contact, *rest):
+        transports[contact.name] = connect(contact, *rest)
+        return transports[contact.name]
+
+    def cut(names, model, store, seals, session):
+        transports["lab"]._links["clinic"].stream.shutdown(socket.SHUT_RDWR)
+        return send_embeddings(names, model, store, seals, session)
+
+    monkeypatch.setattr(prediction, "connect", keep)
+    monkeypatch.setattr(prediction, "send_embeddings", cut)
+    after = finished.run().well().scores()
+    pd.testing.assert_series_equal(after.score, before.score)
+    ledgers = [str(finished.folder(name) / "ledger.jsonl") for name in world.names]
+    assert CliRunner().invoke(app, ["ledger", "verify", *ledgers]).exit_code == 0
+
+
+@pytest.mark.usefixtures("no_report")
+def test_images_and_a_module_of_the_users_own_score_too(world) -> None:
+    (world.folder / "scans").mkdir()
+    for person in world.tables["lab"].person:
+        Image.fromarray(np.full((9, 7), int(person[3:]) % 251, np.uint8)).save(world.folder / f"scans/{person}.png")
+    world.tables["lab"] = world.tables["lab"].assign(scan="scans/" + world.tables["lab"].person + ".png")
+    world.files["lab"]["data"]["image"] = {"column": "scan", "size": [8, 8], "channels": 1}
+    world.files["lab"]["bottom"] = {"module": "own_scans:build"}
+    (world.folder / "own_scans.py").write_text(OWN_SCANS)
+    allow(world).write().run_parties().well()
+    found, expected = Predictions(world).run().well().scores().set_index("person"), of_the_run(world)
+    np.testing.assert_allclose(found.score[expected.index], expected.joint, atol=1e-6)
+
+
+OWN_SCANS = """
+from torch import nn
+
+class Scans(nn.Module):
+    def __init__(self, shape, width):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, width))
+
+    def forward(self, inputs):
+        return self.body(inputs.image)
+
+def build(shape, width):
+    return Scans(shape, width)
+"""
+
+
+def test_a_launch_scores_on_one_machine(finished) -> None:
+    """With `identity: auto` no bound is needed, since all parties are on this machine."""
+    world = finished.world
+    for name, member in world.job["parties"].items():
+        member["identity"] = "auto"
+        world.files[name].pop("identity")
+    world.job["address"] = "127.0.0.1:0"
+    del world.files["lab"]["accept"]["predict"]
+    world.files["clinic"]["log"] = {"level": "debug", "file": "clinic.log"}
+    world.files["clinic"]["predict"] = {"source": "new.csv"}
+    world.write()
+    world.tables["clinic"][:120].to_csv(world.folder / "new.csv", index=False)
+    result = CliRunner().invoke(app, ["launch", "--predict", str(world.folder)])
+    words = " ".join(result.output.split())
+    assert result.exit_code == 0, words
+    assert "rows were scored by the joint model." in words
+    assert len(finished.scores()) == 120
+    assert "KEY0" not in (world.folder / "clinic.log").read_text() + words
+    both = CliRunner().invoke(app, ["launch", "--predict", "--restart", str(world.folder)])
+    assert "A prediction keeps no state that --restart could discard" in " ".join(both.output.split())
