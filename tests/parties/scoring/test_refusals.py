@@ -8,6 +8,7 @@ import threading
 
 import pandas as pd
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from parties.command.cli import app
@@ -47,8 +48,10 @@ def test_without_a_bound_a_feature_party_takes_no_part_and_says_what_to_paste(ha
     assert "change its key accept to: accept: {tasks: [binary" in sentence
     assert sentence.endswith("predict: {per_day: 10000, at_least: 100}}")
     assert isinstance(hasty.errors["clinic"], StoppedError)
-    # The line is one that the file accepts.
     assert no_scores(hasty)
+    hasty.world.files["lab"] |= yaml.safe_load(sentence.partition("accept to: ")[2])
+    hasty.world.write()
+    assert hasty.run().well().scores().score.notna().all()
 
 
 def test_too_few_and_too_many_records_are_refused_before_a_list_leaves(hasty) -> None:
