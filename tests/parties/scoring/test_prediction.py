@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import stat
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -260,3 +262,54 @@ def test_a_launch_scores_on_one_machine(finished) -> None:
     assert "KEY0" not in (world.folder / "clinic.log").read_text() + words
     both = CliRunner().invoke(app, ["launch", "--predict", "--restart", str(world.folder)])
     assert "A prediction keeps no state that --restart could discard" in " ".join(both.output.split())
+
+
+# --- sources and files --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize("kind", ["parquet", "sqlite", "csv"])
+def test_keys_have_the_type_and_the_name_that_they_have_in_the_source(world, kind: str) -> None:
+    """Also a key column that is named as a column of the scores."""
+    for name, table in world.tables.items():
+        table["person"] = table.person.str[3:].astype(int)
+        world.tables[name] = table.rename(columns={"person": "score"} if name == "clinic" else {})
+    world.files["clinic"]["data"]["key"] = ["score"]
+    file = world.folder / f"new.{kind}"
+    query = {"query": "select score, age, sex from new where score >= 40"} if kind == "sqlite" else {}
+    world.files["clinic"]["predict"] = {"source": f"sqlite:///{file}" if kind == "sqlite" else file.name, **query}
+    allow(world).write().run_parties().well()
+    new = world.tables["clinic"][["score", "age", "sex"]].reset_index(drop=True)
+    if kind == "sqlite":
+        with closing(sqlite3.connect(file)) as database:
+            new.to_sql("new", database, index=False)
+        new = new[new.score >= 40]
+    else:
+        new.to_parquet(file) if kind == "parquet" else new.to_csv(file, index=False)
+    found = Predictions(world).run().well().scores()
+    assert found.key_score.dtype == np.int64
+    assert found.key_score.tolist() == new.score.tolist()
+    assert list(found.columns) == ["key_score", "score", "with", "model"]
+
+
+def test_a_file_that_is_not_there_is_named_with_what_named_it(finished) -> None:
+    world = finished.world.hasty()
+    world.files["clinic"]["predict"] = {"source": "absent.csv"}
+    world.write()
+    finished.run()
+    assert f"clinic.yaml, the key predict.source names {world.folder}/absent.csv, which does not exist." in str(
+        finished.errors["clinic"]
+    )
+    finished.run({"clinic": ScoringOptions(data=world.folder / "gone.csv")})
+    assert f"The option --data names {world.folder}/gone.csv, which does not exist." in str(finished.errors["clinic"])
+
+
+@pytest.mark.parametrize(
+    ("out", "sentence"),
+    [("scores.xlsx", "it must end in .parquet or .csv"), ("no/folder/scores.csv", "name one in an existing folder")],
+)
+def test_scores_go_to_a_file_that_can_be_written(finished, out: str, sentence: str) -> None:
+    party = finished.world.hasty().write().folder / "clinic.yaml"
+    result = CliRunner().invoke(app, ["predict", str(party), "--out", out])
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.output.split())

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from parties.command.cli import app
 from parties.config.scoring_settings import ScoringOptions
+from parties.scoring import prediction
 from tests.parties.scoring.conftest import Predictions, allow
-from vsplit.protocol import ConfigError, DataError, MismatchError, RefusedError, StoppedError
+from vsplit.protocol import ConfigError, DataError, MismatchError, ProtocolError, RefusedError, StoppedError
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
 
@@ -82,6 +83,21 @@ def test_the_records_of_a_day_are_counted_with_the_runs(finished) -> None:
     assert "accept.predict: at most 300 in any 24 hours, at least 1 at once (party file)" in words
     finished.run()
     assert "asks for scores of 200 records after 200 in the last 24 hours" in str(finished.errors["lab"])
+
+
+def test_a_longer_list_than_announced_gets_no_embedding(finished, monkeypatch) -> None:
+    agree = prediction.agree_on_model
+
+    def understate(names, model, records, run):
+        return agree(names, model, records - 50, run)
+
+    monkeypatch.setattr(prediction, "agree_on_model", understate)
+    finished.run()
+    assert isinstance(finished.errors["lab"], ProtocolError)
+    assert "clinic asked for scores of 150 records and brought a list of 200" in str(finished.errors["lab"])
+    lines = (finished.folder("lab") / "ledger.jsonl").read_text()
+    assert '"Embedding"' not in lines
+    assert no_scores(finished)
 
 
 # --- the model ----------------------------------------------------------------------------------------------------------
