@@ -95,7 +95,7 @@ def _run_in(folder: Path, me: str) -> bytes:
     if len(run) != 16:
         raise ConfigError(
             f"{folder} has no finished run ({FINISHED} is missing or damaged), so there is no model to score with. Name the "
-            "folder of one with --run, or train first with `vsplit run`."
+            "folder of one with --run, or train a model first."
         )
     if content.get("party") != me:
         raise ConfigError(f"{folder} has a run of another party than {me}; name this party's run folder with --run.")
