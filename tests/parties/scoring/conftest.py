@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -79,8 +81,21 @@ def allow(world: World) -> World:
     return world
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A clinic and a lab with a finished run, of which each test gets a copy."""
+    made = allow(World(tmp_path_factory.mktemp("trained")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("parties.run.results.render_report", lambda content: f"<html>{content.job}</html>")
+        made.write().run_parties().well()
+    return made
+
+
 @pytest.fixture
-def finished(world: World, no_report: None) -> Predictions:
+def finished(trained: World, tmp_path: Path, no_report: None) -> Predictions:
     """A clinic and a lab with a finished run."""
-    allow(world).write().run_parties().well()
+    shutil.copytree(trained.folder, tmp_path, dirs_exist_ok=True)
+    world = copy.copy(trained)
+    world.folder = tmp_path
+    world.job, world.files, world.tables = copy.deepcopy((trained.job, trained.files, trained.tables))
     return Predictions(world)
