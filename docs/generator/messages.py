@@ -35,8 +35,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Start and checkpoints": {
         "LocalStateOffer": (UP, "once per session of a run"),
         "StartDecision": (DOWN, "once per session of a run"),
-        "StateKept": (UP, "once after the alignment, once after the training"),
-        "StateKeptByAll": (DOWN, "once after the alignment, once after the training"),
+        "StateKept": (UP, "once after the alignment, once after the training; once in a prediction"),
+        "StateKeptByAll": (DOWN, "once after the alignment, once after the training; once in a prediction"),
+        "ModelOffer": (UP, "once per prediction"),
+        "ModelRequest": (DOWN, "once per prediction"),
         "LedgerLastLine": (UP, "after the alignment, at each checkpoint, after the training"),
         "LedgerHead": (BOTH, "after the alignment, at each checkpoint, after the training"),
     },

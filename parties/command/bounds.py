@@ -12,7 +12,7 @@ from parties.config.bounds import REQUIRED, line_to_paste, longest_list, missing
 from parties.config.digests import Purpose
 from parties.config.party import Party
 from parties.config.party_file import Accept
-from parties.run.quotas import DAYS, recent_runs
+from parties.run.quotas import DAYS, recent_records, recent_runs
 from psi.messages import MOST_RECORDS
 
 NO_BOUND = "no bound"
@@ -25,7 +25,8 @@ MEANINGS = {
     "min_list": "keys in any party's list, including this one's, at least",
     "max_records": "keys in another party's list, at most",
     "min_records": "records in common, at least, before any party learns which they are",
-    "max_runs": "runs and overlaps with each other party in any 30 days, at most",
+    "predict": "records that the label party may have scored",
+    "max_runs": "runs, overlaps and predictions with each other party in any 30 days, at most",
 }
 
 
@@ -52,6 +53,7 @@ def bounds_in_force(
     computed: dict[str, object] = {"max_records": longest, "min_records": accept.min_records or 1}
     if own_records is None and accept.max_records is None:
         computed["max_records"] = f"ten times the own list, and at least {longest:,}"
+    computed["predict"] = _predictions_in_words(party)
     if party.has_lasting_key:
         computed |= {key: NOTHING for key in REQUIRED if getattr(accept, key) is None}
     found = [
@@ -62,13 +64,22 @@ def bounds_in_force(
             getattr(accept, key) is not None and key in accept.model_fields_set,
         )
         for key in Accept.model_fields
-        if purpose == "run" or key not in REQUIRED
+        if purpose != "overlap" or key not in (*REQUIRED, "predict")
     ]
     if most_rows is not None:
         found.append(
             Bound("rows", f"{most_rows:,}", "rows of the label party for all records in common, at most", written=False)
         )
     return found
+
+
+def _predictions_in_words(party: Party) -> str:
+    bounds = party.settings.accept.predict
+    if party.role == "label":
+        return "for feature parties alone"
+    if bounds is None:
+        return "not set, so no prediction is allowed" if party.has_lasting_key else NO_BOUND
+    return f"at most {bounds.per_day:,} in any 24 hours, at least {bounds.at_least:,} at once"
 
 
 def needed_with_a_key(party: Party) -> str | None:
@@ -94,7 +105,7 @@ def print_bounds(party: Party, own_records: int | None, console: Console, purpos
 
 
 def print_quotas(party: Party, console: Console) -> None:
-    """Print how many runs and overlaps there were with each other party recently."""
+    """Print how many runs, overlaps and predictions there were with each other party recently."""
     most = party.settings.accept.max_runs
     for name, runs in recent_runs(party, datetime.now(UTC)).items():
         if runs is None:
@@ -102,8 +113,19 @@ def print_quotas(party: Party, console: Console) -> None:
         else:
             print_text(
                 console,
-                f"Runs and overlaps with {name} in the last {DAYS} days: {runs:,} of {most:,} (accept.max_runs).",
+                f"Runs, overlaps and predictions with {name} in the last {DAYS} days: {runs:,} of {most:,} (accept.max_runs).",
             )
+
+
+def print_records_scored(party: Party, console: Console) -> None:
+    """Print how many records a feature party has let be scored recently."""
+    bounds, found = party.settings.accept.predict, recent_records(party, datetime.now(UTC))
+    if party.role == "feature" and bounds is not None and found is not None:
+        print_text(
+            console,
+            f"Records scored for {party.job.label_party} in the last 24 hours: {found:,} of {bounds.per_day:,} "
+            "(accept.predict.per_day).",
+        )
 
 
 def _in_words(value: object) -> str:

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from parties.command.console import Console
 from parties.command.execution import execute, execute_with_progress
-from parties.command.options import DebugOption, EventsOption, JsonOption, PartyArgument, RestartOption
+from parties.command.options import DebugOption, EventsOption, JsonOption, PartyArgument, PredictOption, RestartOption
 from parties.command.output import Outputs
 from parties.command.party_argument import check_party_argument
+from parties.command.predict import predict
 from parties.command.run_folders import compare, export
 from parties.command.subcommands import identity_app, ledger_app
 from parties.local.command_line import set_arguments
@@ -28,9 +29,6 @@ from parties.local.text import json_line
 from parties.monitoring.events import Show
 from vsplit import __version__
 from vsplit.protocol import ConfigError
-
-if TYPE_CHECKING:
-    from parties.command.disclosure_document import Document
 
 
 class _Command(TyperGroup):
@@ -147,10 +145,14 @@ def overlap(
     )
 
 
+app.command()(predict)
+
+
 @app.command()
 def launch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with a job file and its party files.")],
     overlap: Annotated[bool, typer.Option("--overlap", help="Run `vsplit overlap` instead of `vsplit run`.")] = False,
+    predict: Annotated[bool, typer.Option("--predict", help="Run `vsplit predict` instead of `vsplit run`.")] = False,
     restart: RestartOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -158,10 +160,15 @@ def launch(
 
     def command(console: Console) -> int:
         from parties.command.launch import launch as launch_folder
+        from parties.config.digests import Purpose
 
-        if overlap and restart:
-            raise ConfigError("An overlap keeps no state that --restart could discard; omit one of the two options.")
-        return launch_folder(folder, console, purpose="overlap" if overlap else "run", restart=restart, debug=debug)
+        if overlap and predict:
+            raise ConfigError("A launch runs one command: omit --overlap or --predict.")
+        if restart and (overlap or predict):
+            what = "An overlap" if overlap else "A prediction"
+            raise ConfigError(f"{what} keeps no state that --restart could discard; omit one of the two options.")
+        purpose: Purpose = "overlap" if overlap else "predict" if predict else "run"
+        return launch_folder(folder, console, purpose=purpose, restart=restart, debug=debug)
 
     execute(command, debug=debug)
 
@@ -172,6 +179,7 @@ def check(
     overlap: Annotated[
         bool, typer.Option("--overlap", help="Check only what `vsplit overlap` needs: no label, no model.")
     ] = False,
+    predict: PredictOption = False,
     html: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Also write a page for the data-protection officer to this file."),
@@ -190,21 +198,9 @@ def check(
     """
 
     def command(console: Console) -> int:
-        from parties.command.disclosure_page import check_page, disclose
+        from parties.command.checks import check_file
 
-        check_party_argument(party)
-        page = None if html is None else check_page(html)
-
-        def show(document: Document) -> None:
-            disclose(document, page, console, print_json=as_json)
-
-        if overlap:
-            from parties.command.check_overlap import print_overlap_check
-
-            return print_overlap_check(party, console, show)
-        from parties.command.check import print_check
-
-        return print_check(party, console, show)
+        return check_file(party, console, overlap=overlap, predict=predict, html=html, as_json=as_json)
 
     execute(command, debug=debug, stderr=as_json)
 

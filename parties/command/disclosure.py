@@ -9,6 +9,7 @@ from parties.checkpoints.start_messages import LocalStateOffer, StartDecision, S
 from parties.config.digests import Purpose, handshake_digests
 from parties.ledger.messages import HASH, SALT, SIGNATURE, LedgerHead, LedgerLastLine, LedgerSalt
 from parties.run.handshake import Handshake
+from parties.run.model_choice import ModelOffer, ModelRequest
 from psi import KeyShapes, expected_row_counts, expected_traffic
 from psi.messages import ListSize, ListSizes, MaskedByAll, MaskedKeys, MatchCount
 from vsplit.paillier.fixed_point import FixedPoint
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from parties.config.job import Job
     from parties.config.joint import SecureSum
     from parties.data.party_data import PartyData
+    from vsplit.learn.plan import Plan
 
 
 # Bytes of a message besides its content: its head, and padding up to the boundary at which an array begins.
@@ -86,6 +88,28 @@ def leaves_in_overlap(job: Job, me: str, own: int) -> list[OutgoingMessages]:
     return [row for row in _at_start(job, me, own, own, "overlap") if row.kind in kinds]
 
 
+def leaves_in_prediction(
+    job: Job, me: str, own: int, plan: Plan, peer_records: int | None = None
+) -> list[OutgoingMessages]:
+    """What party `me` will send to each other party in a prediction, if all of its `own` records match.
+
+    `peer_records` is the length of the other parties' lists; None: as long as its own.
+    """
+    from vsplit.learn.traffic import expected_scoring
+
+    others = own if peer_records is None else peer_records
+    choice: type[Message] = ModelRequest if me == job.label_party else ModelOffer
+    leaving = [row for row in _at_start(job, me, own, others, "predict") if row.kind != KeyShapes.__name__]
+    leaving += [OutgoingMessages(choice.__name__, to, 1, 2 * FRAMING, choice.reveals) for to in _receivers(job, me)]
+    for flow in expected_scoring(plan, job.label_party, min(own, others)):
+        if flow.sender == me:
+            leaving.append(
+                OutgoingMessages(flow.kind.__name__, flow.receiver, flow.messages, flow.bytes, flow.kind.reveals)
+            )
+    ledger = [row for row in _of_ledger(job, me, signings=1) if not row.only_if]
+    return _merged(leaving + ledger + _of_checkpoints(job, me, start=False))
+
+
 def _at_start(job: Job, me: str, own: int, others: int, purpose: Purpose) -> list[OutgoingMessages]:
     """The handshake, the alignment and the hints; for an overlap without what follows the count of matches."""
     receivers = _receivers(job, me)
@@ -104,11 +128,13 @@ def _at_start(job: Job, me: str, own: int, others: int, purpose: Purpose) -> lis
     return leaving
 
 
-def _of_checkpoints(job: Job, me: str) -> list[OutgoingMessages]:
-    """Where all parties start, and that each has stored its side of the alignment, and its outcome, on its disk."""
-    kinds: tuple[tuple[type[Message], int], ...] = ((LocalStateOffer, 1), (StateKept, 2))
-    if me == job.label_party:
-        kinds = ((StartDecision, 1), (StateKeptByAll, 2))
+def _of_checkpoints(job: Job, me: str, *, start: bool = True) -> list[OutgoingMessages]:
+    """Where all parties start, and that each has stored its side of the alignment, and its outcome, on its disk.
+
+    Without `start`, as in a prediction: only that each has its outcome.
+    """
+    first, stored = (StartDecision, StateKeptByAll) if me == job.label_party else (LocalStateOffer, StateKept)
+    kinds: list[tuple[type[Message], int]] = [(first, 1), (stored, 2)] if start else [(stored, 1)]
     return [
         OutgoingMessages(kind.__name__, to, count, 2 * FRAMING * count, kind.reveals)
         for to in _receivers(job, me)
@@ -116,8 +142,8 @@ def _of_checkpoints(job: Job, me: str) -> list[OutgoingMessages]:
     ]
 
 
-def _of_ledger(job: Job, me: str) -> list[OutgoingMessages]:
-    """The salt of the digests, and signatures: once all have the alignment, and once all have trained."""
+def _of_ledger(job: Job, me: str, signings: int = 2) -> list[OutgoingMessages]:
+    """The salt of the digests, and signatures: in a run once all have the alignment, and once all have trained."""
     last_line, size = HASH + FRAMING, 4 * HASH + SIGNATURE + 5 * FRAMING
     of_feature: list[tuple[type[Message], int]] = [] if me == job.label_party else [(LedgerLastLine, last_line)]
     signing: list[tuple[type[Message], int]] = [*of_feature, (LedgerHead, size)]
@@ -126,7 +152,10 @@ def _of_ledger(job: Job, me: str) -> list[OutgoingMessages]:
         for to in _receivers(job, me)
         for row in (
             OutgoingMessages(LedgerSalt.__name__, to, 1, SALT + FRAMING, LedgerSalt.reveals),
-            *(OutgoingMessages(kind.__name__, to, 2, 2 * of_one, kind.reveals) for kind, of_one in signing),
+            *(
+                OutgoingMessages(kind.__name__, to, signings, signings * of_one, kind.reveals)
+                for kind, of_one in signing
+            ),
             *(
                 OutgoingMessages(kind.__name__, to, 1, of_one, kind.reveals, only_if="step stored")
                 for kind, of_one in signing

@@ -31,7 +31,7 @@ class Member:
     role: str
     identity: str
     recent_runs: int | None
-    """Runs and overlaps with it in the last 30 days; None: not counted, or this party itself."""
+    """Runs, overlaps and predictions with it in the last 30 days; None: not counted, or this party itself."""
 
 
 @dataclass(frozen=True, slots=True)

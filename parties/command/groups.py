@@ -45,7 +45,8 @@ KINDS_OF: dict[GroupName, tuple[str, ...]] = {
     "gradients": ("Gradient", "Verdict"),
     "housekeeping": (
         "Handshake", "LedgerSalt", "LedgerLastLine", "LedgerHead", "LocalStateOffer", "StartDecision", "StateKept",
-        "StateKeptByAll", "FreshKeys", "KeyProofs", "AttemptNonce", "AttemptNonces", "PaillierKey",
+        "StateKeptByAll", "ModelOffer", "ModelRequest", "FreshKeys", "KeyProofs", "AttemptNonce", "AttemptNonces",
+        "PaillierKey",
     ),
 }  # fmt: skip
 GROUP_OF: dict[str, GroupName] = {kind: group for group, kinds in KINDS_OF.items() for kind in kinds}

@@ -52,7 +52,7 @@ def launch(
     """
     parties = find_parties(folder, purpose)
     settings = _launch_settings(parties, port)
-    typed = shlex.join(["launch", relative_path(folder), *(["--overlap"] if purpose == "overlap" else [])])
+    typed = shlex.join(["launch", relative_path(folder), *([] if purpose == "run" else [f"--{purpose}"])])
     # With -P, a user's folder that happens to be named `parties` does not hide this program.
     options = ["--events", *(["--restart"] if restart else []), *(["--debug"] if debug else [])]
     command = [sys.executable, "-P", "-m", "parties", purpose, *options]

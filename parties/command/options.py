@@ -17,4 +17,7 @@ RestartOption = Annotated[
     bool,
     typer.Option("--restart", help="Start from the beginning and discard an unfinished run. Needed at every party."),
 ]
+PredictOption = Annotated[
+    bool, typer.Option("--predict", help="Check what `vsplit predict` needs, with the model of the finished run.")
+]
 EventsOption = Annotated[bool, typer.Option("--events", hidden=True)]

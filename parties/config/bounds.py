@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from parties.config.job import Job
 from parties.config.party import Party
-from parties.config.party_file import Accept
+from parties.config.party_file import Accept, PredictBounds
 from parties.local.text import listed
 from vsplit.protocol import RefusedError
 
@@ -38,6 +38,19 @@ def check_bounds(party: Party) -> None:
         )
 
 
+def check_predict(party: Party) -> None:
+    """Raise RefusedError where a feature party with a lasting key does not set `accept.predict`."""
+    accept = party.settings.accept
+    if party.role == "label" or accept.predict is not None or not party.has_lasting_key:
+        return
+    raise RefusedError(
+        f"{party.file} does not set accept.predict, and without it {party.name} takes part in no prediction. If "
+        f"{party.job.label_party} may have records scored with the columns of {party.name}, "
+        f"{'change its key accept to' if accept.model_fields_set else 'add the line'}: "
+        f"{line_to_paste(accept, party.job, predict='{per_day: 10000, at_least: 100}')}"
+    )
+
+
 def longest_list(accept: Accept, own_records: int) -> int:
     """The longest list of keys that this party takes from another: `accept.max_records`, or a default by its own list.
 
@@ -52,8 +65,11 @@ def missing_bounds(accept: Accept) -> list[str]:
     return [f"accept.{key}" for key in REQUIRED if getattr(accept, key) is None]
 
 
-def line_to_paste(accept: Accept, job: Job) -> str:
-    """The key `accept` as one line for a party file: what is set already, and for each missing key what the job asks for."""
+def line_to_paste(accept: Accept, job: Job, predict: str | None = None) -> str:
+    """The key `accept` as one line for a party file: what is set already, and for each missing key what the job asks for.
+
+    `predict` is the value of that key; None: as it is set.
+    """
     asked: dict[str, object] = {
         "tasks": (job.task,),
         "aggregations": (job.model.aggregate,),
@@ -61,6 +77,7 @@ def line_to_paste(accept: Accept, job: Job) -> str:
     }
     written = {key: getattr(accept, key) for key in type(accept).model_fields if key in accept.model_fields_set}
     values = asked | {key: value for key, value in written.items() if value is not None}
+    values |= {} if predict is None else {"predict": predict}
     return f"accept: {{{', '.join(f'{key}: {_yaml(value)}' for key, value in values.items())}}}"
 
 
@@ -72,4 +89,6 @@ def _refused(party: Party, asked: str, key: str, allowed: str) -> RefusedError:
 
 
 def _yaml(value: object) -> str:
+    if isinstance(value, PredictBounds):
+        return f"{{{', '.join(f'{key}: {bound}' for key, bound in value.model_dump().items())}}}"
     return f"[{', '.join(value)}]" if isinstance(value, tuple) else str(value)

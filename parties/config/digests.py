@@ -14,9 +14,9 @@ from parties.config.job import Job
 
 DIGEST_BYTES = 16
 
-Purpose = Literal["run", "overlap"]
+Purpose = Literal["run", "overlap", "predict"]
 """What the parties connect for: the name of the command that all of them run."""
-PURPOSES: tuple[Purpose, ...] = ("run", "overlap")
+PURPOSES: tuple[Purpose, ...] = ("run", "overlap", "predict")
 COMMAND = "command"
 """The name of the purpose among the digests; no key of a job file has this name."""
 

@@ -53,10 +53,11 @@ def masked_copy(text: str) -> str:
     outside quotation marks; in comments, `name=value` with a harmless name. Where the end of a secret is unclear, more is
     masked rather than less.
     """
-    query = text_of_value(text, ("data", "query"))
-    if query is not None:
-        begin, end = query
-        text = text[:begin] + _without_literals(_MYSQL_COMMENT.sub(f"# {MASK}", text[begin:end])) + text[end:]
+    for group in ("data", "predict"):
+        query = text_of_value(text, (group, "query"))
+        if query is not None:
+            begin, end = query
+            text = text[:begin] + _without_literals(_MYSQL_COMMENT.sub(f"# {MASK}", text[begin:end])) + text[end:]
     text = _COMMENTED_QUERY.sub(lambda found: found["before"] + _without_literals(found["query"]), text)
     text = _URL.sub(lambda found: found["scheme"] + _url(found["rest"]), text)
     text = _SENSITIVE_SETTING.sub(_setting, text)

@@ -92,15 +92,14 @@ def load_party(path: Path | str, purpose: Purpose = "run") -> Party:
     """Read and check a party file and the job that it names. Reads neither key nor data, and no environment variable.
 
     For an overlap, what the job and the file say about learning is ignored and may be missing; the `job` of such a party
-    must not be used for learning. Raises ConfigError: one sentence with the file, the key, what was found and what is
-    allowed.
+    must not be used for learning. A prediction needs no label. Raises ConfigError: one sentence with the file, the key, what
+    was found and what is allowed.
     """
     file = Path(path).absolute()
     settings = _read_settings(file)
     job_file = _resolved(file, settings.job)
     job = load_job(job_file, named_by=f"the key job of {file}", overlap=purpose == "overlap")
     _check_name(settings.party, job, file, job_file)
-    url = is_url(settings.data.source)
     identity = None if settings.identity is None else _resolved(file, settings.identity)
     party = Party(
         file=file,
@@ -109,16 +108,17 @@ def load_party(path: Path | str, purpose: Purpose = "run") -> Party:
         settings=settings,
         identity=identity,
         partners=_partners_file(file, settings.partners, identity),
-        source=None if url else _resolved(file, settings.data.source),
+        source=None if is_url(settings.data.source) else _resolved(file, settings.data.source),
         order=None if settings.order is None else _resolved(file, settings.order),
         output=_resolved(file, settings.output),
     )
-    if url:
-        check_url(settings.data.source, str(file))
+    for source in filter(None, (settings.data, settings.predict)):
+        if is_url(source.source):
+            check_url(source.source, str(file))
     _check_identity(party)
     _check_proxy(party)
-    if purpose == "run":
-        _check_role(party)
+    if purpose != "overlap":
+        _check_role(party, needs_label=purpose == "run")
     _check_columns(party)
     return party
 
@@ -175,19 +175,22 @@ def _check_proxy(party: Party) -> None:
     check_proxy(proxy, str(party.file))
 
 
-def _check_role(party: Party) -> None:
+def _check_role(party: Party, *, needs_label: bool) -> None:
     """Check the keys that only the label party may have, and those that only some jobs need."""
     data, job = party.settings.data, party.job
     if party.role == "feature":
         for key, value in [
             ("listen", party.settings.listen),
             ("order", party.settings.order),
+            ("predict", party.settings.predict),
             *((f"data.{one}", getattr(data, one)) for one in LABEL_KEYS),
         ]:
             if value is not None:
                 raise _cross(
                     party, key, f"is given, but {party.name} is a feature party; only {job.label_party} may have it"
                 )
+        return
+    if not needs_label:
         return
     if data.label is None:
         raise _cross(

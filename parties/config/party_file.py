@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -40,11 +40,29 @@ class ImageColumn(Model):
     channels: Literal[1, 3] = 1
 
 
-class Data(Model):
-    """Where this party's records are, and what its columns are for. `key` None: named as in the job."""
+class Source(Model):
+    """Where records are: a file, or a database URL with a query."""
 
     source: Text
     query: Annotated[str, Field(min_length=1, max_length=100_000, description="a SELECT statement")] | None = None
+
+    @model_validator(mode="after")
+    def _source_fits(self) -> Self:
+        if is_url(self.source):
+            if self.query is None:
+                raise wrong("query", "is missing; with a database URL as source it must be a SELECT statement")
+        elif not self.source.lower().endswith(FILE_KINDS):
+            raise wrong(
+                "source", f"does not name a known kind of file; it must end in {', '.join(FILE_KINDS)}, or be a URL"
+            )
+        elif self.query is not None:
+            raise wrong("query", "is given, but source is a file; a query needs a database URL as source")
+        return self
+
+
+class Data(Source):
+    """Where this party's records are, and what its columns are for. `key` None: named as in the job."""
+
     key: KeyColumns | None = None
     label: Text | None = None
     positive: str | int | float | bool | None = None
@@ -52,19 +70,6 @@ class Data(Model):
     ignore: Columns = ()
     categories: Columns = ()
     image: ImageColumn | None = None
-
-    @model_validator(mode="after")
-    def _source_fits(self) -> Data:
-        if is_url(self.source):
-            if self.query is None:
-                raise wrong("query", "is missing; with a database URL as data.source it must be a SELECT statement")
-        elif not self.source.lower().endswith(FILE_KINDS):
-            raise wrong(
-                "source", f"does not name a known kind of file; it must end in {', '.join(FILE_KINDS)}, or be a URL"
-            )
-        elif self.query is not None:
-            raise wrong("query", "is given, but data.source is a file; a query needs a database URL as data.source")
-        return self
 
 
 class Bottom(Model):
@@ -92,6 +97,13 @@ class Bottom(Model):
         return self
 
 
+class PredictBounds(Model):
+    """What a feature party lets a prediction ask of it: records in any 24 hours, and the fewest records of one prediction."""
+
+    per_day: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    at_least: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
+
+
 class Accept(Model):
     """What this party lets a job ask of it.
 
@@ -101,8 +113,9 @@ class Accept(Model):
     `min_list` is the least length of any party's list of keys, this one included: the size of what a list of a few records
     has in common with another nearly reveals which records these are. `max_records` is the greatest length of another
     party's list; absent: ten times the own list, and at least a million. `min_records` is the least number of records in
-    common. `max_runs` is the greatest number of runs and overlaps with each other party in any 30 days: two runs with lists
-    that differ in one record reveal whether the other parties hold it.
+    common. `max_runs` is the greatest number of runs, overlaps and predictions with each other party in any 30 days: two runs
+    with lists that differ in one record reveal whether the other parties hold it. Where `predict` is absent, a feature party
+    takes part in no prediction.
     """
 
     tasks: Annotated[tuple[Task, ...], Field(strict=False, min_length=1)] | None = None
@@ -112,6 +125,7 @@ class Accept(Model):
     max_records: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     min_records: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     max_runs: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    predict: PredictBounds | None = None
 
     @model_validator(mode="after")
     def _bounds_of_lists_fit(self) -> Accept:
@@ -139,7 +153,8 @@ class PartyFile(Model):
     lost. `seed` None: initial weights are drawn at random. `partners` is the file that counts the runs with each other party;
     None: beside the key file. `order` is the order.secret of an earlier run, for the label party; None: a new order is drawn.
     `metrics` is the address that serves metrics during a run; None: none. `proxy` is the HTTP proxy through which a feature
-    party connects; None: it connects directly.
+    party connects; None: it connects directly. `predict` is where the label party finds the records of `vsplit predict`; None:
+    in `data`.
     """
 
     job: Text
@@ -149,6 +164,7 @@ class PartyFile(Model):
     listen: ListenAddress | None = None
     proxy: Text | None = None
     data: Data
+    predict: Source | None = None
     bottom: Bottom = Bottom(hidden=(64,))
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:[0-9]{1,3})?)$", description="cpu, cuda or cuda:N")] = "cpu"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1

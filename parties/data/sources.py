@@ -72,14 +72,12 @@ def _read_file(settings: DataSource, path: Path, only: Sequence[str]) -> pa.Tabl
     if not path.is_file():
         # A mistyped URL may have a password, so only a plain path is shown.
         shown = "that file" if "@" in settings.data.source else str(path)
-        raise ConfigError(f"In {settings.file}, the key data.source names {shown}, {_why_not(path)}.")
+        raise ConfigError(f"{settings.named_by} names {shown}, {_why_not(path)}.")
     try:
         check_plain(path)
         return _read_parquet(path, only) if path.name.lower().endswith(".parquet") else _read_csv(path, only)
     except NotPlainError as error:
-        raise ConfigError(
-            f"In {settings.file}, the key data.source names {path}, which cannot be read: {error.strerror}."
-        ) from None
+        raise ConfigError(f"{settings.named_by} names {path}, which cannot be read: {error.strerror}.") from None
     except (OSError, EOFError):
         raise DataError(f"The file {path} cannot be read to its end; is it complete, and may you read it?") from None
     except UnicodeError:
@@ -153,7 +151,7 @@ def _about(message: str, path: Path) -> str:
 
 def _read_database(settings: DataSource) -> tuple[pa.Table, bool]:
     """The rows of the query, and whether the database leaves it open which columns are numbers."""
-    url = _beside(fill_url(settings.data.source, str(settings.file)), settings.file)
+    url = _beside(fill_url(settings.data.source, str(settings.file)), settings.file, settings.named_by)
     source = f"the database that the key data.source of {settings.file} names"
     engine = _engine(url, source)
     # SQLAlchemy takes `:name` as a parameter, and the query has none.
@@ -184,13 +182,13 @@ def _engine(url: URL, source: str) -> Engine:
         raise ConfigError(f"SQLAlchemy knows no way to reach {source}; check the part of the URL before ://.") from None
 
 
-def _beside(url: URL, file: Path) -> URL:
+def _beside(url: URL, file: Path, named_by: str) -> URL:
     """A SQLite file is found beside the party file; and it must exist, since SQLite would make an empty one."""
     if url.get_backend_name() != "sqlite" or not url.database:
         return url
     path = beside(file, url.database)
     if not path.is_file():
-        raise ConfigError(f"In {file}, the key data.source names the database {path}, {_why_not(path)}.")
+        raise ConfigError(f"{named_by} names the database {path}, {_why_not(path)}.")
     return url.set(database=str(path))
 
 

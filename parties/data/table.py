@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from parties.config.data_source import DataSource
 from parties.config.errors import did_you_mean
-from parties.data.sources import read_source
+from parties.data.sources import Source, read_source
 from parties.data.written import as_written
 from vsplit.protocol import DataError
 
@@ -70,8 +70,12 @@ def read_table(settings: DataSource) -> Table:
     Raises ConfigError where the source cannot be found or opened, and DataError where it cannot be understood, has no
     row, or lacks a column that the party file names.
     """
+    return table_of(read_source(settings), settings)
+
+
+def table_of(source: Source, settings: DataSource) -> Table:
+    """The records of a source that has been read. Raises as `read_table`."""
     data = settings.data
-    source = read_source(settings)
     where, found, untyped = source.where, source.table, source.untyped
     uses = [("data.key", column) for column in settings.key]
     uses += [(f"data.{use}", name) for use, name in (("label", data.label), ("date", data.date)) if name is not None]
@@ -93,7 +97,7 @@ def read_table(settings: DataSource) -> Table:
         features=pd.DataFrame(features, index=pd.RangeIndex(found.num_rows)),
         images=None if data.image is None else _text(found[data.image.column], False).rename(data.image.column),
         image_folder=settings.folder,
-        written=None if data.label is None else _written(found, settings, untyped),
+        written=_written(found, settings, untyped) if settings.written or data.label else None,
         ignored=data.ignore,
     )
 

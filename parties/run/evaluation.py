@@ -19,7 +19,7 @@ from parties.report.words import METRIC_NAMES
 from parties.run.context import RunContext
 from parties.run.model_store import trained_classes
 from parties.run.preparation import PreparedTraining
-from parties.run.training import train_alone
+from parties.run.training import AloneModel, train_alone
 from vsplit.evaluation.curves import curves
 from vsplit.evaluation.metrics import MAIN_METRIC, Comparison, compare
 from vsplit.learn.label import Predictions
@@ -37,11 +37,11 @@ _BOOTSTRAP_SEED = 0
 class Evaluation:
     """The scores on the validation and the test rows, and the main ones in a line each.
 
-    `alone` are the predictions of the label party's own model; None: there are none.
+    `alone` is the label party's own model; None: there is none.
     """
 
     splits: dict[str, SplitScores]
-    alone: Predictions | None
+    alone: AloneModel | None
     lines: list[str]
 
 
@@ -69,7 +69,7 @@ def evaluate(
     if trained.joint is None:
         raise ValueError("the label party has predictions")
     classes = list(trained_classes(party_data.labels, trained)) if trained.plan.task == "multiclass" else None
-    splits = score_splits(trained, values, alone, classes)
+    splits = score_splits(trained, values, alone.predictions if alone else None, classes)
     lines = _headlines(me, trained.plan.task, splits["test"].comparison)
     return Evaluation(splits, alone, lines if alone is not None else [*lines, missing])
 

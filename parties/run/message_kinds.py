@@ -5,6 +5,7 @@ from __future__ import annotations
 from parties.checkpoints.start_messages import LocalStateOffer, StartDecision, StateKept, StateKeptByAll
 from parties.ledger.messages import LedgerHead, LedgerLastLine, LedgerSalt
 from parties.run.handshake import Handshake
+from parties.run.model_choice import ModelOffer, ModelRequest
 from psi import KeyShapes
 from psi.messages import (
     Agreement,
@@ -35,6 +36,8 @@ KINDS: tuple[type[Message], ...] = (
     StartDecision,
     StateKept,
     StateKeptByAll,
+    ModelOffer,
+    ModelRequest,
     FreshKeys,
     KeyProofs,
     Sealed,

@@ -15,8 +15,9 @@ from parties.data.labels import Labels
 from parties.data.prepare import Preparation
 from parties.local.plain_file import read_plain
 from parties.run.own_module import builder_at
-from parties.run.preparation import PreparedTraining
+from parties.run.preparation import Inputs, PreparedTraining
 from parties.run.run_folder import RunFolder
+from parties.run.training import AloneModel
 from vsplit.learn.label import LabelState
 from vsplit.learn.models import InputShape, build_bottom, build_top, load_weights, tabular, weights
 from vsplit.learn.plan import Plan
@@ -25,34 +26,63 @@ from vsplit.protocol import ConfigError
 FORMAT = 1
 """The format of model.json. A new optional key does not change it; any other change does, and format 1 is then still read."""
 DESCRIPTION, BOTTOM, TOP = "model.json", "bottom.safetensors", "top.safetensors"
+ALONE_BOTTOM, ALONE_TOP = "alone_bottom.safetensors", "alone_top.safetensors"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelPart:
-    """A party's part, ready to use: `description` is model.json, `bottom` a torch module (None without features)."""
+    """A party's part, ready to use: `description` is model.json, `bottom` a torch module (None without features).
+
+    `alone_bottom` and `alone_top` are the label party's own model; None without features of its own, in a run of an earlier
+    version, and where there was nothing to compare with.
+    """
 
     description: dict[str, Any]
     preparation: Preparation | None
     bottom: Any
     top: Any
+    alone_bottom: Any = None
+    alone_top: Any = None
 
 
 def save_part(
-    folder: RunFolder, names: PartyNames, job: str, settings: Bottom, labels: Labels | None, trained: PreparedTraining
+    folder: RunFolder,
+    names: PartyNames,
+    job: str,
+    settings: Bottom,
+    labels: Labels | None,
+    trained: PreparedTraining,
+    alone: AloneModel | None = None,
 ) -> None:
-    """Write model.json, bottom.safetensors and, at the label party, top.safetensors; `job` is the job's name."""
-    plan, inputs, state = trained.plan, trained.inputs, trained.state
+    """Write model.json, bottom.safetensors and, at the label party, top.safetensors and its own model, `alone`.
+
+    `job` is the job's name.
+    """
     description: dict[str, Any] = {
         "format": FORMAT,
         "job": job,
         "party": names.me,
         "role": names.role,
-        "embedding": plan.width,
-        "bottom": None,
-        "top": None,
+        "embedding": trained.plan.width,
+        "bottom": _describe_bottom(settings, trained.inputs),
+        "top": _describe_top(labels, trained),
+        "alone": None if alone is None else {"rate": None if alone.rate is None else alone.rate.tolist()},
     }
-    if inputs is not None and state.bottom is not None:
-        description["bottom"] = {
+    if trained.state.bottom is not None:
+        folder.write(BOTTOM, weights(trained.state.bottom))
+    if isinstance(trained.state, LabelState):
+        folder.write(TOP, weights(trained.state.top))
+    if alone is not None and alone.state is not None and alone.state.bottom is not None:
+        folder.write(ALONE_BOTTOM, weights(alone.state.bottom))
+        folder.write(ALONE_TOP, weights(alone.state.top))
+    folder.write_json(DESCRIPTION, description)
+
+
+def _describe_bottom(settings: Bottom, inputs: Inputs | None) -> dict[str, Any] | None:
+    return (
+        None
+        if inputs is None
+        else {
             "module": settings.module,
             "hidden": list(settings.hidden or ()),
             "numeric": inputs.shape.numeric,
@@ -60,20 +90,25 @@ def save_part(
             "image": list(inputs.shape.image) if inputs.shape.image else None,
             "preparation": inputs.preparation.to_json(),
         }
-        folder.write(BOTTOM, weights(state.bottom))
-    if isinstance(state, LabelState) and trained.target is not None:
-        description["top"] = {
+    )
+
+
+def _describe_top(labels: Labels | None, trained: PreparedTraining) -> dict[str, Any] | None:
+    plan, target = trained.plan, trained.target
+    return (
+        None
+        if target is None
+        else {
             "task": plan.task,
             "contributors": list(plan.contributors),
             "aggregate": plan.aggregate,
             "hidden": list(plan.top_hidden),
-            "outputs": trained.target.outputs,
+            "outputs": target.outputs,
             "classes": list(trained_classes(labels, trained)),
-            "centre": trained.target.centre,
-            "scale": trained.target.scale,
+            "centre": target.centre,
+            "scale": target.scale,
         }
-        folder.write(TOP, weights(state.top))
-    folder.write_json(DESCRIPTION, description)
+    )
 
 
 def trained_classes(labels: Labels | None, trained: PreparedTraining) -> tuple[str, ...]:
@@ -94,8 +129,9 @@ def load_part(path: Path, code: Path | None = None) -> ModelPart:
     try:
         description = json.loads(read_plain(path / DESCRIPTION))
         _check_format(path / DESCRIPTION, description["format"])
-        preparation, bottom = _load_bottom(path, description, code)
+        preparation, bottom = _load_bottom(path, description, code, BOTTOM)
         top = _load_top(path, description)
+        alone_bottom, alone_top = _load_alone(path, description, code)
     except FileNotFoundError as error:
         raise ConfigError(f"{error.filename} is missing: {path} has no complete model part.") from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
@@ -103,7 +139,7 @@ def load_part(path: Path, code: Path | None = None) -> ModelPart:
             f"The model part in {path} cannot be read: one of its files is damaged or of another run; copy the whole run "
             "folder again, or train again."
         ) from error
-    return ModelPart(description, preparation, bottom, top)
+    return ModelPart(description, preparation, bottom, top, alone_bottom, alone_top)
 
 
 def _check_format(file: Path, found: object) -> None:
@@ -115,7 +151,9 @@ def _check_format(file: Path, found: object) -> None:
         )
 
 
-def _load_bottom(path: Path, description: dict[str, Any], code: Path | None) -> tuple[Preparation | None, Any]:
+def _load_bottom(
+    path: Path, description: dict[str, Any], code: Path | None, weights_file: str
+) -> tuple[Preparation | None, Any]:
     spec = description["bottom"]
     if spec is None:
         return None, None
@@ -124,11 +162,21 @@ def _load_bottom(path: Path, description: dict[str, Any], code: Path | None) -> 
     bottom = build_bottom(
         builder, InputShape(spec["numeric"], tuple(spec["vocabularies"]), image), description["embedding"]
     )
-    load_weights(bottom, read_plain(path / BOTTOM))
+    load_weights(bottom, read_plain(path / weights_file))
     return Preparation.from_json(spec["preparation"]), bottom.eval()
 
 
-def _load_top(path: Path, description: dict[str, Any]) -> Any:
+def _load_alone(path: Path, description: dict[str, Any], code: Path | None) -> tuple[Any, Any]:
+    """The label party's own model; a run of an earlier version has stored none."""
+    alone = description.get("alone")
+    if alone is None or alone["rate"] is not None:
+        return None, None
+    top = {**description["top"], "contributors": [description["party"]]}
+    bottom = _load_bottom(path, description, code, ALONE_BOTTOM)[1]
+    return bottom, _load_top(path, {**description, "top": top}, ALONE_TOP)
+
+
+def _load_top(path: Path, description: dict[str, Any], weights_file: str = TOP) -> Any:
     spec = description["top"]
     if spec is None:
         return None
@@ -140,5 +188,5 @@ def _load_top(path: Path, description: dict[str, Any]) -> Any:
         top_hidden=tuple(spec["hidden"]),
     )
     top = build_top(plan, spec["outputs"])
-    load_weights(top, read_plain(path / TOP))
+    load_weights(top, read_plain(path / weights_file))
     return top.eval()

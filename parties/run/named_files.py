@@ -27,11 +27,9 @@ class NamedFiles:
     def read(cls, file: Path) -> NamedFiles:
         """Read them from the party file `file`. Raises ConfigError."""
         settings = validate(PartyFile, parse_yaml(read_text(file), file), file)
-        data, log = settings.data, settings.log
-        source = (
-            data.source.rpartition("://")[2].partition("?")[0].removeprefix("/") if is_url(data.source) else data.source
-        )
-        named = [settings.job, settings.identity, settings.partners, settings.order, source]
+        log = settings.log
+        named = [settings.job, settings.identity, settings.partners, settings.order]
+        named += [_path_in(source.source) for source in (settings.data, settings.predict) if source]
         named += [settings.bottom.folder, log.file if log else None]
         output = real_path(beside(file, settings.output))
         return cls(
@@ -41,3 +39,8 @@ class NamedFiles:
             names=frozenset({output.name, Path(settings.output).name}),
             used=frozenset(real_path(beside(file, name)) for name in named if name) | {real_path(file)},
         )
+
+
+def _path_in(source: str) -> str:
+    """The path in a source; of a database URL that of its file, if it has one."""
+    return source.rpartition("://")[2].partition("?")[0].removeprefix("/") if is_url(source) else source

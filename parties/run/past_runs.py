@@ -23,13 +23,15 @@ from parties.checkpoints.folder_lock import LOCK, UNFINISHED, in_use
 from parties.config.reading import parse_any_yaml, read_text
 from parties.local.plain_file import read_plain
 from parties.run.named_files import NamedFiles
-from parties.run.run_folder import FINISHED
+from parties.run.run_folder import FINISHED, PREDICTIONS
 from vsplit.protocol import ConfigError, StorageError
 
 State = Literal["finished", "unfinished", "running"]
 
 WRITTEN = frozenset(
     {
+        "alone_bottom.safetensors",
+        "alone_top.safetensors",
         "bottom.safetensors",
         "job.yaml",
         "ledger.jsonl",
@@ -173,6 +175,8 @@ def _foreign(path: Path, own: NamedFiles) -> str:
     output = _output_of(path)
     if output and output not in own.names:
         return f"has a run of another party file, whose output is {output}"
+    if (path / PREDICTIONS).exists():
+        return "has predictions, with the record of what crossed for them"
     with os.scandir(path) as entries:
         # The files of an unfinished run are checked elsewhere.
         known = [

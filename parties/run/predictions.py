@@ -20,8 +20,8 @@ from vsplit.learn.label import Predictions
 
 MEANING = b"meaning"
 """The key of a column's metadata under which a sentence says what the column is."""
-# Where pandas looks for what it shows as `DataFrame.attrs`.
-_PANDAS_ATTRS = b"PANDAS_ATTRS"
+PANDAS_ATTRS = b"PANDAS_ATTRS"
+"""Where pandas looks for what it shows as `DataFrame.attrs`."""
 
 
 def predictions_table(
@@ -49,7 +49,7 @@ def predictions_table(
     table = pa.concat_tables(parts)
     fields = [field.with_metadata({MEANING: meanings[field.name].encode()}) for field in table.schema]
     attrs = {"job": job, "party": me, "columns": meanings}
-    return table.cast(pa.schema(fields)).replace_schema_metadata({_PANDAS_ATTRS: json.dumps(attrs).encode()})
+    return table.cast(pa.schema(fields)).replace_schema_metadata({PANDAS_ATTRS: json.dumps(attrs).encode()})
 
 
 def meanings_of(table: pa.Table) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Counts the runs and overlaps with each other party in the last days, and the bound on them (SPEC.md, section 7).
+"""Counts the runs, overlaps and predictions with each other party in the last days, and the bound on them (SPEC.md, section 7).
 
 Each run and each overlap with a list that differs in one record can reveal whether another party has that record. So they
 are counted for each other party, by its public identity, in a small file of this party's own. They are counted before this
@@ -32,12 +32,13 @@ DAYS = 30
 """Runs are counted over the last days, so many."""
 
 
-class CountedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One run or overlap: when it began, of which job."""
+class CountedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One run, overlap or prediction: when it began, of which job; in a prediction, how many records were to be scored."""
 
     at: Annotated[datetime, msgspec.Meta(tz=True)]
     job: str
     command: Purpose
+    records: int = 0
 
 
 class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,21 +48,24 @@ class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partners: dict[str, list[CountedRun]]
 
 
-def count_run(party: Party, purpose: Purpose, now: datetime) -> None:
-    """Count one more run with every other party of the job, and write it down.
+def count_run(party: Party, purpose: Purpose, now: datetime, records: int = 0) -> None:
+    """Count one more run with every other party of the job, and write it down; a prediction with its number of records.
 
     Raises RefusedError, and writes nothing, where there were `accept.max_runs` runs with one of them in the last 30
-    days; ConfigError where the file cannot be read, understood or written. Where this party has no lasting key, nothing can
-    be counted.
+    days, or `records` are more than a feature party allows; ConfigError where the file cannot be read, understood or
+    written. Where this party has no lasting key, nothing can be counted.
     """
+    check_records(party, records)
     if party.partners is None:
         return
     with _locked(party.partners):
         runs = _read(party.partners)
         for name in _others(party):
-            _check(party, name, _recent(runs.get(_line(party, name), []), now), now)
+            recent = _recent(runs.get(_line(party, name), []), now)
+            _check(party, name, recent, now)
+            check_records(party, records, sum(one.records for one in recent if one.at > now - timedelta(days=1)))
         for name in _others(party):
-            runs.setdefault(_line(party, name), []).append(CountedRun(now, party.job.job, purpose))
+            runs.setdefault(_line(party, name), []).append(CountedRun(now, party.job.job, purpose, records))
         latest = {line: recent for line, every in runs.items() if (recent := _recent(every, now))}
         _write(party.partners, _Content(1, latest))
 
@@ -74,8 +78,35 @@ def check_quotas(party: Party, now: datetime) -> None:
             _check(party, name, _recent(runs.get(_line(party, name), []), now), now)
 
 
+def check_records(party: Party, records: int, before: int = 0) -> None:
+    """Raise RefusedError where a feature party does not allow a prediction of so many records, with `before` in 24 hours."""
+    bounds, label_party = party.settings.accept.predict, party.job.label_party
+    if not records or bounds is None or party.role == "label":
+        return
+    if records < bounds.at_least:
+        raise RefusedError(
+            f"{label_party} asks for scores of {records:,} records, and {party.file} allows no fewer than "
+            f"{bounds.at_least:,} at once (accept.predict.at_least). Score more records together, or let an authorised person "
+            "lower this bound."
+        )
+    if before + records > bounds.per_day:
+        raise RefusedError(
+            f"{label_party} asks for scores of {records:,} records after {before:,} in the last 24 hours, and {party.file} "
+            f"allows {bounds.per_day:,} (accept.predict.per_day). Wait, score fewer records, or let an authorised person raise "
+            "this bound."
+        )
+
+
+def recent_records(party: Party, now: datetime) -> int | None:
+    """How many records the label party had scored in the last 24 hours; None: they are not counted."""
+    line = _line(party, party.job.label_party)
+    if party.partners is None or line == AUTO:
+        return None
+    return sum(one.records for one in _read(party.partners).get(line, []) if one.at > now - timedelta(days=1))
+
+
 def recent_runs(party: Party, now: datetime) -> Mapping[str, int | None]:
-    """How many runs and overlaps there were with each other party in the last 30 days; None: they are not counted.
+    """How many runs, overlaps and predictions there were with each other party in 30 days; None: they are not counted.
 
     They are not where each launch makes new keys. Raises ConfigError where the file cannot be understood.
     """
@@ -104,9 +135,10 @@ def _check(party: Party, name: str, recent: list[CountedRun], now: datetime) -> 
     # Rounded up to the minute, from whose beginning a run is allowed again.
     again = max(recent[-most].at + timedelta(days=DAYS), now) + timedelta(minutes=1, microseconds=-1)
     raise RefusedError(
-        f"There were {len(recent):,} runs and overlaps with {name} since {_day(recent[0].at)}, and {party.file} allows "
-        f"{most:,} with one party in any {DAYS} days (accept.max_runs): many runs of lists that differ in a few records "
-        f"reveal who these are. Wait until {_day(again)}, or let an authorised person raise accept.max_runs."
+        f"There were {len(recent):,} runs, overlaps and predictions with {name} since {_day(recent[0].at)}, and "
+        f"{party.file} allows {most:,} with one party in any {DAYS} days (accept.max_runs): many runs of lists that differ "
+        f"in a few records reveal who these are. Wait until {_day(again)}, or let an authorised person raise "
+        "accept.max_runs."
     )
 
 

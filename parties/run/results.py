@@ -38,10 +38,13 @@ def write_results(
     """Write the run folder, and return what the operator is shown. Raises ConfigError where it cannot be written."""
     trained, evaluation, meanings = outcome.trained, outcome.evaluation, None
     with folder.filling():
-        save_part(folder, names, job.job, bottom, party_data.labels, trained)
+        alone = None if evaluation is None else evaluation.alone
+        save_part(folder, names, job.job, bottom, party_data.labels, trained, alone)
         if evaluation is not None:
             folder.write_json("metrics.json", {name: split.comparison for name, split in evaluation.splits.items()})
-            predictions = predictions_table(names.me, job.job, party_data, trained, evaluation.alone)
+            predictions = predictions_table(
+                names.me, job.job, party_data, trained, alone.predictions if alone else None
+            )
             folder.write("predictions.parquet", parquet_file(predictions))
             meanings = meanings_of(predictions)
         ended = datetime.now(UTC)

@@ -25,6 +25,8 @@ from parties.local.text import beside, json_text, without_surrogates
 from vsplit.protocol import ConfigError, StorageError
 
 FINISHED = "run.json"
+PREDICTIONS = "predictions"
+"""The folder of the predictions that were made with the run's model."""
 _MOST = 1 << 26  # bytes of run.json
 _RUN = re.compile("[0-9a-f]{32}")
 

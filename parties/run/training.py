@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,18 @@ from vsplit.learn.feature import FeatureState, feature_role
 from vsplit.learn.label import Due, LabelSide, LabelState, Predictions, label_role, never
 from vsplit.protocol import Checkpoint, DataError, Role
 from vsplit.sealing import Seal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AloneModel:
+    """The label party's own model, trained without the other parties, and its predictions.
+
+    Without features of its own it has no `state`: then it predicts `rate`, how frequent each outcome was, for every row.
+    """
+
+    predictions: Predictions
+    state: LabelState | None = None
+    rate: npt.NDArray[np.float64] | None = None
 
 
 def train(
@@ -100,8 +113,8 @@ def train_alone(
     model: LocalModel,
     seed: int | bytes,
     run: Run,
-) -> Predictions | None:
-    """What the label party predicts without the other parties: trained the same way, on the same rows.
+) -> AloneModel | None:
+    """The label party's model without the other parties: trained the same way, on the same rows.
 
     `values` are the encoded labels of the shared rows. Without features of its own the label party predicts how frequent
     each outcome was in training. None where this training diverges: that must not cost the joint result, which is complete
@@ -120,10 +133,10 @@ def train_alone(
         alone: Predictions = run(label_role((), state, side, split, plan))
     except DataError:
         return None
-    return alone
+    return AloneModel(alone, state)
 
 
-def _base_rate(values: npt.NDArray[Any], trained: PreparedTraining) -> Predictions:
+def _base_rate(values: npt.NDArray[Any], trained: PreparedTraining) -> AloneModel:
     training = values[trained.split.train]
     classes = trained.target.classes if trained.target else 2
     if trained.plan.task == "multiclass":
@@ -134,4 +147,4 @@ def _base_rate(values: npt.NDArray[Any], trained: PreparedTraining) -> Predictio
         np.broadcast_to(rate, (len(part), *rate.shape)).copy()
         for part in (trained.split.validation, trained.split.test)
     ]
-    return Predictions(*same)
+    return AloneModel(Predictions(*same), rate=rate)

@@ -54,6 +54,11 @@ CHECKED = {
         "yaml": ["data:"],
         "bash": ["python -m pip install 'psycopg[binary]'", "read -rs LAB_DB_PASSWORD"],
     },
+    "predict.md": {  # test_how_to.py
+        "yaml": ["accept:", "predict:"],
+        "sh": ["vsplit check --predict lab.yaml"],
+        "bash": ["vsplit predict clinic.yaml --data", "vsplit predict lab.yaml"],
+    },
     "proxy.md": {
         "yaml": [
             "proxy: http://proxy.hospital",

@@ -54,7 +54,7 @@ def test_the_device_stands_where_the_guide_puts_it(project: Path, tmp_path: Path
 
 CHANGES = [
     pytest.param(block, id=f"{page}:{block.line}")
-    for page in ("limit-partners", "operate", "resume", "proxy")
+    for page in ("limit-partners", "operate", "predict", "resume", "proxy")
     for block in blocks(Path(__file__).parents[2] / f"docs/how-to/{page}.md")
     if block.title.endswith(CHANGE)
 ]

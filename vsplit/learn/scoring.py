@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vsplit.aggregation.interface import Batch, CutLayer, EmbeddingReceiver, EmbeddingSender
 from vsplit.learn.batches import TEST, Rows
 from vsplit.learn.models import Inputs, Store
+from vsplit.learn.plan import Task
 from vsplit.learn.training import Target
 from vsplit.protocol import DataError, Floats, Note, Role, all_finite
 
@@ -58,6 +59,11 @@ class LabelPart:
     top: nn.Module
     target: Target
     device: str = "cpu"
+
+
+def output_target(task: Task, classes: int, centre: float, scale: float) -> Target:
+    """A target without labels, for a `LabelPart`; the arguments are those of `Target`."""
+    return Target(task, torch.zeros(0), classes, centre=centre, scale=scale)
 
 
 def score_feature(

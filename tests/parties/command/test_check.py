@@ -159,7 +159,7 @@ def test_bounds_in_force_are_shown_and_a_used_up_one_ends_with_4(world, look) ->
         "accept.min_list: 100 (default): keys in any party's list, including this one's, at least.",
         "accept.max_records: 1,000,000 (default): keys in another party's list, at most.",
         "accept.min_records: 1 (default): records in common, at least",
-        "accept.max_runs: 100 (default): runs and overlaps with each other party in any 30 days, at most.",
+        "accept.max_runs: 100 (default): runs, overlaps and predictions with each other party in any 30 days, at most.",
     ):
         assert bound in words_of(result)
     for bound in (
@@ -174,7 +174,7 @@ def test_bounds_in_force_are_shown_and_a_used_up_one_ends_with_4(world, look) ->
     before = party.partners.read_bytes()
     result = look(world, "lab")
     assert result.exit_code == 4
-    assert "There were 1 runs and overlaps with clinic since" in words_of(result)
+    assert "There were 1 runs, overlaps and predictions with clinic since" in words_of(result)
     assert "All checks passed" not in result.output
     assert party.partners.read_bytes() == before
 

@@ -109,12 +109,20 @@ def test_no_difference_is_only_said_of_equal_digests(mine: dict[str, bytes], the
 
 def test_what_parties_compare_hangs_on_what_they_meet_for() -> None:
     job = Job.model_validate(VALUES)
-    run, overlap = (handshake_digests(job, purpose) for purpose in PURPOSES)
+    run, overlap, predict = (handshake_digests(job, purpose) for purpose in PURPOSES)
     assert list(run)[1:] == list(key_digests(job, job.align.contract))
     assert {key.split(".")[0] for key in overlap} == {COMMAND, "job", "address", "parties", "align"}
     assert all(run[key] == overlap[key] for key in overlap if key != COMMAND)
     assert first_difference(run, overlap) == COMMAND
-    assert [purpose_in(run), purpose_in(overlap), purpose_in({}), purpose_in({COMMAND: b""})] == [*PURPOSES, None, None]
+    assert {**run, COMMAND: b""} == {**predict, COMMAND: b""}
+    assert first_difference(run, predict) == COMMAND
+    assert [purpose_in(one) for one in (run, overlap, predict)] == list(PURPOSES)
+    assert [purpose_in(run), purpose_in(overlap), purpose_in({}), purpose_in({COMMAND: b""})] == [
+        "run",
+        "overlap",
+        None,
+        None,
+    ]
 
 
 def test_defaults_of_a_secure_sum_count_as_if_they_were_written() -> None:

@@ -110,7 +110,7 @@ WRONG: list[tuple[str, object, str, str]] = [
     ("data.labels", "a", "data.labels is not known", "did you mean label?"),
     ("data.date", "visit", "data.date is given, but the job splits by seed", "data.ignore"),
     ("data.source", "clinic.xlsx", "data.source does not name a known kind of file", ".csv, .csv.gz, .parquet"),
-    ("data.query", "select 1", "data.query is given, but data.source is a file", "database URL"),
+    ("data.query", "select 1", "data.query is given, but source is a file", "database URL"),
     ("data.key", ["a", "b"], "data.key names 2 column(s), but align.key of the job has 1", "must name 1"),
     ("data.ignore", ["diagnosis"], "data.ignore names the column 'diagnosis', which data.label names already", "once"),
     (

@@ -233,14 +233,14 @@ def test_runs_and_overlaps_are_counted_together_and_refused_beyond_the_bound(wor
     world.run_parties().well()
     ends = overlap_of(world)
     assert isinstance(ends["lab"], RefusedError)
-    assert "There were 2 runs and overlaps with clinic since" in str(ends["lab"])
+    assert "There were 2 runs, overlaps and predictions with clinic since" in str(ends["lab"])
     assert isinstance(ends["clinic"], StoppedError)
     assert "lab stopped the session: it refuses" in str(ends["clinic"])
     outcomes = world.run_parties()
     assert isinstance(outcomes.errors["lab"], RefusedError)
     # The clinic counted the attempts that lab refused: it could not know before its own list might leave.
     words = " ".join(CliRunner().invoke(cli.app, ["check", str(world.folder / "clinic.yaml")]).output.split())
-    assert "Runs and overlaps with lab in the last 30 days: 4 of 100 (accept.max_runs)." in words
+    assert "Runs, overlaps and predictions with lab in the last 30 days: 4 of 100 (accept.max_runs)." in words
 
 
 def test_a_damaged_count_ends_both_before_any_list_leaves(world) -> None:

@@ -20,7 +20,8 @@ from vsplit.protocol import DataError
 BOTH = {
     "job.yaml", "party.yaml", "model.json", "bottom.safetensors", "report.html", "run.json", "ledger.jsonl",
 }  # fmt: skip
-LABEL_ONLY = {"order.secret", "metrics.json", "predictions.parquet", "top.safetensors"}
+OWN_MODEL = {"alone_bottom.safetensors", "alone_top.safetensors"}
+LABEL_ONLY = {"order.secret", "metrics.json", "predictions.parquet", "top.safetensors"} | OWN_MODEL
 
 
 def names_in(folder):
@@ -165,7 +166,7 @@ def test_a_label_party_without_features_and_three_classes(world):
     description = json.loads((world.run("clinic") / "model.json").read_text())
     assert description["bottom"] is None
     assert description["top"]["classes"] == ["high", "low", "middle"]
-    assert names_in(world.run("clinic")) == (BOTH | LABEL_ONLY) - {"bottom.safetensors"}
+    assert names_in(world.run("clinic")) == (BOTH | LABEL_ONLY) - OWN_MODEL - {"bottom.safetensors"}
     metrics = json.loads((world.run("clinic") / "metrics.json").read_text())
     assert metrics["test"]["joint"]["macro_auc"]["value"] > 0.6
 

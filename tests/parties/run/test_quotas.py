@@ -60,7 +60,7 @@ def test_runs_and_overlaps_count_together_up_to_the_bound(tmp_path: Path) -> Non
     with pytest.raises(RefusedError) as caught:
         count_run(party, "overlap", NOW + 3 * DAY)
     words = str(caught.value)
-    assert words.startswith("There were 3 runs and overlaps with lab since 2026-07-01 12:00 UTC")
+    assert words.startswith("There were 3 runs, overlaps and predictions with lab since 2026-07-01 12:00 UTC")
     assert "allows 3 with one party in any 30 days (accept.max_runs)" in words
     assert "Wait until 2026-07-31 12:00 UTC" in words
     assert recent_runs(party, NOW + 3 * DAY) == {"lab": 3}  # what was refused is not counted
