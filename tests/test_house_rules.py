@@ -37,7 +37,6 @@ WHOLE_CONFIGURATION = {
     "parties/run/loading.py",
     "parties/run/overlap.py",
     "parties/run/party_run.py",
-    "parties/run/quotas.py",
     "parties/run/run_folder.py",
 }
 

@@ -12,6 +12,7 @@ from parties.config.bounds import REQUIRED, line_to_paste, longest_list, missing
 from parties.config.digests import Purpose
 from parties.config.party import Party
 from parties.config.party_file import Accept
+from parties.config.quota_settings import QuotaSettings
 from parties.run.quotas import DAYS, recent_records, recent_runs
 from psi.messages import MOST_RECORDS
 
@@ -107,7 +108,7 @@ def print_bounds(party: Party, own_records: int | None, console: Console, purpos
 def print_quotas(party: Party, console: Console) -> None:
     """Print how many runs, overlaps and predictions there were with each other party recently."""
     most = party.settings.accept.max_runs
-    for name, runs in recent_runs(party, datetime.now(UTC)).items():
+    for name, runs in recent_runs(QuotaSettings.of(party), datetime.now(UTC)).items():
         if runs is None:
             print_text(console, f"Runs with {name} are not counted: with `identity: auto` each launch makes new keys.")
         else:
@@ -119,7 +120,7 @@ def print_quotas(party: Party, console: Console) -> None:
 
 def print_records_scored(party: Party, console: Console) -> None:
     """Print how many records a feature party has let be scored recently."""
-    bounds, found = party.settings.accept.predict, recent_records(party, datetime.now(UTC))
+    bounds, found = party.settings.accept.predict, recent_records(QuotaSettings.of(party), datetime.now(UTC))
     if party.role == "feature" and bounds is not None and found is not None:
         print_text(
             console,

@@ -16,6 +16,7 @@ from parties.command.key_quality import counts_in_words, print_key_quality, prin
 from parties.command.screen import print_text
 from parties.config.local_model import LocalModel
 from parties.config.party import Party, load_party
+from parties.config.quota_settings import QuotaSettings
 from parties.config.seed_warning import seed_warning
 from parties.local.command_line import quoted_command
 from parties.run.common_order import order_secret
@@ -58,7 +59,7 @@ def print_check(file: Path, console: Console, disclose: Callable[[Document], Non
     _print_unfinished(party_data, RunFolder(party.output), console)
     print_kernels(console)
     _print_leaving(party_data, console)
-    check_quotas(party, datetime.now(UTC))
+    check_quotas(QuotaSettings.of(party), datetime.now(UTC))
     if disclose is not None:
         from parties.command.disclosure_document import document_of_run
 

@@ -16,6 +16,7 @@ from parties.command.key_quality import counts_in_words, print_key_quality, prin
 from parties.command.screen import print_text
 from parties.config.data_source import DataSource
 from parties.config.party import Party, load_party
+from parties.config.quota_settings import QuotaSettings
 from parties.run.quotas import check_quotas
 from psi import UnusableKeysError
 
@@ -51,7 +52,7 @@ def print_overlap_check(file: Path, console: Console, disclose: Callable[[Docume
         f"The figures assume that the other parties' lists are as long as this one. {OF_THE_CONNECTION} No list is unmasked, "
         "and no party learns which records are shared.",
     )
-    check_quotas(party, datetime.now(UTC))
+    check_quotas(QuotaSettings.of(party), datetime.now(UTC))
     if disclose is not None:
         from parties.command.disclosure_document import document_of_overlap
 

@@ -15,6 +15,7 @@ from parties.command.key_quality import counts_in_words
 from parties.command.screen import print_text
 from parties.config.bounds import check_predict
 from parties.config.party import load_party
+from parties.config.quota_settings import QuotaSettings
 from parties.config.scoring_settings import ScoringOptions, ScoringSettings
 from parties.run.quotas import check_quotas, check_records
 from parties.run.run_folder import check_output
@@ -50,9 +51,9 @@ def print_predict_check(file: Path, console: Console) -> int:
     limits_of(settings.accept, own).check_own(own)
     print_kernels(console)
     _print_leaving(settings, own, model, console)
-    check_quotas(party, datetime.now(UTC))
+    check_quotas(QuotaSettings.of(party), datetime.now(UTC))
     if party.role == "feature":
-        check_records(party, settings.accept.predict.at_least if settings.accept.predict else 0)
+        check_records(QuotaSettings.of(party), settings.accept.predict.at_least if settings.accept.predict else 0)
     print_text(console, "All checks passed: this party is ready for a prediction.")
     return 0
 

@@ -12,6 +12,7 @@ from parties.command.bounds import Bound, bounds_in_force, needed_with_a_key
 from parties.command.groups import GROUP_OF, KINDS_OF, TITLES, GroupName, Words, words_of
 from parties.config.digests import Purpose, handshake_digests
 from parties.config.party import Party
+from parties.config.quota_settings import QuotaSettings
 from parties.config.seed_warning import seed_warning
 from parties.run.quotas import recent_runs
 from vsplit import __version__
@@ -148,7 +149,7 @@ def _document(
     columns: Sequence[str] | None = None,
     warnings: Sequence[str] = (),
 ) -> Document:
-    job, counts = party.job, recent_runs(party, made)
+    job, counts = party.job, recent_runs(QuotaSettings.of(party), made)
     return Document(
         made=made,
         version=__version__,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from parties.command.run import starting
 from parties.config.bounds import check_predict
+from parties.config.quota_settings import QuotaSettings
 from parties.config.scoring_settings import ScoringOptions, ScoringSettings
 from parties.monitoring.events import Show
 from parties.run.contact import contact_of
@@ -29,7 +30,11 @@ def predict_file(file: Path, show: Show, options: ScoringOptions) -> int:
     end_earlier_start(contact)
     with notifying_others(lambda: contact, show) as first, monitoring(party, show) as monitor:
         finished = predict_party(
-            settings, contact, first, monitor, lambda records: count_run(party, "predict", datetime.now(UTC), records)
+            settings,
+            contact,
+            first,
+            monitor,
+            lambda records: count_run(QuotaSettings.of(party), "predict", datetime.now(UTC), records),
         )
         monitor.logbook.show(finished)
     show(finished)

@@ -17,6 +17,7 @@ from parties.config.fields import PartyRole
 from parties.config.job import Align
 from parties.config.party import Party
 from parties.config.party_names import PartyNames
+from parties.config.quota_settings import QuotaSettings
 from parties.data.table import read_key_columns
 from parties.monitoring.events import READING, Finished, Show, Step, step_of
 from parties.monitoring.monitor import Monitor, monitoring
@@ -93,7 +94,7 @@ def _find(party: Party, contact: Contact, monitor: Monitor, first: FirstContact)
 
         try:
             exchange_handshakes(names, job, "overlap", run)
-            count_run(party, "overlap", datetime.now(UTC))
+            count_run(QuotaSettings.of(party), "overlap", datetime.now(UTC))
             seals = agree_on_seals(names, job, contact.identity, "overlap", transport.session, run)
             result = _count_common(names, keys.keys, seals, limits, run)
             causes = find_causes(names, job.align, keys.keys, keys.report, result, run)

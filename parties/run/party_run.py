@@ -15,6 +15,7 @@ from parties.checkpoints.start_decision import Start
 from parties.config.local_model import LocalModel
 from parties.config.party import Party
 from parties.config.party_names import PartyNames
+from parties.config.quota_settings import QuotaSettings
 from parties.config.seed_warning import seed_warning
 from parties.data.party_data import PartyData
 from parties.ledger.exchange import about_of, recorded_traffic
@@ -106,7 +107,7 @@ class _Run:
             return self._finish_after_others(session, start, local)
         with session.stopping():
             if start.step is None:  # the lists of keys are going to be compared
-                count_run(party, "run", datetime.now(UTC))
+                count_run(QuotaSettings.of(party), "run", datetime.now(UTC))
             seals = agree_on_seals(names, job, self.contact.identity, "run", session.name, session.run)
             context.run = start.run
             aligned = self._align(session, seals) if start.step is None else self._load_alignment()

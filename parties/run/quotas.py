@@ -19,7 +19,7 @@ import msgspec
 
 from parties.config.digests import Purpose
 from parties.config.fields import AUTO
-from parties.config.party import Party
+from parties.config.quota_settings import QuotaSettings
 from parties.local.atomic import write_whole
 from parties.local.plain_file import read_plain
 from parties.network.identity import PublicIdentity
@@ -48,79 +48,73 @@ class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partners: dict[str, list[CountedRun]]
 
 
-def count_run(party: Party, purpose: Purpose, now: datetime, records: int = 0) -> None:
+def count_run(settings: QuotaSettings, purpose: Purpose, now: datetime, records: int = 0) -> None:
     """Count one more run with every other party of the job, and write it down; a prediction with its number of records.
 
     Raises RefusedError, and writes nothing, where there were `accept.max_runs` runs with one of them in the last 30
     days, or `records` are more than a feature party allows; ConfigError where the file cannot be read, understood or
     written. Where this party has no lasting key, nothing can be counted.
     """
-    check_records(party, records)
-    if party.partners is None:
+    check_records(settings, records)
+    if settings.file is None:
         return
-    with _locked(party.partners):
-        runs = _read(party.partners)
-        for name in _others(party):
-            recent = _recent(runs.get(_line(party, name), []), now)
-            _check(party, name, recent, now)
-            check_records(party, records, sum(one.records for one in recent if one.at > now - timedelta(days=1)))
-        for name in _others(party):
-            runs.setdefault(_line(party, name), []).append(CountedRun(now, party.job.job, purpose, records))
+    with _locked(settings.file):
+        runs = _read(settings.file)
+        for name in settings.identities:
+            recent = _recent(runs.get(settings.identities[name], []), now)
+            _check(settings, name, recent, now)
+            check_records(settings, records, sum(one.records for one in recent if one.at > now - timedelta(days=1)))
+        for name in settings.identities:
+            runs.setdefault(settings.identities[name], []).append(CountedRun(now, settings.job, purpose, records))
         latest = {line: recent for line, every in runs.items() if (recent := _recent(every, now))}
-        _write(party.partners, _Content(1, latest))
+        _write(settings.file, _Content(1, latest))
 
 
-def check_quotas(party: Party, now: datetime) -> None:
+def check_quotas(settings: QuotaSettings, now: datetime) -> None:
     """Raise what `count_run` would raise, and count nothing."""
-    runs = {} if party.partners is None else _read(party.partners)
-    for name in _others(party):
-        if _line(party, name) != AUTO:
-            _check(party, name, _recent(runs.get(_line(party, name), []), now), now)
+    runs = {} if settings.file is None else _read(settings.file)
+    for name in settings.identities:
+        if settings.identities[name] != AUTO:
+            _check(settings, name, _recent(runs.get(settings.identities[name], []), now), now)
 
 
-def check_records(party: Party, records: int, before: int = 0) -> None:
+def check_records(settings: QuotaSettings, records: int, before: int = 0) -> None:
     """Raise RefusedError where a feature party does not allow a prediction of so many records, with `before` in 24 hours."""
-    bounds, label_party = party.settings.accept.predict, party.job.label_party
-    if not records or bounds is None or party.role == "label":
+    bounds, label_party = settings.accept.predict, settings.label_party
+    if not records or bounds is None or settings.is_label:
         return
     if records < bounds.at_least:
         raise RefusedError(
-            f"{label_party} asks for scores of {records:,} records, and {party.file} allows no fewer than "
+            f"{label_party} asks for scores of {records:,} records, and {settings.party_file} allows no fewer than "
             f"{bounds.at_least:,} at once (accept.predict.at_least). Score more records together, or let an authorised person "
             "lower this bound."
         )
     if before + records > bounds.per_day:
         raise RefusedError(
-            f"{label_party} asks for scores of {records:,} records after {before:,} in the last 24 hours, and {party.file} "
-            f"allows {bounds.per_day:,} (accept.predict.per_day). Wait, score fewer records, or let an authorised person raise "
-            "this bound."
+            f"{label_party} asks for scores of {records:,} records after {before:,} in the last 24 hours, and "
+            f"{settings.party_file} allows {bounds.per_day:,} (accept.predict.per_day). Wait, score fewer records, or let an "
+            "authorised person raise this bound."
         )
 
 
-def recent_records(party: Party, now: datetime) -> int | None:
+def recent_records(settings: QuotaSettings, now: datetime) -> int | None:
     """How many records the label party had scored in the last 24 hours; None: they are not counted."""
-    line = _line(party, party.job.label_party)
-    if party.partners is None or line == AUTO:
+    line = settings.identities.get(settings.label_party, AUTO)
+    if settings.file is None or line == AUTO:
         return None
-    return sum(one.records for one in _read(party.partners).get(line, []) if one.at > now - timedelta(days=1))
+    return sum(one.records for one in _read(settings.file).get(line, []) if one.at > now - timedelta(days=1))
 
 
-def recent_runs(party: Party, now: datetime) -> Mapping[str, int | None]:
+def recent_runs(settings: QuotaSettings, now: datetime) -> Mapping[str, int | None]:
     """How many runs, overlaps and predictions there were with each other party in 30 days; None: they are not counted.
 
     They are not where each launch makes new keys. Raises ConfigError where the file cannot be understood.
     """
-    runs = {} if party.partners is None else _read(party.partners)
-    counted = {name: party.partners is not None and _line(party, name) != AUTO for name in _others(party)}
-    return {name: len(_recent(runs.get(_line(party, name), []), now)) if counted[name] else None for name in counted}
-
-
-def _others(party: Party) -> list[str]:
-    return [name for name in party.job.parties if name != party.name]
-
-
-def _line(party: Party, name: str) -> str:
-    return party.job.parties[name].identity
+    runs = {} if settings.file is None else _read(settings.file)
+    counted = {name: settings.file is not None and settings.identities[name] != AUTO for name in settings.identities}
+    return {
+        name: len(_recent(runs.get(settings.identities[name], []), now)) if counted[name] else None for name in counted
+    }
 
 
 def _recent(every: list[CountedRun], now: datetime) -> list[CountedRun]:
@@ -128,16 +122,16 @@ def _recent(every: list[CountedRun], now: datetime) -> list[CountedRun]:
     return sorted((run for run in every if run.at > now - timedelta(days=DAYS)), key=lambda run: run.at)
 
 
-def _check(party: Party, name: str, recent: list[CountedRun], now: datetime) -> None:
-    most = party.settings.accept.max_runs
+def _check(settings: QuotaSettings, name: str, recent: list[CountedRun], now: datetime) -> None:
+    most = settings.accept.max_runs
     if len(recent) < most:
         return
     # Rounded up to the minute, from whose beginning a run is allowed again.
     again = max(recent[-most].at + timedelta(days=DAYS), now) + timedelta(minutes=1, microseconds=-1)
     raise RefusedError(
         f"There were {len(recent):,} runs, overlaps and predictions with {name} since {_day(recent[0].at)}, and "
-        f"{party.file} allows {most:,} with one party in any {DAYS} days (accept.max_runs): many runs of lists that differ "
-        f"in a few records reveal who these are. Wait until {_day(again)}, or let an authorised person raise "
+        f"{settings.party_file} allows {most:,} with one party in any {DAYS} days (accept.max_runs): many runs of lists that "
+        f"differ in a few records reveal who these are. Wait until {_day(again)}, or let an authorised person raise "
         "accept.max_runs."
     )
 

@@ -14,6 +14,7 @@ from parties.command.cli import app
 from parties.command.disclosure import leaves_in_overlap, what_leaves
 from parties.command.overlap import run_overlap
 from parties.config.bounds import REQUIRED
+from parties.config.quota_settings import QuotaSettings
 from parties.data.party_data import read_party_data
 from parties.ledger.messages import LedgerHead, LedgerLastLine
 from parties.run.party_run import run_party
@@ -170,7 +171,7 @@ def test_bounds_in_force_are_shown_and_a_used_up_one_ends_with_4(world, look) ->
         assert (bound in words_of(result)) == (look is check)
     world.files["lab"]["accept"] |= {"max_runs": 1}
     party = world.write().party("lab")
-    count_run(party, "overlap", datetime.now(UTC))
+    count_run(QuotaSettings.of(party), "overlap", datetime.now(UTC))
     before = party.partners.read_bytes()
     result = look(world, "lab")
     assert result.exit_code == 4

@@ -23,6 +23,7 @@ from parties.command.groups import GROUP_OF, KINDS_OF, TITLES
 from parties.command.groups import words_of as words_of_group
 from parties.config.party import load_party
 from parties.config.party_file import Accept
+from parties.config.quota_settings import QuotaSettings
 from parties.data.party_data import read_party_data
 from parties.ledger.exchange import job_digest
 from parties.run.message_kinds import KINDS
@@ -132,7 +133,7 @@ def test_many_rows_of_one_person_and_their_bound_are_told(three: Any) -> None:
 def test_the_page_is_dated_and_says_by_what_it_was_made_and_what_is_in_force(world: Any) -> None:
     world.files["lab"]["accept"] = {"max_embedding": 8, "tasks": ["binary"], "aggregations": ["concat", "sum"]}
     party = world.write().party("lab")
-    count_run(party, "overlap", datetime.now(UTC))
+    count_run(QuotaSettings.of(party), "overlap", datetime.now(UTC))
     result = look(world, "lab", "--html", str(world.folder / "lab.html"))
     assert result.exit_code == 0, result.output
     assert f"Page for the data-protection officer: {world.folder / 'lab.html'}" in result.output

@@ -170,7 +170,7 @@ def _database(folder: Path, odd: Path) -> Any:
 
 
 def _partners(folder: Path, odd: Path) -> None:
-    count_run(load_party(party_file(folder, partners=str(odd))), "run", NOW)
+    count_run(QuotaSettings.of(load_party(party_file(folder, partners=str(odd)))), "run", NOW)
 
 
 def _log(folder: Path, odd: Path) -> None:
