@@ -21,6 +21,7 @@ from parties.command.cli import app
 from parties.config.data_source import DataSource
 from parties.config.log_target import LogTarget
 from parties.config.party import load_party
+from parties.config.quota_settings import QuotaSettings
 from parties.config.reading import read_text
 from parties.data.images import read_images
 from parties.data.sources import read_source
