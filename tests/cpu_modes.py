@@ -31,6 +31,7 @@ NUMERICAL = (
     "tests/parties/run/test_secure_sum.py",
     "tests/parties/run/test_model_store.py",
     "tests/parties/data",
+    "tests/parties/export",
     "tests/parties/report/test_page.py",
     "tests/parties/run/test_many_rows.py",
     "tests/parties/run/test_own_module.py",

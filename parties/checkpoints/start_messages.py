@@ -82,7 +82,7 @@ class StartDecision(Message, frozen=True, kw_only=True, eq=False):
 class StateKept(Message, frozen=True, kw_only=True, eq=False):
     """Feature party to label party: it has stored its side of the alignment, or its outcome."""
 
-    reveals: ClassVar[str] = "that it has come so far, and nothing else"
+    reveals: ClassVar[str] = "that the sender has reached this point, and nothing else"
 
     what: Stage
 
@@ -90,6 +90,6 @@ class StateKept(Message, frozen=True, kw_only=True, eq=False):
 class StateKeptByAll(Message, frozen=True, kw_only=True, eq=False):
     """Label party to feature party: all parties have stored theirs."""
 
-    reveals: ClassVar[str] = "that all parties have come so far, and nothing else"
+    reveals: ClassVar[str] = "that all parties have reached this point, and nothing else"
 
     what: Stage

@@ -33,6 +33,13 @@ def print_connection(party: Party, console: Console) -> None:
     if party.role == "label":
         host, port = party.bind
         print_text(console, f"Listens on port {port} of {_addresses(host)}; the feature parties dial {job.address}.")
+        if port != job.host_and_port[1]:
+            print_text(
+                console,
+                f"Warning: {party.name} listens on port {port}, and the job's address has port {job.host_and_port[1]}: unless "
+                "something between forwards the one to the other, correct listen in the party file or address in the job.",
+                style="yellow",
+            )
         if host == EVERYWHERE and not has_ipv6():
             print_text(console, ONLY_IPV4)
     else:

@@ -194,7 +194,11 @@ def _settings(job: Job, seed: int | None, purpose: Purpose) -> list[Setting]:
     steps = {column: list(steps) for column, steps in job.align.model_dump(mode="json")["normalise"].items()}
     found = [
         ("align.key", ", ".join(job.align.key), "which columns identify a person"),
-        ("align.normalise", str(steps or "none"), "how a key is written before it is hashed"),
+        (
+            "align.normalise",
+            "; ".join(f"{column}: {', '.join(map(str, used))}" for column, used in steps.items()) or "none",
+            "how a key is written before it is hashed",
+        ),
         ("align.repeated", job.align.repeated, "what a key on several rows means"),
         ("align.hints", str(job.align.hints).lower(), "whether statistics of keys are sent where few match"),
     ]

@@ -113,7 +113,8 @@ def show_verdict(
         print_line(sentence, "red")
     if not identities_known:
         print_line(
-            "The identities of the signers are taken from the ledgers; --job JOB.yaml compares them with the job file."
+            "The identities of the signers are taken from the ledgers; --job JOB.yaml compares them with a job file that "
+            "lists identities."
         )
     elif not identity_faults:
         print_line("The identities are those of the job file.", "green")

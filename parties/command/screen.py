@@ -190,9 +190,12 @@ def print_end(console: Console, party: str, event: Finished) -> None:
 
 
 def print_failure(console: Console, party: str, event: Failed) -> None:
-    """Print the sentence of a party that has failed."""
+    """Print the sentence of a party that has failed, and below it, indented, the likely causes, one in each line."""
     style = "yellow" if _is_interrupt(event) else "red"
-    print_text(console, f"{party}: {event.sentence}" if party else event.sentence, style=style)
+    sentence, *causes = event.sentence.split("\n")
+    print_text(console, f"{party}: {sentence}" if party else sentence, style=style)
+    for cause in causes:
+        print_text(console, f"  {cause}", style=style)
 
 
 def _is_interrupt(event: Failed) -> bool:

@@ -133,6 +133,9 @@ class Preparation:
         return f"<Preparation of {len(self.numbers)} numbers, {len(self.categories)} categories>"
 
 
+DATES = "holds dates (replace them by numbers, such as the days since each date)"
+
+
 def inspect_features(features: pd.DataFrame, categories: Sequence[str], where: str) -> None:
     """Raise DataError if a column cannot serve as a feature, over all rows: one sentence that names them all.
 
@@ -142,9 +145,10 @@ def inspect_features(features: pd.DataFrame, categories: Sequence[str], where: s
     problems = {name: text for name in features.columns if (text := _problem(features[name], name in categories))}
     if problems:
         listed = "; ".join(f"{name} {text}" for name, text in problems.items())
+        what, use = ("column", "a feature") if len(problems) == 1 else ("columns", "features")
         raise DataError(
-            f"In {where}, {len(problems)} column(s) cannot be used as features: {listed}. Mend them, or leave them out "
-            f"with data.ignore: [{', '.join(map(str, problems))}]."
+            f"In {where}, {len(problems)} {what} cannot be used as {use}: {listed}. Change the data, or leave out what "
+            f"cannot be used with data.ignore: [{', '.join(map(str, problems))}]."
         )
 
 
@@ -153,7 +157,7 @@ def _problem(column: pd.Series[Any], listed: bool) -> str:
     if values.empty:
         return "has no value in any row"
     if pd.api.types.infer_dtype(values, skipna=True) in ("datetime64", "datetime", "date"):
-        return "holds dates"
+        return DATES
     if _is_number(column):
         wild = int((np.abs(values.to_numpy(np.float64)) > LARGEST).sum())
         if wild:
@@ -170,7 +174,7 @@ def _problem_of_words(words: pd.Series[Any], listed: bool) -> str:
     if rows == 0:
         return "has no value in any row"
     if counts[[DATE.fullmatch(str(word)) is not None for word in counts.index]].sum() >= NEARLY_ALL * rows:
-        return "holds dates"
+        return DATES
     is_number = pd.to_numeric(pd.Series(counts.index), errors="coerce").notna().to_numpy()
     others = int(counts[~is_number].sum())
     if not listed and 0 < others <= (1 - MOSTLY) * rows and is_number.sum() >= FEW_ROWS:

@@ -130,10 +130,12 @@ def _check_columns(found: pa.Table, uses: Sequence[tuple[str, str]], where: str,
         if column not in found.column_names:
             hint = did_you_mean(column, found.column_names) or "."
             alone = " Its columns are not separated by commas." if re.search("[;\t]", found.column_names[0]) else ""
-            named = "" if use != "data.key" or settings.data.key else " (the job's align.key)"
-            raise DataError(
-                f"In {where}, there is no column {column}, which the key {use} of {settings.file} names{named}{hint}{alone}"
-            )
+            names = f"the key {use} of {settings.file} names"
+            if use == "data.key" and not settings.data.key:
+                names = (
+                    f"the job's align.key names; if {settings.file} is to use another name for it, set data.key there"
+                )
+            raise DataError(f"In {where}, there is no column {column}, which {names}{hint}{alone}")
         if use in PLAIN_USES and pa.types.is_nested(found[column].type):
             raise DataError(
                 f"In {where}, the column {column} holds lists or groups of values, so it cannot be what the key {use} of "

@@ -29,6 +29,12 @@ def compare(one: Examined, two: Examined) -> Compared:
     """
     a, b = _comparable(one, two)
     result = Compared()
+    if one.sessions and two.sessions and not one.sessions.keys() & two.sessions.keys():
+        result.faults.append(
+            f"The ledgers of {a.party} and {b.party} have no session in common: they are of two different runs, or sessions "
+            "were removed from one of them. Compare the ledgers of the same run."
+        )
+        return result
     for name in {**one.sessions, **two.sessions}:
         in_a, in_b = one.sessions.get(name), two.sessions.get(name)
         if in_a is not None and in_b is not None:

@@ -36,7 +36,10 @@ def _curve_plots(curves: Curves, names: Mapping[str, str]) -> Iterator[Figure]:
     if "roc" in curves:
         yield result_plots.roc(curves["roc"], names), "The further towards the upper left, the better.", False
     if "precision_recall" in curves:
-        caption = "Of the records called positive, how many are (precision); of the positive ones, how many are found."
+        caption = (
+            "Of the records predicted positive, how many really are (precision); of the positive records, how many are found "
+            "(recall)."
+        )
         yield result_plots.precision_recall(curves["precision_recall"], names, curves["positive_share"]), caption, False
     if "calibration" in curves:
         caption = "On the dotted line a probability means what it says. Points with few records scatter."

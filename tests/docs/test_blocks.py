@@ -45,7 +45,8 @@ CHECKED = {
     "limit-partners.md": {"yaml": ["accept:"], "sh": ["vsplit check clinic.yaml"]},
     "operate.md": {  # test_how_to.py, test_two_machines.py, test_reference.py
         "yaml": ["log:", "metrics: 127.0.0.1:9450"],
-        "sh": ["vsplit compare runs/", "vsplit runs clinic.yaml", "vsplit runs clinic.yaml --prune --keep 3 --yes"],
+        "sh": ["vsplit runs clinic.yaml", "vsplit runs clinic.yaml --prune --keep 3 --yes"],
+        "bash": ["vsplit compare runs/"],
         "text": ["rate(vsplit_waiting_seconds_total", "vsplit_link_up == 0"],
     },
     "postgresql.md": {  # test_postgresql.py

@@ -82,14 +82,14 @@ def check_keys(project: Path, runs: Path, file: str) -> None:
     found: set[str] = set()
     for party in ("bank", "shop"):
         content = json.loads((runs / party / file).read_text(encoding="utf-8"))
-        if file == "model.json":
-            content["bottom"]["preparation"] = {}
-        else:
+        if file == "run.json":
             content["versions"] = {}
             content["predictions"] = content["predictions"] and {}
         found |= keys(content)
     assert found - table == set()
-    assert table - found == set()
+    # This run has no column of categories, and the page also names a tensor of such columns.
+    absent = {"bottom.preparation.categories.name", "bottom.preparation.categories.words", "vectors.weight"}
+    assert table - found <= absent
 
 
 def check_columns(project: Path, runs: Path) -> None:

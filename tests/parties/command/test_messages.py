@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import subprocess
@@ -10,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from parties.command import check, check_overlap, cli, launch
 from parties.command import run as run_command
 from parties.command.run import run_file
+from parties.command.screen import print_failure
 from parties.local import command_line
 from parties.local.command_line import current_command, quoted_command, relative_path, set_arguments
-from parties.monitoring.events import READING, STARTING, Step
+from parties.monitoring.events import READING, STARTING, Failed, Step
 from psi import check_match
 from vsplit.protocol import DataError
 
@@ -115,6 +118,14 @@ def test_no_message_names_half_a_command() -> None:
             if half.search(line) and '"""' not in line and "help=" not in line:
                 assert any(f"`{one}`" in line for one in general), f"{file}:{number}: {line}"
                 assert not re.search(r"(?:use|give|by|with) `vsplit \w+`", line), f"{file}:{number}: {line}"
+
+
+def test_causes_are_printed_on_a_line_each() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    print_failure(console, "lab", Failed("No record is common.\nOne cause.\nAnother, with a bell \x07.", 3))
+    assert console.file.getvalue().splitlines() == [
+        "lab: No record is common.", "  One cause.", "  Another, with a bell \\x07.",
+    ]  # fmt: skip
 
 
 def test_causes_stand_on_a_line_each() -> None:

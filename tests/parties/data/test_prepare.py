@@ -205,7 +205,7 @@ def test_a_column_that_cannot_be_a_feature_is_named(name: str) -> None:
     with pytest.raises(DataError) as caught:
         inspect_features(features, [], "data/clinic.csv")
     sentence = str(caught.value)
-    assert sentence.startswith("In data/clinic.csv, 1 column(s)")
+    assert sentence.startswith("In data/clinic.csv, 1 column cannot be used")
     assert words in sentence
     assert f"data.ignore: [{name}]" in sentence
     assert CANARY not in sentence

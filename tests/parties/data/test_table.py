@@ -162,7 +162,7 @@ def test_a_file_of_another_kind_than_its_name_says(tmp_path: Path, make: Make, n
         ),
         (
             {"source": "clinic.csv", "label": "diagnosis"},
-            "no column patient_id0, which the key data.key of {} names (the job's",
+            "no column patient_id0, which the job's align.key names; if {} is to use another name",
         ),
     ],
 )

@@ -165,3 +165,11 @@ def test_a_party_that_makes_up_another_ledger_of_its_own(pairs: Any, tmp_path: P
     assert "Message 1 from lab to clinic" in faults
     assert "lab signed for line" in faults
     assert "which is now another one" in faults
+
+
+def test_ledgers_of_two_different_runs_accuse_nobody_of_a_change(make_pairs: Any) -> None:
+    pairs = make_pairs("lab")
+    written(pairs, "clinic", ("sent", 5), end="finished", session=bytes(16))
+    written(pairs, "lab", ("received", 5), end="finished", session=b"x" * 16)
+    [fault] = compared(pairs).faults
+    assert "no session in common: they are of two different runs, or sessions were removed from one of them" in fault

@@ -76,7 +76,8 @@ def test_what_is_left_locally(three, aggregate: str) -> None:
     kinds = {file.name for name in three.names for file in three.run(name).iterdir()}
     assert kinds == {
         "job.yaml", "party.yaml", "model.json", "bottom.safetensors", "report.html", "run.json", "order.secret",
-        "metrics.json", "predictions.parquet", "top.safetensors", "ledger.jsonl",
+        "metrics.json", "predictions.parquet", "top.safetensors", "ledger.jsonl", "alone_bottom.safetensors",
+        "alone_top.safetensors",
     }  # fmt: skip
 
 
