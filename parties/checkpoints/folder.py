@@ -245,6 +245,6 @@ class CheckpointFolder:
             return action()
         except OSError as error:
             raise StorageError(
-                f"The run's folder {self.folder} cannot be written ({error.strerror}): free some space, or mend its "
+                f"The run's folder {self.folder} cannot be written ({error.strerror}): free some space, or correct its "
                 "permissions. What was stored before is complete, and the same command resumes from there."
             ) from None

@@ -18,11 +18,10 @@ from typer.core import TyperGroup
 
 from parties.command.console import Console
 from parties.command.execution import execute, execute_with_progress
+from parties.command.finished_run_commands import compare, export, predict
 from parties.command.options import DebugOption, EventsOption, JsonOption, PartyArgument, PredictOption, RestartOption
 from parties.command.output import Outputs
 from parties.command.party_argument import check_party_argument
-from parties.command.predict import predict
-from parties.command.run_folders import compare, export
 from parties.command.subcommands import identity_app, ledger_app
 from parties.local.command_line import set_arguments
 from parties.local.text import json_line
@@ -198,7 +197,7 @@ def check(
     """
 
     def command(console: Console) -> int:
-        from parties.command.checks import check_file
+        from parties.command.check_file import check_file
 
         return check_file(party, console, overlap=overlap, predict=predict, html=html, as_json=as_json)
 

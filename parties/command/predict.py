@@ -1,52 +1,41 @@
-"""`vsplit predict`: its arguments and options."""
+"""`vsplit predict`: scores for new people by the model of a finished run."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
 
-import typer
-
-from parties.command.execution import execute_with_progress
-from parties.command.options import DebugOption, EventsOption, PartyArgument
+from parties.command.run import starting
+from parties.config.bounds import check_predict
+from parties.config.quota_settings import QuotaSettings
+from parties.config.scoring_settings import ScoringOptions, ScoringSettings
 from parties.monitoring.events import Show
+from parties.run.contact import contact_of
+from parties.run.failure_notice import end_earlier_start, notifying_others
+from parties.run.quotas import count_run
+from parties.run.run_folder import check_output
 
 
-def predict(
-    party: PartyArgument,
-    run: Annotated[
-        Path | None,
-        typer.Option("--run", metavar="FOLDER", help="The run folder with the model; default: that of the party file."),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", metavar="FILE", help="The records to score (label party); default: as in the party file."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="The file for the scores, .parquet or .csv (label party)."),
-    ] = None,
-    missing: Annotated[
-        Literal["fallback", "refuse"] | None,
-        typer.Option(
-            "--missing",
-            metavar="POLICY",
-            help="Records that another party does not know: fallback (default), the label party's own model scores them; "
-            "refuse, none is scored.",
-        ),
-    ] = None,
-    debug: DebugOption = False,
-    events: EventsOption = False,
-) -> None:
-    """Score new people by the model of a finished run. Needed at every party; the label party receives the scores."""
+def predict_file(file: Path, show: Show, options: ScoringOptions) -> int:
+    """Run the prediction of a party file to its end; returns the exit code. Raises VsplitError."""
+    with starting(file, "predict", show) as (party, identity):
+        check_predict(party)
+        check_output(party)
+        settings = ScoringSettings.of(party, options)
+        # These imports take seconds; errors in the files above are shown before them.
+        from parties.monitoring.monitor import monitoring
+        from parties.scoring.prediction import predict_party
 
-    def command(show: Show) -> int:
-        from parties.command.predict_file import predict_file
-        from parties.config.scoring_settings import ScoringOptions
-
-        return predict_file(party, show, ScoringOptions(run, data, out, missing))
-
-    resuming = "A prediction keeps no state; to start it again, repeat the command at every party; here"
-    execute_with_progress(party, command, resuming=resuming, debug=debug, events=events)
+    contact = contact_of(party, identity)
+    end_earlier_start(contact)
+    with notifying_others(lambda: contact, show) as first, monitoring(party, show) as monitor:
+        finished = predict_party(
+            settings,
+            contact,
+            first,
+            monitor,
+            lambda records: count_run(QuotaSettings.of(party), "predict", datetime.now(UTC), records),
+        )
+        monitor.logbook.show(finished)
+    show(finished)
+    return 0

@@ -48,7 +48,7 @@ def read_images(
     if bad:
         raise DataError(
             f"In the column {paths.name} of {where}, {len(bad)} of {len(paths)} rows have no image file that can be read, "
-            f"the first of them row {int(str(bad[0])) + 1} (counted from 1, without a header); mend these files, or leave "
+            f"the first of them row {int(str(bad[0])) + 1} (counted from 1, without a header); replace these files, or leave "
             "out the rows."
         )
     return found

@@ -108,7 +108,7 @@ def _advice(name: str, folder: Path | None, error: Exception) -> str:
     if folder is None:
         return ": see that its package is installed in this environment."
     if not folder.is_dir():
-        return f": it is looked for in {folder}, which is no folder; mend the key bottom.folder."
+        return f": it is looked for in {folder}, which is no folder; correct the key bottom.folder."
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if missing not in ("", name.partition(".")[0]) and PathFinder.find_spec(missing, [str(folder)]):
         return (

@@ -153,7 +153,7 @@ def _bottom(model: LocalModel, shape: InputShape, width: int) -> Any:
     except (Exception, SystemExit) as error:
         raise ConfigError(
             f"In {model.file}, the key bottom.module names {own}, which raises {type(error).__name__} for {shape} "
-            f"and an embedding of {width}: {ended(str(error))} Mend it; {current_command('--debug')} shows where."
+            f"and an embedding of {width}: {ended(str(error))} Correct it; {current_command('--debug')} shows where."
         ) from error
 
 

@@ -48,8 +48,8 @@ def settle(checkpoints: CheckpointFolder, folder: RunFolder, about: About) -> No
         ledger.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"The lines of the ledger {ledger} cannot be added to {finished} ({error.strerror}): free some space, or mend the "
-            "folder's permissions, then give the same command again."
+            f"The lines of the ledger {ledger} cannot be added to {finished} ({error.strerror}): free some space, or correct "
+            "the folder's permissions, then give the same command again."
         ) from None
 
 

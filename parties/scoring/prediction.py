@@ -87,7 +87,8 @@ def _check_missing(settings: ScoringSettings, model: FinishedModel, records: Rec
     if settings.missing == "refuse" and without:
         raise RefusedError(
             f"In {records.table.where}, {without:,} row(s) have no usable key, so other parties cannot know them, and "
-            "--missing refuse scores all rows with all parties or none. Mend or remove these rows, or give --missing fallback."
+            "--missing refuse scores all rows with all parties or none. Correct or remove these rows, or give "
+            "--missing fallback."
         )
 
 

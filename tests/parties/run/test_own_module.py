@@ -119,7 +119,7 @@ def test_what_is_wrong_with_a_module_is_said(folder: Path, path: str, says: str)
 
 
 def test_a_folder_that_is_not_there_is_said(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"looked for in .*/none, which is no folder; mend the key bottom\.folder"):
+    with pytest.raises(ConfigError, match=r"looked for in .*/none, which is no folder; correct the key bottom\.folder"):
         builder_at("my_own_file:Pixels", folder / "none")
     with pytest.raises(ConfigError, match="see that its package is installed"):
         builder_at("my_own_file:Pixels")

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from parties.command.predict_file import predict_file
+from parties.command.predict import predict_file
 from parties.config.scoring_settings import ScoringOptions
 from parties.monitoring.events import Event, Finished
 from tests.parties.world import World
